@@ -116,6 +116,7 @@ do_reset(Request *r)
 	webhook_reset();
 	refund_reset();
 	deposit_reset();
+	recurring_reset();
 	idempotency_reset();
 	accounts_reset();
 	store_reset();
@@ -124,6 +125,7 @@ do_reset(Request *r)
 		webhook_start_ids((uint64_t) seed);
 		refund_start_ids((uint64_t) seed);
 		deposit_start_ids((uint64_t) seed);
+		recurring_start_ids((uint64_t) seed);
 		store_start_ids((uint64_t) seed);
 	}
 	payment_set_lag(NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "deposit.h"
+#include "status.h"
 
 #define MAX_DEPOSIT 2000000
 
@@ -45,6 +46,7 @@ static void put_deposit(Buf *b, const Deposit *d, bool invoices);
 static Invoice **due_invoices(const DepositOrder *order, const cJSON *ids, int *count);
 static void make_deposit(Request *r);
 static void do_deposits(Request *r, Str rest);
+static void do_recurring(Request *r, Str rest);
 static void count_invoice(OperationCounts *c, const Invoice *inv);
 static void do_counts(Request *r);
 
@@ -483,6 +485,41 @@ do_deposits(Request *r, Str rest)
 }
 
 /*
+ * do_recurring
+ *		Carry out a repetition, which is paid or, {"fail":true}, is not:
+ *		ID/charge. Locked.
+ */
+static void
+do_recurring(Request *r, Str rest)
+{
+	const char *slash = memchr(rest.data, '/', rest.len);
+	Recurring *plan =
+		recurring_by_id((Str){rest.data, slash != NULL ? (size_t) (slash - rest.data) : rest.len});
+	PaymentOrder order = {.gateway = GATEWAY_CARD, .error_code = "MF004"};
+	const char *refusal;
+	bool ok;
+	cJSON *json = read_json(r, &ok);
+	bool fail = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "fail"));
+	Invoice *inv;
+
+	cJSON_Delete(json);
+	if (!ok)
+		return;
+	if (plan == NULL || slash == NULL || strcmp(slash, "/charge") != 0)
+		control_refused(&r->answer, 404, "no such recurring payment");
+	else if ((inv = recurring_next_invoice(plan)) == NULL)
+		control_refused(&r->answer, 409, "the recurring payment is not active");
+	else
+	{
+		payment_act(inv, fail ? STR_LIT("fail") : STR_LIT("pay"), &order, &refusal);
+		recurring_executed(plan, !fail);
+		webhook_recurring(plan, inv);
+		status_put_invoice_summary(&r->answer.body, inv, options.public_url);
+		control_ok(&r->answer);
+	}
+}
+
+/*
  * count_invoice
  *		Add an invoice and its refunds to the counts.
  */
@@ -575,6 +612,8 @@ control_account(Request *r, Str path)
 		do_deposits(r, STR_NONE);
 	else if (str_has_prefix(path, STR_LIT("deposits/")))
 		do_deposits(r, (Str){path.data + 9, path.len - 9});
+	else if (str_has_prefix(path, STR_LIT("recurring/")))
+		do_recurring(r, (Str){path.data + 10, path.len - 10});
 	else
 		return false;
 	return true;

@@ -11,6 +11,7 @@
 
 #include "deposit.h"
 #include "objects.h"
+#include "recurring.h"
 #include "refund.h"
 #include "store.h"
 #include "timers.h"
@@ -114,6 +115,7 @@ typedef struct Dispute
 
 extern void body_dispute(Message *m, const Invoice *inv, const PaymentTry *t, const Dispute *dispute);
 extern void body_deposit(Message *m, const Deposit *d);
+extern void body_recurring(Message *m, const Recurring *plan, const Invoice *inv);
 extern void body_other(Message *m, Str status, const Invoice *inv, const char **entity);
 
 /* webhook_send.c */

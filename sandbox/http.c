@@ -143,6 +143,8 @@ find_route(Request *r, Str sent)
 		r->route = ROUTE_CONTROL;
 	else if (path.len > 8 && memcmp(path.data + 4, "/ie/", 4) == 0)
 		r->route = ROUTE_PAGE;
+	else if (path.len == 27 && str_is((Str){path.data + 7, 20}, "/payinvoice/checkout"))
+		r->route = ROUTE_CHECKOUT;
 }
 
 /*
@@ -426,6 +428,8 @@ look_at(Request *r)
 			page_answer(r);
 		else if (r->route == ROUTE_HOME)
 			home_answer(r);
+		else if (r->route == ROUTE_CHECKOUT)
+			checkout_answer(r);
 		else
 			api_answer(r, f == NULL || f->create == 1 || (f->create != 0 && !replaced));
 	}

@@ -304,6 +304,7 @@ main(int argc, char **argv)
 	webhook_start_ids(options.seed);
 	refund_start_ids(options.seed);
 	deposit_start_ids(options.seed);
+	recurring_start_ids(options.seed);
 	accounts_reset();
 	store_start_ids(options.seed);
 	timers_start();
@@ -333,6 +334,7 @@ main(int argc, char **argv)
 	webhook_end();
 	refund_reset();
 	deposit_reset();
+	recurring_reset();
 	idempotency_reset();
 	store_reset();
 	store_unlock();

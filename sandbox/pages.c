@@ -175,3 +175,29 @@ home_answer(Request *r)
 	html_home(&r->answer.body, options.public_url, options.tls);
 	answer_html(&r->answer, 200);
 }
+
+/*
+ * checkout_answer
+ *		The page of one method: on to the invoice's page. Locked.
+ */
+void
+checkout_answer(Request *r)
+{
+	Buf path = {0};
+	Buf key = {0};
+	const Invoice *inv;
+
+	buf_put(&path, r->path.data + 3, 4);
+	buf_puts(&path, "/ie/");
+	if (query_value(r->query, "invoiceKey", &key))
+		buf_put(&path, key.data, key.len);
+	inv = store_invoice_by_path((Str){path.data, path.len});
+	r->answer.status = inv != NULL ? 302 : 404;
+	if (inv != NULL)
+	{
+		buf_puts(&r->answer.location, options.public_url);
+		buf_puts(&r->answer.location, inv->url_path);
+	}
+	buf_free(&path);
+	buf_free(&key);
+}

@@ -217,6 +217,7 @@ payment_act(Invoice *inv, Str action, const PaymentOrder *order, const char **re
 		return t;
 	if (t->status == TRY_SUCCESS)
 	{
+		recurring_paid(inv);
 		inv->stale_reads = lag_reads;
 		inv->stale_until_us = lag_ms > 0 ? monotonic_us() + lag_ms * 1000 : 0;
 	}

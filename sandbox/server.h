@@ -35,6 +35,7 @@ typedef enum Route
 	ROUTE_CALL, /* a call of the API, or a path of one with another method */
 	ROUTE_NONE, /* no such call */
 	ROUTE_PAGE, /* an invoice page */
+	ROUTE_CHECKOUT, /* the page of one method */
 	ROUTE_HOME,
 	ROUTE_CONTROL
 } Route;
@@ -214,6 +215,29 @@ extern void v3_update_payment(Request *r);
 extern void v3_get_invoice(Request *r);
 extern void v3_get_invoice_by_reference(Request *r);
 
+/* api_execute.c */
+extern void initiate_payment(Request *r);
+extern void execute_payment(Request *r);
+
+/* api_recurring.c */
+extern void get_recurring_payment(Request *r);
+extern void cancel_recurring_payment(Request *r);
+extern void resume_recurring_payment(Request *r);
+
+/* api_lists.c */
+extern void get_banks(Request *r);
+extern void get_exchange_list(Request *r);
+extern void register_apple_pay_domain(Request *r);
+extern void cancel_token(Request *r);
+
+/* api_supplier.c */
+extern void get_suppliers(Request *r);
+extern void get_supplier_details(Request *r);
+extern void get_supplier_dashboard(Request *r);
+extern void get_supplier_documents(Request *r);
+extern void get_supplier_deposits(Request *r);
+extern void transfer_balance(Request *r);
+
 /* api_webhooks.c */
 extern void get_webhooks(Request *r);
 
@@ -252,6 +276,7 @@ extern void payment_show(Invoice *inv, const InvoiceState *truth);
 /* pages.c */
 extern Invoice *page_invoice(const Request *r);
 extern void page_answer(Request *r);
+extern void checkout_answer(Request *r);
 extern void home_answer(Request *r);
 
 /* control.c */

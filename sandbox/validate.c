@@ -28,6 +28,7 @@ static void check_shipping(Checker *c);
 static void check_suppliers(Checker *c);
 static void check_address(Checker *c);
 static void check_processing(Checker *c);
+static bool check_all(const JsonNode *body, const Account *account, SendPaymentRequest *req, bool one_method);
 
 /*
  * check_customer
@@ -45,12 +46,18 @@ check_customer(Checker *c, const Account *account)
 
 	d->customer_name = text_member(c, c->body, "CustomerName", "CustomerName");
 	if (str_trim(d->customer_name).len == 0)
-		rule_error(c, "CustomerName", "The CustomerName field is required.");
+	{
+		d->customer_name = STR_LIT("Anonymous");
+		if (!c->one_method)
+			rule_error(c, "CustomerName", "The CustomerName field is required.");
+	}
 
 	for (size_t i = 0; i < 4; i++)
 		if (str_is_nocase(option, options[i]))
 			d->notification = options[i];
-	if (d->notification == NULL)
+	if (c->one_method)
+		d->notification = "LNK";
+	else if (d->notification == NULL)
 		rule_error(c, "NotificationOption",
 				   option.len == 0 ? "The NotificationOption field is required."
 								   : "The NotificationOption field must be one of EML, SMS, LNK, ALL.");
@@ -366,7 +373,7 @@ check_processing(Checker *c)
 }
 
 /*
- * validate_send_payment
+ * validate_send_payment, validate_execute_payment
  *		Check a parsed body against every rule. True with req->data filled, or
  *		false with req->errors. Members nobody knows are let through. The caller
  *		frees with validate_free() either way and keeps the body until then.
@@ -374,7 +381,23 @@ check_processing(Checker *c)
 bool
 validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
 {
-	Checker c = {body, req, "invoiceCreate.", {0}};
+	return check_all(body, account, req, false);
+}
+
+bool
+validate_execute_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
+{
+	return check_all(body, account, req, true);
+}
+
+/*
+ * check_all
+ *		All rules. A payment by one method needs no name and notifies nobody.
+ */
+static bool
+check_all(const JsonNode *body, const Account *account, SendPaymentRequest *req, bool one_method)
+{
+	Checker c = {body, req, "invoiceCreate.", one_method, {0}};
 
 	memset(req, 0, sizeof(*req));
 	check_customer(&c, account);

@@ -19,6 +19,7 @@ typedef struct SendPaymentRequest
 } SendPaymentRequest;
 
 extern bool validate_send_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
+extern bool validate_execute_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
 extern bool validate_v3_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req);
 extern void validate_free(SendPaymentRequest *req);
 extern bool json_text(const JsonNode *object, const char *name, Str *result);

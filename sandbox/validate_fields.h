@@ -14,6 +14,7 @@ typedef struct Checker
 	const JsonNode *body;
 	SendPaymentRequest *req;
 	const char *prefix; /* of the names of type errors */
+	bool one_method; /* ExecutePayment */
 	Buf type_errors;
 } Checker;
 

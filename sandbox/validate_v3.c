@@ -320,7 +320,7 @@ check_suppliers(Checker *c)
 bool
 validate_v3_payment(const JsonNode *body, const Account *account, SendPaymentRequest *req)
 {
-	Checker c = {body, req, "", {0}};
+	Checker c = {body, req, "", false, {0}};
 
 	memset(req, 0, sizeof(*req));
 	check_order(&c, account);

@@ -395,6 +395,21 @@ webhook_deposit(const Deposit *d)
 }
 
 /*
+ * webhook_recurring
+ *		A repetition of a plan was paid, or was not.
+ */
+void
+webhook_recurring(const Recurring *plan, const Invoice *inv)
+{
+	Message m;
+
+	if (!open_message(&m, plan->account, inv, 5))
+		return;
+	body_recurring(&m, plan, inv);
+	send_message(&m, inv, NULL, NULL);
+}
+
+/*
  * webhook_dispute
  *		The payer objects to a payment of an invoice, the last one unless
  *		payment_id names another; false if there was none. The other details, all

@@ -18,6 +18,7 @@ extern void webhook_put_settings(Buf *b);
 extern void webhook_payment(const Invoice *inv, const PaymentTry *t);
 extern bool webhook_decide_refund(Refund *refund, bool approve);
 extern void webhook_deposit(const Deposit *d);
+extern void webhook_recurring(const Recurring *plan, const Invoice *inv);
 extern bool webhook_dispute(const Invoice *inv, const cJSON *details);
 extern bool webhook_event(const cJSON *object, const Account *account, Buf *error);
 extern Delivery *webhook_replay(const Delivery *d, const char *url);

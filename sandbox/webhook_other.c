@@ -6,9 +6,11 @@
  */
 #include "delivery.h"
 
+#include <ctype.h>
+
 static void put_deposit(Message *m, const Deposit *d);
 static void put_supplier(Message *m, Str status);
-static void put_recurring(Message *m, Str status, const Invoice *inv);
+static void put_recurring(Message *m, Str status, const Invoice *inv, const Recurring *plan);
 static void put_supplier_update(Message *m, Str status);
 
 /*
@@ -87,19 +89,22 @@ put_supplier(Message *m, Str status)
 
 /*
  * put_recurring
- *		Event 5: a deduction of a recurring payment, here that of an invoice.
+ *		Event 5: a deduction of a recurring payment, of a plan or, without one,
+ *		made up for an invoice.
  */
 static void
-put_recurring(Message *m, Str status, const Invoice *inv)
+put_recurring(Message *m, Str status, const Invoice *inv, const Recurring *plan)
 {
 	Buf *b = &m->body;
 	const PaymentTry *t = inv->last_try;
 	int year = local_time(inv->created).year;
-	Ticks next = m->at + (Ticks) 30 * 86400 * TICKS_PER_SECOND;
+	Ticks next = plan != NULL ? plan->next_pay : m->at + (Ticks) 30 * 86400 * TICKS_PER_SECOND;
+	const char *id = plan != NULL ? plan->id : "RECUR31144164";
+	long long first = plan != NULL ? plan->first->id : inv->id;
 
 	if (m->version == 1)
 	{
-		buf_puts(b, "\"RecurringId\":\"RECUR31144164\",\"RecurringStatus\":");
+		buf_printf(b, "\"RecurringId\":\"%s\",\"RecurringStatus\":", id);
 		buf_put_json(b, status);
 		buf_puts(b, ",\"NextPayDate\":\"");
 		buf_put_compact_time(b, next);
@@ -115,13 +120,13 @@ put_recurring(Message *m, Str status, const Invoice *inv)
 		buf_printf(b, "\",\"BaseCurrency\":\"%s\"", m->account->currency_iso);
 		return;
 	}
-	buf_puts(b, "\"Recurring\":{\"Id\":\"RECUR31144164\",\"NextPayDate\":\"");
+	buf_printf(b, "\"Recurring\":{\"Id\":\"%s\",\"NextPayDate\":\"", id);
 	buf_put_utc(b, next / TICKS_PER_SECOND * TICKS_PER_SECOND, 7, false);
 	buf_puts(b, "\",\"Status\":");
 	buf_put_json(b, status);
 	buf_printf(b,
 			   ",\"InitialInvoiceId\":\"%lld\"},\"Payment\":{\"Invoice\":{\"Id\":\"%lld\",\"Status\":\"%s\"",
-			   (long long) inv->id, (long long) inv->id, store_is_paid(inv) ? "PAID" : "PENDING");
+			   first, (long long) inv->id, store_is_paid(inv) ? "PAID" : "PENDING");
 	buf_printf(b, ",\"Reference\":\"%d%06lld\",\"CreationDate\":\"", year, (long long) inv->number);
 	buf_put_utc(b, inv->created, 7, false);
 	buf_puts(b, "\",\"ExpirationDate\":\"");
@@ -179,6 +184,23 @@ body_deposit(Message *m, const Deposit *d)
 }
 
 /*
+ * body_recurring
+ *		Event 5 about a repetition of a plan.
+ */
+void
+body_recurring(Message *m, const Recurring *plan, const Invoice *inv)
+{
+	Buf word = {0};
+
+	for (const char *w = recurring_status_word(plan->status); *w != '\0'; w++)
+		buf_putc(&word, (char) toupper((unsigned char) *w));
+	body_open(m);
+	put_recurring(m, (Str){word.data, word.len}, inv, plan);
+	body_close(m);
+	buf_free(&word);
+}
+
+/*
  * body_other
  *		One of the events 3, 4, 5 and 7; event 5 needs an invoice with a try.
  *		*entity becomes the EventEntityId (static text), unless that is the
@@ -199,7 +221,7 @@ body_other(Message *m, Str status, const Invoice *inv, const char **entity)
 			*entity = "11";
 			break;
 		case 5:
-			put_recurring(m, status.len > 0 ? status : STR_LIT("ACTIVE"), inv);
+			put_recurring(m, status.len > 0 ? status : STR_LIT("ACTIVE"), inv, NULL);
 			break;
 		default:
 			put_supplier_update(m, status.len > 0 ? status : STR_LIT("APPROVED"));

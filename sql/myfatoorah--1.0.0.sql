@@ -858,6 +858,129 @@ AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_key_taken IS 'whether an invoice of the account has that idempotency_key, an archived one or one of a dropped month included; false for null';
 
 --
+-- Deposits: what MyFatoorah has transferred to the bank.  Webhooks and people ask, the
+-- worker reads (GetDepositedInvoices).  Rows name the InvoiceId only: which invoice of ours
+-- that is, is looked up when somebody asks, so it stays right when a row is adopted or archived.
+--
+CREATE TABLE mf_deposit_state (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	account text COLLATE "C" NOT NULL,
+	deposit_reference text COLLATE "C" NOT NULL,
+	supplier_code bigint NOT NULL DEFAULT 0,
+	status text COLLATE "C" NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'read', 'failed')),
+	currency text COLLATE "C",
+	announced_value numeric,
+	announced_count integer,
+	announced_at timestamptz,
+	deposit_date timestamptz,
+	item_count integer,
+	gross_value numeric,
+	service_charge numeric,
+	itemised_value numeric,
+	requested_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	times_requested integer NOT NULL DEFAULT 1,
+	read_at timestamptz,
+	due timestamptz DEFAULT pg_catalog.clock_timestamp(),
+	lookups smallint NOT NULL DEFAULT 0,
+	failures smallint NOT NULL DEFAULT 0,
+	error text,
+	UNIQUE (account, deposit_reference, supplier_code)
+);
+
+CREATE INDEX mf_deposit_state_due_idx ON mf_deposit_state (account, due) WHERE due IS NOT NULL;
+CREATE INDEX mf_deposit_state_date_idx ON mf_deposit_state (account, supplier_code, deposit_date);
+
+COMMENT ON TABLE mf_deposit_state IS 'deposits of accounts, and when MyFatoorah is asked about them; mf_deposit shows them';
+COMMENT ON COLUMN mf_deposit_state.supplier_code IS '0: the deposit is the account''s own';
+COMMENT ON COLUMN mf_deposit_state.times_requested IS 'how often webhooks and people have asked for it: an answer to an earlier question does not settle a later one';
+COMMENT ON COLUMN mf_deposit_state.lookups IS 'definite answers in a row by which it could not be read; after five of them it is failed';
+
+CREATE TABLE mf_deposit_row (
+	deposit bigint NOT NULL,
+	item integer NOT NULL,
+	invoice_id bigint NOT NULL,
+	payment_id text COLLATE "C",
+	payment_gateway text,
+	invoice_reference text,
+	reference text COLLATE "C",
+	created_date timestamptz,
+	paid_date timestamptz,
+	invoice_value numeric,
+	due_value numeric,
+	paid_currency text COLLATE "C",
+	paid_currency_value numeric,
+	total_service_charge numeric,
+	due_deposit numeric NOT NULL,
+	PRIMARY KEY (deposit, item)
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
+
+CREATE INDEX mf_deposit_row_invoice_id_idx ON mf_deposit_row (invoice_id);
+
+COMMENT ON TABLE mf_deposit_row IS 'payments in a deposit, as GetDepositedInvoices lists them; mf_deposit_item shows them';
+COMMENT ON COLUMN mf_deposit_row.deposit IS 'mf_deposit_state.id';
+COMMENT ON COLUMN mf_deposit_row.invoice_id IS 'MyFatoorah''s InvoiceId';
+
+-- A deposit belongs to no invoice: it is shown to those whom no policy restricts.
+CREATE VIEW mf_deposit WITH (security_barrier) AS
+	SELECT d.id, d.account, d.deposit_reference, nullif(d.supplier_code, 0) AS supplier_code, d.status, d.currency, d.deposit_date,
+		   d.announced_value, d.announced_count, d.item_count, d.gross_value, d.service_charge, d.itemised_value,
+		   d.announced_at, d.requested_at, d.read_at, d.due, d.error
+	FROM mf_deposit_state d
+	WHERE mf_invoice_visible(NULL);
+COMMENT ON VIEW mf_deposit IS 'deposits that webhooks have announced or people have asked for: what was announced, and what MyFatoorah lists';
+COMMENT ON COLUMN mf_deposit.supplier_code IS 'the supplier whose deposit it is; null: the account''s own';
+COMMENT ON COLUMN mf_deposit.status IS 'queued: MyFatoorah is to be asked; read: the items are what it has answered last; failed: it could not be read, see error, and mf_read_deposit() asks again';
+COMMENT ON COLUMN mf_deposit.currency IS 'that of the account: all amounts are in it';
+COMMENT ON COLUMN mf_deposit.announced_value IS 'amount of the deposit, by its webhook or MyFatoorah''s log; null: nothing has announced it';
+COMMENT ON COLUMN mf_deposit.gross_value IS 'sum of DueValue (else InvoiceValue) of the items';
+COMMENT ON COLUMN mf_deposit.service_charge IS 'sum of TotalServiceCharge of the items, without tax';
+COMMENT ON COLUMN mf_deposit.itemised_value IS 'sum of DueDeposit of the items: what the deposit pays for them';
+COMMENT ON COLUMN mf_deposit.error IS 'why it has not been read';
+
+CREATE VIEW mf_deposit_item WITH (security_barrier) AS
+	SELECT r.deposit, d.account, d.deposit_reference, nullif(d.supplier_code, 0) AS supplier_code, d.deposit_date, r.item,
+		   coalesce(i.id, k.id) AS invoice, r.invoice_id, r.payment_id, r.payment_gateway, r.invoice_reference, r.reference,
+		   r.created_date, r.paid_date, r.invoice_value, r.due_value, r.paid_currency, r.paid_currency_value,
+		   r.total_service_charge, r.due_deposit
+	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
+		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice_number n JOIN mf_invoice i ON i.id = n.invoice AND i.invoice_id = n.invoice_id
+			WHERE n.invoice_id = r.invoice_id AND i.account = d.account ORDER BY i.id LIMIT 1) i ON true
+		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account ORDER BY a.id LIMIT 1) k ON i.id IS NULL
+	WHERE mf_invoice_visible(coalesce(i.id, k.id));
+COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
+COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
+COMMENT ON COLUMN mf_deposit_item.invoice IS 'id of the row, which may be archived; null: the invoice was created elsewhere';
+COMMENT ON COLUMN mf_deposit_item.reference IS 'CustomerReference, as it was sent: mf_invoice.reference';
+COMMENT ON COLUMN mf_deposit_item.due_deposit IS 'what the deposit pays for it: fees, tax and shares of suppliers are taken off';
+
+CREATE VIEW mf_undeposited WITH (security_barrier) AS
+	SELECT i.id, i.account, i.invoice_id, i.customer_reference, i.payment_status, i.base_currency AS currency, i.received_value, i.net_value,
+		   i.paid_at, pg_catalog.date_part('day', pg_catalog.now() - i.paid_at)::integer AS days
+	FROM mf_invoice i
+	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
+		AND NOT EXISTS (SELECT FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
+			WHERE r.invoice_id = i.invoice_id AND d.account = i.account AND d.supplier_code = 0);
+COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit of the account that was read; those of mf_invoice, not archived ones';
+COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
+
+CREATE VIEW mf_deposit_difference WITH (security_barrier) AS
+	SELECT d.id, d.account, d.deposit_reference, d.supplier_code, d.deposit_date, d.currency, d.announced_value, d.itemised_value,
+		   d.announced_value - d.itemised_value AS difference, coalesce(m.amount, 0) AS refunds,
+		   d.announced_value - d.itemised_value - coalesce(m.amount, 0) AS unexplained,
+		   d.announced_count - d.item_count AS missing_items, d.gross_value - d.itemised_value AS deducted, d.service_charge
+	FROM (SELECT d.*, pg_catalog.lag(d.at) OVER (PARTITION BY d.account, d.supplier_code ORDER BY d.at, d.id) AS since
+		  FROM (SELECT d.*, coalesce(d.deposit_date, d.announced_at, d.requested_at) AS at FROM mf_deposit d WHERE d.status = 'read') d) d
+		LEFT JOIN LATERAL (SELECT pg_catalog.sum(m.amount) AS amount FROM mf_money m
+			WHERE m.account = d.account AND d.supplier_code IS NULL AND m.kind IN ('refund', 'chargeback')
+				AND m.booked_at > coalesce(d.since, '-infinity') AND m.booked_at <= d.at) m ON true;
+COMMENT ON VIEW mf_deposit_difference IS 'deposits that were read: what was announced, what the items sum up to, and what explains the difference';
+COMMENT ON COLUMN mf_deposit_difference.difference IS 'announced minus itemised: MyFatoorah''s list has no refunds, chargebacks and monthly fees; null if nothing was announced';
+COMMENT ON COLUMN mf_deposit_difference.refunds IS 'refunds and chargebacks of the account that mf_ledger has booked since the deposit before, up to this one; negative';
+COMMENT ON COLUMN mf_deposit_difference.unexplained IS 'difference minus refunds: fees of MyFatoorah that belong to no invoice, refunds that were booked at another time, or an error';
+COMMENT ON COLUMN mf_deposit_difference.missing_items IS 'transactions announced minus items listed';
+COMMENT ON COLUMN mf_deposit_difference.deducted IS 'gross_value minus itemised_value: fees, tax and shares of suppliers';
+
+--
 -- What users have added to tables of the extension, which no dump contains
 --
 CREATE TABLE mf_part (
@@ -1150,6 +1273,12 @@ RETURNS TABLE (id bigint, result text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME', 'mf_refresh_many';
 COMMENT ON FUNCTION mf_refresh(bigint[]) IS 'the same for each of many invoices; the result is asked, asked_later, or the reason why not';
+
+CREATE FUNCTION mf_read_deposit(deposit_reference text, account text DEFAULT 'myfatoorah', supplier_code bigint DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_read_deposit IS 'has the worker read a deposit, also again; returns mf_deposit.id';
 
 CREATE FUNCTION mf_wait(
 	id bigint,
@@ -1459,7 +1588,8 @@ CREATE VIEW mf_metrics_attention AS
 				UNION SELECT i.id FROM mf_invoice i WHERE i.payment_doubt IS NOT NULL) r) AS review_invoices,
 		   (SELECT pg_catalog.count(*) FROM mf_account a WHERE a.paused_at IS NOT NULL) AS paused_accounts,
 		   u.inquiries AS urgent_inquiries, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - u.oldest), 0) AS oldest_urgent_seconds,
-		   r.pending AS pending_reactions, r.failing AS failing_reactions
+		   r.pending AS pending_reactions, r.failing AS failing_reactions,
+		   (SELECT pg_catalog.count(*) FROM mf_deposit_state d WHERE d.status = 'failed' OR d.error IS NOT NULL) AS unread_deposits
 	FROM (SELECT pg_catalog.count(*) AS inquiries, pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest
 		  FROM (SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by = 0
 				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u,
@@ -1521,7 +1651,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 				WHEN k.id IS NOT NULL THEN
 				pg_catalog.format('Its month was dropped or detached. If it was detached, bring its rows back into mf_invoice_archive, and the invoice from there: SELECT mf_unarchive(ARRAY[%s]). If it was dropped, look the invoice up in the MyFatoorah portal: invoice %s of account %s', k.id, k.invoice_id, k.account)
 		   END AS next_step
-	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL
+	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL AND u.event_code IS DISTINCT FROM 3
 		  UNION ALL
 		  SELECT u.* FROM mf_event u WHERE u.invoice IS NOT NULL AND u.answered_at IS NULL
 			AND NOT EXISTS (SELECT FROM mf_invoice i WHERE i.id = u.invoice)) e
@@ -1532,7 +1662,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
 COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it; or what is to be done before, where its month is gone';
-COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of deposits and suppliers, or of an invoice that exists twice';
+COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS
 	SELECT i.id, i.account, i.status, i.duplicate_suspected, i.customer_name, i.invoice_value,
@@ -1655,7 +1785,8 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
-	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition
+	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
+	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_read;
 
@@ -1671,7 +1802,7 @@ GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoo
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_read_deposit, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 
@@ -1698,6 +1829,9 @@ SELECT pg_catalog.pg_extension_config_dump('mf_operation_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_operation_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_deposit_state', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_deposit_state_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_deposit_row', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_route', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue', '');

@@ -63,8 +63,8 @@ foreach my $name (@samples)
 	is(sql("SELECT event_code, event_status, invoice_id, payment_id FROM mf_event WHERE id = $id"), $status{$name}, "$name: is taken in");
 	is(sql("SELECT source, version, event_name, deliveries, invoice IS NULL, EXISTS (SELECT FROM mf_unmatched u WHERE u.id = e.id)
 			FROM mf_event e WHERE id = $id"),
-		'webhook|' . ($name =~ /^v(\d)/)[0] . '|' . sql("SELECT event_name FROM mf_event WHERE id = $id") . '|1|t|t',
-		"$name: is shown as one that matches nothing");
+		'webhook|' . ($name =~ /^v(\d)/)[0] . '|' . sql("SELECT event_name FROM mf_event WHERE id = $id") . '|1|t|' . ($status{$name} =~ /^3/ ? 'f' : 't'),
+		"$name: is shown as one that matches nothing, unless it announces a deposit");
 	my $keys = sql("WITH RECURSIVE m(k, v) AS (SELECT NULL::text, data FROM mf_event WHERE id = $id
 		UNION ALL (WITH s AS (SELECT v FROM m WHERE jsonb_typeof(v) IN ('object', 'array'))
 			SELECT o.key, o.value FROM s, jsonb_each(CASE jsonb_typeof(s.v) WHEN 'object' THEN s.v ELSE '{}' END) o
@@ -112,6 +112,8 @@ foreach my $name (@samples)
 	is(sql("SELECT deliveries FROM mf_event WHERE id = $id"), '2', "$name: that came twice");
 }
 is(sql('SELECT count(*) FROM mf_inquiry'), 0, 'what matches nothing asks nothing');
+is(sql(q{SELECT string_agg(deposit_reference || ' ' || announced_value || ' ' || announced_count, ', ' ORDER BY id) FROM mf_deposit}),
+	'2021000002 6917.282 24, 2025000006 15968.333 511', 'but about deposits');
 is($sandbox->count(path => '/v2/GetPaymentStatus'), 0, 'really nothing');
 
 # Two accounts

@@ -44,7 +44,7 @@ GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_cod
 	total, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_bill_token, mf_check_amount, mf_bill_check_right, mf_bill_visible
+GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_bill_check_right, mf_bill_visible
 	TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
 

@@ -25,6 +25,7 @@ main(void)
 		{"mischief", test_mischief},     {"refunds", test_refunds},
 		{"accounts", test_accounts},
 		{"v3", test_v3},
+		{"plans", test_plans},
 	};
 	int pid = start_server(extra, &port);
 

@@ -83,5 +83,6 @@ extern void test_mischief(void);
 extern void test_refunds(void);
 extern void test_accounts(void);
 extern void test_v3(void);
+extern void test_plans(void);
 
 #endif

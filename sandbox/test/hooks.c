@@ -129,7 +129,8 @@ members_like(const cJSON *expected, const cJSON *actual, const char *where)
 
 	if (cJSON_IsNull(expected) || cJSON_IsNull(actual))
 		return;
-	CHECK((expected->type & 0xFF) == (actual->type & 0xFF), "%s has the same type", where);
+	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) || (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
+		  "%s has the same type", where);
 	for (; e != NULL && a != NULL; e = e->next, a = a->next)
 	{
 		snprintf(inner, sizeof(inner), "%s.%s", where, e->string != NULL ? e->string : "[]");

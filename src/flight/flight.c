@@ -48,6 +48,9 @@ static HTAB *flights_under_way = NULL;
 /* In the bodies of requests without an answer, all accounts together */
 static size_t held_bytes = 0;
 
+/* See mf_flight_deposits() */
+static int	deposit_count = 0;
+
 static bool is_under_way(int64 invoice, UnderWayKind kind);
 static void hold_body(MfFlight *flight, char *body, size_t len);
 static void release_body(MfFlight *flight);
@@ -202,10 +205,23 @@ mf_flight_is_inquiry(const MfFlight *flight)
 		case MF_JOB_REFUNDS:
 		case MF_JOB_PAYMENT_ID:
 		case MF_JOB_WEBHOOK_LOG:
+		case MF_JOB_DEPOSIT:
 			return true;
 		default:
 			return false;
 	}
+}
+
+bool
+mf_flight_needs_permission(const MfFlight *flight)
+{
+	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT;
+}
+
+int
+mf_flight_failures(const MfFlight *flight)
+{
+	return flight->inquiry != NULL ? flight->inquiry->failures : flight->deposit != NULL ? flight->deposit->failures : 0;
 }
 
 void
@@ -286,6 +302,29 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 }
 
 MfFlight *
+mf_flight_create_deposit(MemoryContext context, const MfDepositJob *job, const MfAccount *account, MfHttpTarget *target)
+{
+	size_t		body_len;
+	char	   *body = mf_deposit_body(mf_to_utf8(job->reference), job->supplier_code, &body_len);
+	MfFlight   *flight = mf_flight_create_inquiry(context, MF_JOB_DEPOSIT, NULL, account, target, body, body_len);
+	MemoryContext old = MemoryContextSwitchTo(flight->memory);
+
+	flight->deposit = (MfDepositJob *) palloc(sizeof(MfDepositJob));
+	*flight->deposit = *job;
+	flight->deposit->reference = pstrdup(job->reference);
+	flight->deposit->supplier_code = job->supplier_code != NULL ? pstrdup(job->supplier_code) : NULL;
+	MemoryContextSwitchTo(old);
+	deposit_count++;
+	return flight;
+}
+
+int
+mf_flight_deposits(void)
+{
+	return deposit_count;
+}
+
+MfFlight *
 mf_flight_create_operation(MemoryContext context, const MfOperation *operation, const MfAccount *account,
 						   MfHttpTarget *target, char *body, size_t body_len)
 {
@@ -310,6 +349,8 @@ mf_flight_create_operation(MemoryContext context, const MfOperation *operation, 
 void
 mf_flight_free(MfFlight *flight)
 {
+	if (flight->deposit != NULL)
+		deposit_count--;
 	mf_flight_set_under_way(flight, false);
 	release_body(flight);
 	mf_http_target_let_go(flight->target);
@@ -320,6 +361,7 @@ mf_flight_free(MfFlight *flight)
 	mf_status_result_free(&flight->found);
 	mf_refund_result_free(&flight->refunds);
 	mf_webhook_log_result_free(&flight->log);
+	mf_deposit_result_free(&flight->deposited);
 	MemoryContextDelete(flight->memory);
 }
 
@@ -336,6 +378,8 @@ mf_flight_endpoint(const MfFlight *flight)
 			return &mf_endpoints[MF_GET_REFUND_STATUS];
 		case MF_JOB_WEBHOOK_LOG:
 			return &mf_endpoints[MF_GET_WEBHOOKS];
+		case MF_JOB_DEPOSIT:
+			return &mf_endpoints[MF_GET_DEPOSITED_INVOICES];
 		default:
 			return &mf_endpoints[MF_GET_PAYMENT_STATUS];
 	}
@@ -361,6 +405,9 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 			break;
 		case MF_JOB_WEBHOOK_LOG:
 			mf_webhook_log_result_read(exchange, &flight->log);
+			break;
+		case MF_JOB_DEPOSIT:
+			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->deposited);
 			break;
 		default:
 			mf_status_result_read(exchange, &flight->found);
@@ -392,6 +439,11 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 			flight->log.not_sent = !started;
 			flight->log.error = strdup(error);
 			break;
+		case MF_JOB_DEPOSIT:
+			flight->deposited.lookup = MF_LOOKUP_FAILED;
+			flight->deposited.not_sent = !started;
+			flight->deposited.error = strdup(error);
+			break;
 		default:
 			flight->found.lookup = MF_LOOKUP_FAILED;
 			flight->found.not_sent = !started;
@@ -409,6 +461,8 @@ mf_flight_lookup(const MfFlight *flight)
 			return flight->refunds.lookup;
 		case MF_JOB_WEBHOOK_LOG:
 			return flight->log.lookup;
+		case MF_JOB_DEPOSIT:
+			return flight->deposited.lookup;
 		default:
 			return flight->found.lookup;
 	}
@@ -435,7 +489,7 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent)
+	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent || flight->deposited.not_sent)
 		return MF_OUTCOME_NOT_SENT;
 	return MF_OUTCOME_UNKNOWN;
 }
@@ -445,7 +499,7 @@ int
 mf_flight_retry_after(const MfFlight *flight)
 {
 	return Max(Max(flight->sent.retry_after, flight->found.retry_after),
-			   Max(flight->refunds.retry_after, flight->log.retry_after));
+			   Max(Max(flight->refunds.retry_after, flight->log.retry_after), flight->deposited.retry_after));
 }
 
 TimestampTz
@@ -459,7 +513,7 @@ const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
 	return flight->sent.error ? flight->sent.error : flight->found.error ? flight->found.error :
-		flight->refunds.error ? flight->refunds.error : flight->log.error;
+		flight->refunds.error ? flight->refunds.error : flight->log.error ? flight->log.error : flight->deposited.error;
 }
 
 char *
@@ -496,6 +550,10 @@ mf_flight_add_item(MfFlight *flight)
 		case MF_JOB_WEBHOOK_LOG:
 			kind = MF_ITEM_LOG;
 			id = mf_items_account_id(flight->throttle->account);
+			break;
+		case MF_JOB_DEPOSIT:
+			kind = MF_ITEM_DEPOSIT;
+			id = flight->deposit->id;
 			break;
 		case MF_JOB_OPERATION:
 			kind = MF_ITEM_OPERATION;

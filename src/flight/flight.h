@@ -21,6 +21,7 @@
 #include "flow/throttle.h"
 #include "process/metrics.h"
 #include "store/attempts.h"
+#include "store/deposits.h"
 #include "store/inquiries.h"
 #include "store/operations.h"
 #include "store/queue.h"
@@ -101,8 +102,9 @@ typedef struct MfFlight
 	int			given_up;		/* other references under which an invoice may turn up */
 	bool		twin;			/* another server may have sent the row too */
 
-	/* of an inquiry; NULL for the log of webhooks */
+	/* of an inquiry; NULL for the log of webhooks, and for a deposit */
 	MfInquiryJob *inquiry;
+	MfDepositJob *deposit;		/* NULL = it is about something else */
 	TimestampTz claimed_at;
 
 	/* of a refund, capture or release */
@@ -118,6 +120,7 @@ typedef struct MfFlight
 	MfPayment	payment;		/* read from "found" */
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
+	MfDepositResult deposited;
 	int			http_status;
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */
 	bool		unanswered;		/* the network failed */
@@ -141,12 +144,18 @@ extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const
 extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
 										  const MfAccount *account, MfHttpTarget *target, char *body, size_t body_len);
 
+/* The same for a deposit, copying "job". */
+extern MfFlight *mf_flight_create_deposit(MemoryContext context, const MfDepositJob *job, const MfAccount *account,
+										  MfHttpTarget *target);
 /* Creates the request of a refund, capture or release.  Takes over "body" likewise. */
 extern MfFlight *mf_flight_create_operation(MemoryContext context, const MfOperation *operation,
 											const MfAccount *account, MfHttpTarget *target, char *body,
 											size_t body_len);
 
 extern void mf_flight_free(MfFlight *flight);
+
+/* The number of flights that read deposits, whose answers may take much memory */
+extern int	mf_flight_deposits(void);
 
 /*
  * How many invoices may be claimed for an account, up to "limit".  Once the bodies of
@@ -165,6 +174,15 @@ extern bool mf_flight_is_lookup(const MfFlight *flight);
 
 /* Whether it is an inquiry about payments. */
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
+
+/*
+ * Whether its endpoint needs a permission of the key that sending does not need: a
+ * refusal says nothing about the account.
+ */
+extern bool mf_flight_needs_permission(const MfFlight *flight);
+
+/* Inquiries about the same before it, in a row, without a usable answer */
+extern int	mf_flight_failures(const MfFlight *flight);
 
 /* What it is counted as */
 extern MfRequestKind mf_flight_request_kind(const MfFlight *flight);

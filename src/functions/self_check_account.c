@@ -26,6 +26,7 @@
 #include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
+#include "store/deposits.h"
 #include "store/queue.h"
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
@@ -54,6 +55,7 @@ static void check_invoices(const MfCheck *check);
 static bool is_worker(int pid);
 static void check_times(const MfCheck *check);
 static void check_questions(const MfCheck *check, MfWaiting waits);
+static void check_deposits(const MfCheck *check);
 static void check_webhooks(const MfCheck *check, const MfAccount *account);
 static void test_account(void *argument);
 static void check_remote(const MfCheck *check, const TestInquiry *inquiry);
@@ -84,6 +86,7 @@ mf_check_account(const MfCheck *check)
 	check_invoices(check);
 	check_times(check);
 	check_questions(check, waits);
+	check_deposits(check);
 	check_webhooks(check, account);
 	if (error == NULL)
 		check_remote(check, &inquiry);
@@ -253,6 +256,23 @@ check_questions(const MfCheck *check, MfWaiting waits)
 								 waits == MF_NOT_WAITING ? "The other invoices go on. " :
 								 waits == MF_WAITING ? "The other invoices wait, too. " : "",
 								 quote_literal_cstr(check->account)));
+}
+
+/* Reports deposits that MyFatoorah was asked for in vain. */
+static void
+check_deposits(const MfCheck *check)
+{
+	char	   *reference;
+	char	   *error;
+	int64		count = mf_deposits_unread(check->schema, check->account, &reference, &error);
+
+	if (count > 0)
+		mf_check_report(check, "deposits", false,
+						psprintf(ngettext(INT64_FORMAT " deposit cannot be read, \"%s\"%s%s",
+										  INT64_FORMAT " deposits cannot be read, such as \"%s\"%s%s", (unsigned long) count),
+								 count, reference, error ? ": " : ".", error ? error : ""),
+						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s)",
+								 quote_literal_cstr(reference), quote_literal_cstr(check->account)));
 }
 
 /* How the account gets to know of payments. */

@@ -22,6 +22,7 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "flow/time_share.h"
+#include "inquiry/deposit_reading.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
@@ -100,6 +101,7 @@ mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now,
 		scan_agenda(scope, claim, now);
 		(void) mf_items_left_out(MF_ITEM_INQUIRY, now, &mf_inquiries.due);
 		(void) mf_items_left_out(MF_ITEM_EVENT, now, &mf_inquiries.due);
+		(void) mf_items_left_out(MF_ITEM_DEPOSIT, now, &mf_inquiries.due);
 	}
 	*next_round = mf_earlier(*next_round, mf_inquiries.due);
 }
@@ -203,7 +205,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *e
 	entry->paused |= claim->held;
 	read_log = mf_missed_webhooks_wanted(entry, now, &mf_inquiries.due);
 	if (entry->urgent_due == 0 && entry->poll_due == 0 && entry->event_due == 0 && entry->callback_due == 0 &&
-		entry->order_due == 0 && !read_log)
+		entry->order_due == 0 && entry->deposit_due == 0 && !read_log)
 		return true;
 	if (!find_account(&inquiries))
 		return true;
@@ -230,6 +232,7 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, MfInquiryAccount *e
 	note_due(entry->urgent_due, now);
 	note_due(entry->event_due, now);
 	note_due(entry->callback_due, now);
+	note_due(entry->deposit_due, now);
 
 	/* there may be more behind what was claimed; without a free slot, an answer is awaited */
 	throttle->inquiry.asked_last |= claimed > 0;
@@ -298,6 +301,8 @@ claim_inquiries(MfInquiryClaim *inquiries, int slots, bool read_log)
 		claimed += claim_callbacks(inquiries, slots - claimed);
 	if (claimed < slots)
 		claimed += claim_orders_and_polls(inquiries, slots - claimed);
+	if (claimed < slots && is_due(entry->deposit_due, inquiries->now))
+		claimed += mf_deposit_ask(inquiries->scope, inquiries->claim, inquiries->account, inquiries->now);
 	return claimed;
 }
 
@@ -423,7 +428,7 @@ static bool
 has_due(const MfInquiryAccount *entry, TimestampTz now)
 {
 	return is_due(entry->urgent_due, now) || is_due(entry->event_due, now) || is_due(entry->callback_due, now) ||
-		is_due(entry->order_due, now) || (mf_poll_rate_limit > 0 && is_due(entry->poll_due, now));
+		is_due(entry->order_due, now) || is_due(entry->deposit_due, now) || (mf_poll_rate_limit > 0 && is_due(entry->poll_due, now));
 }
 
 /* Notes when something will be due; 0 or past = nothing to note */

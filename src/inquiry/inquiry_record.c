@@ -14,6 +14,7 @@
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
+#include "inquiry/deposit_reading.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"
@@ -175,6 +176,7 @@ invoice_of(const MfInquiryBatch *batch, int number)
 	switch (batch->flights[number]->kind)
 	{
 		case MF_JOB_WEBHOOK_LOG:
+		case MF_JOB_DEPOSIT:
 			return 0;
 		case MF_JOB_PAYMENT_ID:
 			return batch->event_answers[number].twin;
@@ -203,6 +205,8 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 		case MF_JOB_WEBHOOK_LOG:
 			mf_missed_webhooks_record(scope, flight);
 			break;
+		case MF_JOB_DEPOSIT:
+			return mf_deposit_record(scope, flight, batch->now) || flight->locked_retries++ >= LOCKED_RETRIES;
 		case MF_JOB_PAYMENT_ID:
 			add_event_answer(batch, flight, &batch->event_answers[number]);
 			if (row != NULL)

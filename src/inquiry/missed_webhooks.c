@@ -293,8 +293,9 @@ convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 		if (invoice == NULL)
 			invoice = member_text(mf_json_get(data, "ReferencedInvoice"), "Id");
 	}
-	else if (item->event_code != 0)
-		invoice = item->event_entity_id;
+	else if (item->event_code == MF_EVENT_PAYMENT_STATUS || item->event_code == MF_EVENT_RECURRING ||
+			 item->event_code == MF_EVENT_DISPUTE_STATUS)
+		invoice = item->event_entity_id;	/* of other events it is the number of something else */
 
 	if (invoice != NULL && strspn(invoice, "0123456789") == strlen(invoice) && strlen(invoice) >= 1 &&
 		strlen(invoice) <= 18)

@@ -35,6 +35,7 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
+#include "store/deposits.h"
 #include "store/inquiries.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
@@ -104,6 +105,7 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	TimestampTz unused = 0;
 	Datum		invoices = mf_items_left_out(MF_ITEM_INVOICE, now, &unused);
 	Datum		inquiries = mf_items_left_out(MF_ITEM_INQUIRY, now, &unused);
+	Datum		deposits = mf_items_left_out(MF_ITEM_DEPOSIT, now, &unused);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &mf_sender_state.landed)
@@ -115,6 +117,7 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	/* entries that the round leaves out fail when they are written, so this does not write them */
 	mf_queue_retry_put_off(scope, invoices);
 	mf_inquiries_retry_put_off(scope, inquiries);
+	mf_deposits_retry_put_off(scope, deposits);
 }
 
 int

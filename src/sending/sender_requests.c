@@ -176,7 +176,7 @@ learn_from(MfFlight *flight)
 	MfThrottle *throttle = flight->throttle;
 	TimestampTz now = GetCurrentTimestamp();
 	MfOutcome	outcome = mf_flight_outcome(flight);
-	int			failures = flight->inquiry ? flight->inquiry->failures : 0;
+	int			failures = mf_flight_failures(flight);
 	int			retry_after = mf_flight_retry_after(flight);
 
 	if (outcome == MF_OUTCOME_NOT_SENT && flight->starved)
@@ -204,7 +204,7 @@ report_outage(MfFlight *flight, MfOutcome outcome)
 {
 	MfThrottle *throttle = flight->throttle;
 	bool		is_inquiry = mf_flight_is_inquiry(flight);
-	bool		refused = outcome == MF_OUTCOME_ACCOUNT_PROBLEM && flight->kind != MF_JOB_WEBHOOK_LOG;
+	bool		refused = outcome == MF_OUTCOME_ACCOUNT_PROBLEM && !mf_flight_needs_permission(flight);
 	bool		waits = outcome == MF_OUTCOME_NOT_SENT || (outcome == MF_OUTCOME_THROTTLED && !is_inquiry);
 	char	   *error;
 
@@ -229,6 +229,8 @@ item_of(const MfFlight *flight)
 			return -flight->inquiry->event;
 		case MF_JOB_WEBHOOK_LOG:
 			return PG_INT64_MIN;
+		case MF_JOB_DEPOSIT:
+			return PG_INT64_MIN + flight->deposit->id;
 		default:
 			return flight->invoice;
 	}
@@ -236,7 +238,7 @@ item_of(const MfFlight *flight)
 
 /*
  * Whether an answer refuses the key of a role's own mapping, which stops that key
- * only.  A refusal of the log of webhooks does not, for it needs another permission.
+ * only.  A refusal of what needs another permission does not.
  */
 static bool
 refuses_own_key(const MfFlight *flight)
@@ -244,5 +246,5 @@ refuses_own_key(const MfFlight *flight)
 	const char *error = mf_flight_error_utf8(flight);
 
 	return (flight->http_status == 401 || flight->http_status == 403) &&
-		mf_account_key_refused(flight->target, flight->kind == MF_JOB_WEBHOOK_LOG ? NULL : error ? error : "");
+		mf_account_key_refused(flight->target, mf_flight_needs_permission(flight) ? NULL : error ? error : "");
 }

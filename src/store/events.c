@@ -13,6 +13,7 @@
 #include "base/compat.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
+#include "store/deposits.h"
 #include "store/events.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
@@ -227,6 +228,7 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 			events[i].repeated = deliveries[i] == 0 || mf_result_bool(row, 5);
 		}
 	}
+	mf_deposits_announce(scope, events, count);
 }
 
 /*

@@ -39,7 +39,7 @@ typedef struct MfEvent
 
 /*
  * Stores events, each once, matches them with invoices, and opens an inquiry for
- * each event that is news.
+ * each event that is news, or asks for the deposit that it announces.
  */
 extern void mf_events_store(const MfSqlScope *scope, MfEvent *events, int count);
 

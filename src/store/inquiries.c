@@ -31,7 +31,9 @@ static MfStatement accounts_statement = {
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
 	"      AND e.source = 'callback' ORDER BY e.due LIMIT 1)), "
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
-	"    AND q.ordered_by <> 0 ORDER BY q.due LIMIT 1), s.srvowner "
+	"    AND q.ordered_by <> 0 ORDER BY q.due LIMIT 1), s.srvowner, "
+	"  (SELECT d.due::timestamptz FROM @mf_deposit_state d WHERE d.account = s.srvname::text AND d.due IS NOT NULL "
+	"    ORDER BY d.due LIMIT 1) "
 	"FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
 	"WHERE w.fdwname = 'myfatoorah' AND left(s.srvname::text, 1) <> '" MF_ALL_ACCOUNTS "' "
 	"ORDER BY s.srvowner, s.srvname",
@@ -196,6 +198,7 @@ mf_inquiries_accounts(const MfSqlScope *scope)
 		account->callback_due = mf_result_timestamp(i, 6);
 		account->order_due = mf_result_timestamp(i, 7);
 		account->owner = mf_result_oid(i, 8);
+		account->deposit_due = mf_result_timestamp(i, 9);
 		accounts = lappend(accounts, account);
 	}
 	return accounts;

@@ -75,6 +75,7 @@ typedef struct MfInquiryAccount
 	TimestampTz event_due;		/* about events of unknown invoices */
 	TimestampTz callback_due;	/* inquiries and events that only callbacks ask for */
 	TimestampTz order_due;		/* inquiries that roles have ordered */
+	TimestampTz deposit_due;	/* deposits to be read */
 } MfInquiryAccount;
 
 /* List of MfInquiryAccount: all accounts of this database, in the order of owners and names. */

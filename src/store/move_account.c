@@ -76,6 +76,14 @@ static MfStatement move_events_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* likewise a deposit; the rows that stay name an account that does not exist, and nobody is asked about them */
+static MfStatement move_deposits_statement = {
+	"UPDATE @mf_deposit_state d SET account = $2 WHERE d.account = $1 "
+	"  AND NOT EXISTS (SELECT FROM @mf_deposit_state o WHERE o.account = $2 AND o.deposit_reference = d.deposit_reference "
+	"    AND o.supplier_code = d.supplier_code)",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
 /* a paused account stays paused */
 static MfStatement move_pause_statement = {
 	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) "
@@ -159,6 +167,7 @@ move_rows(const MfSqlScope *scope, const Datum *values)
 	(void) mf_sql_execute(scope, &move_operations_statement, values, NULL);
 	moved += (int64) mf_sql_execute(scope, &move_archive_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_events_statement, values, NULL);
+	(void) mf_sql_execute(scope, &move_deposits_statement, values, NULL);
 	(void) mf_sql_execute(scope, &move_pause_statement, values, NULL);
 	if (mf_sql_execute(scope, &pause_lost_statement, values, NULL) > 0)
 		mf_change_suppressed();

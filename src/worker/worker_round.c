@@ -31,6 +31,7 @@
 #include "process/process.h"
 #include "process/wakeup.h"
 #include "sending/sender.h"
+#include "store/deposits.h"
 #include "store/operations.h"
 #include "store/queue.h"
 #include "worker/retention.h"
@@ -274,7 +275,7 @@ record_attempt(const MfSqlScope *scope, void *argument)
 	return true;
 }
 
-/* For mf_review.  False if mf_review cannot show the item: then mf_check() counts it. */
+/* For mf_review, or mf_deposit.  False if neither can show the item: then mf_check() counts it. */
 static bool
 record_put_off(const MfSqlScope *scope, void *argument)
 {
@@ -290,6 +291,8 @@ record_put_off(const MfSqlScope *scope, void *argument)
 		case MF_ITEM_EVENT:
 			(void) mf_inquiries_put_off(scope, 0, item->id, put_off->until, put_off->error);
 			break;
+		case MF_ITEM_DEPOSIT:
+			return mf_deposits_put_off(scope, item->id, put_off->until, put_off->error);
 		case MF_ITEM_OPERATION:
 			return mf_operations_put_off(scope, item->id, put_off->until, put_off->error);
 		case MF_ITEM_LOG:
@@ -322,6 +325,10 @@ put_off_message(const MfItem *item)
 			return mf_log_event("item_put_off",
 								"the log of webhooks of account \"%s\" is put off because it cannot be written",
 						  is_answer ? item->flight->throttle->account : "?");
+		case MF_ITEM_DEPOSIT:
+			return is_answer ? mf_log_event("item_put_off",
+											"deposit %lld is put off because its answer cannot be written", id) :
+				mf_log_event("item_put_off", "deposit %lld is put off because it cannot be written", id);
 		case MF_ITEM_EVENT:
 			return is_answer ? mf_log_event("item_put_off",
 											"event %lld is put off because its answer cannot be written", id) :

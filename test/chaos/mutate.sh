@@ -431,6 +431,17 @@ mutate all_slots 'one of several owners takes all slots' src/flow/request_slots.
 	's/if \(!several_owners\)/if (true)/' 010_many_accounts_of_one_owner
 mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_key.c \
 	's/return account->own_mappings \|\| /return true || /' 081_rights_by_row
+mutate none_160 '' src/worker/worker.c '' 160_deposits
+mutate other_deposit 'an answer about another deposit is taken' src/core/api/deposit.c \
+	's/ \|\| strcmp\(values\[MF_DI_DEPOSIT_REFERENCE\], reference\) != 0//' core/test_deposit
+mutate deposit_settled 'an answer settles what was asked for after its question left' src/store/deposits.c \
+	's/CASE WHEN d\.times_requested <> \$2 THEN clock_timestamp\(\) END/NULL/; s/CASE WHEN d\.times_requested = \$2 THEN .read. ELSE .queued. END/\x27read\x27/' 160_deposits
+mutate deposit_pauses 'a key that may not read deposits pauses the account' src/flight/flight.c \
+	's/return flight->kind == MF_JOB_WEBHOOK_LOG \|\| flight->kind == MF_JOB_DEPOSIT;/return flight->kind == MF_JOB_WEBHOOK_LOG;/' 160_deposits
+mutate deposit_waits 'the worker waits for a session that has asked for a deposit' src/store/deposits.c \
+	's/WHERE d\.id = \$1 FOR NO KEY UPDATE SKIP LOCKED/WHERE d.id = \$1 FOR NO KEY UPDATE/' 160_deposits
+mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
+	's/if \(mf_result_int8\(0, 1\) != 0\)\n\t\tmf_change_suppressed\(\);\n\}\n\n\/\* A time/}\n\n\/* A time/' 160_deposits
 
 if [ "$run_one" = check_pattern ]
 then

@@ -94,6 +94,14 @@ sub fill
 	$mf->wait_for($node, $dbname, "SELECT count(*) > 0 FROM mf_reaction_backlog WHERE error ~ 'not yet'");
 	$mf->wait_for($node, $dbname, q{SELECT count(*) FROM mf_event WHERE answered_at IS NOT NULL}, 1);
 
+	# a deposit that was read, and one that is to be read in a while
+	$sql->(q{INSERT INTO mf_deposit_state (account, deposit_reference, status, currency, announced_value, announced_count, announced_at,
+			deposit_date, item_count, gross_value, service_charge, itemised_value, read_at, due)
+		VALUES ('myfatoorah', '2026000001', 'read', 'KWD', 9.5, 1, now(), now(), 1, 10, 0.5, 9.5, now(), NULL),
+			('myfatoorah', '2026000002', 'queued', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, now() + interval '1 day');
+		INSERT INTO mf_deposit_row (deposit, item, invoice_id, invoice_value, due_value, due_deposit)
+		SELECT d.id, 1, i.invoice_id, 10, 10, 9.5 FROM mf_deposit_state d, (SELECT min(invoice_id) AS invoice_id FROM mf_invoice) i WHERE d.status = 'read'});
+
 	# paused, with one that is due and one that somebody has told of
 	$sql->(q{SELECT mf_pause('short', 'a reason')});
 	$mf->insert($node, $dbname, 'due', account => q{'short'});

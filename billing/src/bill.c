@@ -1,0 +1,312 @@
+/*
+ * bill.c
+ *	  What every new bill is given before it is stored.
+ *
+ * In C, because each row of an INSERT goes through it.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * billing/src/bill.c
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/formatting.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#define MAX_LINK_DAYS 365
+#define CURRENCY_LENGTH 3
+
+/* Bytes of a token: it stands for a bill, and must not be guessed */
+#define TOKEN_BYTES 16
+
+/* The columns that are looked at or given a value, in the order of column_names[] */
+typedef enum Column
+{
+	ACCOUNT, TOTAL, CURRENCY, DUE_DATE, SEND_AT, LINK_DAYS, TOKEN, STATUS, RECEIVED, INVOICE, PAID_ON, CLOSED_AT,
+	CREATED_AT, CREATED_BY, UPDATED_AT, UPDATED_BY, CREATED_BY_ID, REQUEST_VALUE, LINK_OPTION, LINK_DUE, LINK_TRIES,
+	LINK_ERROR, SNOOZED_UNTIL, COLUMNS
+} Column;
+
+static const char *const column_names[] = {
+	"account", "total", "currency", "due_date", "send_at", "link_days", "token", "status", "received", "invoice",
+	"paid_on", "closed_at", "created_at", "created_by", "updated_at", "updated_by", "created_by_id", "request_value",
+	"link_option", "link_due", "link_tries", "link_error", "snoozed_until"
+};
+
+StaticAssertDecl(lengthof(column_names) == COLUMNS, "a name for each column");
+
+/* What holds for all rows of a statement; of one account at a time */
+typedef struct Filler
+{
+	int			columns[COLUMNS];	/* index into the values of a row */
+	FmgrInfo	facts;
+	bool		ours;			/* the bill is made by one of our functions */
+	text	   *account;		/* NULL = none yet */
+	text	   *currency;
+	text	   *time_zone;
+	int			link_days;
+} Filler;
+
+/* A row that is being filled */
+typedef struct NewBill
+{
+	const Filler *filler;
+	Datum	   *values;
+	bool	   *nulls;
+} NewBill;
+
+static Filler *make_filler(FunctionCallInfo fcinfo, TupleDesc desc);
+static Oid	billing_role(void);
+static void read_account(Filler *filler, Datum account, MemoryContext context);
+static text *copy_text(Datum value, MemoryContext context);
+static bool same_text(const text *left, const text *right);
+static void set_column(NewBill *bill, Column column, Datum value);
+static void clear_column(NewBill *bill, Column column);
+static void fill_results(NewBill *bill);
+static text *new_token(void);
+static void fill_currency(NewBill *bill);
+static void fill_days(NewBill *bill);
+
+PG_FUNCTION_INFO_V1(mf_bill_fill);
+
+/* BEFORE INSERT trigger of mf_bill */
+Datum
+mf_bill_fill(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	Filler	   *filler;
+	NewBill		bill;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("mf_bill_fill() is a trigger BEFORE INSERT, for each row")));
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	/* lives as long as the statement */
+	filler = (Filler *) fcinfo->flinfo->fn_extra;
+	if (filler == NULL)
+		filler = make_filler(fcinfo, desc);
+	bill.filler = filler;
+	bill.values = (Datum *) palloc(desc->natts * sizeof(Datum));
+	bill.nulls = (bool *) palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(trigger->tg_trigtuple, desc, bill.values, bill.nulls);
+
+	/* a row with a token comes from a dump, as it is */
+	if (!bill.nulls[filler->columns[TOKEN]] && !filler->ours)
+	{
+		if (!has_privs_of_role(GetUserId(), billing_role()))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("column \"token\" of mf_bill is written by myfatoorah_billing only"),
+					 err_generic_string(PG_DIAG_COLUMN_NAME, "token")));
+		return PointerGetDatum(trigger->tg_trigtuple);
+	}
+	fill_results(&bill);
+	/* without an account it is refused, because that must not be null */
+	if (!bill.nulls[filler->columns[ACCOUNT]])
+	{
+		read_account(filler, bill.values[filler->columns[ACCOUNT]], fcinfo->flinfo->fn_mcxt);
+		fill_currency(&bill);
+		fill_days(&bill);
+	}
+	return PointerGetDatum(heap_form_tuple(desc, bill.values, bill.nulls));
+}
+
+static Filler *
+make_filler(FunctionCallInfo fcinfo, TupleDesc desc)
+{
+	Filler	   *filler = (Filler *) MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Filler));
+	char	   *schema = get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid));
+	Oid			type = TEXTOID;
+	int			i;
+
+	for (i = 0; i < COLUMNS; i++)
+	{
+		int			number = SPI_fnumber(desc, column_names[i]);
+
+		if (number <= 0)
+			elog(ERROR, "mf_bill has no column \"%s\"", column_names[i]);
+		filler->columns[i] = number - 1;
+	}
+	fmgr_info_cxt(LookupFuncName(list_make2(makeString(schema), makeString(pstrdup("mf_bill_facts"))), 1, &type, false),
+				  &filler->facts, fcinfo->flinfo->fn_mcxt);
+	filler->ours = GetUserId() == billing_role();
+	fcinfo->flinfo->fn_extra = filler;
+	return filler;
+}
+
+static Oid
+billing_role(void)
+{
+	return get_role_oid("myfatoorah_billing", false);
+}
+
+/* Has what follows from the account at hand; mostly it is that of the row before. */
+static void
+read_account(Filler *filler, Datum account, MemoryContext context)
+{
+	text	   *name = DatumGetTextPP(account);
+	HeapTupleHeader facts;
+	bool		isnull;
+
+	if (filler->account != NULL && same_text(filler->account, name))
+		return;
+	filler->account = NULL;
+	facts = DatumGetHeapTupleHeader(FunctionCall1(&filler->facts, account));
+	filler->currency = copy_text(GetAttributeByNum(facts, 1, &isnull), context);
+	filler->time_zone = copy_text(GetAttributeByNum(facts, 2, &isnull), context);
+	filler->link_days = DatumGetInt32(GetAttributeByNum(facts, 3, &isnull));
+	filler->account = copy_text(account, context);
+}
+
+static text *
+copy_text(Datum value, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	text	   *copy = DatumGetTextPCopy(value);
+
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+static bool
+same_text(const text *left, const text *right)
+{
+	return VARSIZE_ANY_EXHDR(left) == VARSIZE_ANY_EXHDR(right) &&
+		memcmp(VARDATA_ANY(left), VARDATA_ANY(right), VARSIZE_ANY_EXHDR(left)) == 0;
+}
+
+static void
+set_column(NewBill *bill, Column column, Datum value)
+{
+	bill->values[bill->filler->columns[column]] = value;
+	bill->nulls[bill->filler->columns[column]] = false;
+}
+
+static void
+clear_column(NewBill *bill, Column column)
+{
+	bill->nulls[bill->filler->columns[column]] = true;
+}
+
+/* What only we write, whatever was given */
+static void
+fill_results(NewBill *bill)
+{
+	static const Column empty[] = {INVOICE, PAID_ON, CLOSED_AT, UPDATED_AT, UPDATED_BY, REQUEST_VALUE, LINK_OPTION, LINK_ERROR, SNOOZED_UNTIL};
+	int			creator = bill->filler->columns[CREATED_BY_ID];
+	int			i;
+
+	/* our functions make bills for others */
+	if (!bill->filler->ours || bill->nulls[creator] || DatumGetObjectId(bill->values[creator]) == InvalidOid)
+	{
+		Name		name = (Name) palloc0(NAMEDATALEN);
+
+		namestrcpy(name, GetUserNameFromId(GetUserId(), false));
+		set_column(bill, CREATED_BY, NameGetDatum(name));
+		set_column(bill, CREATED_BY_ID, ObjectIdGetDatum(GetUserId()));
+	}
+	set_column(bill, CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	set_column(bill, TOKEN, PointerGetDatum(new_token()));
+	set_column(bill, STATUS, CStringGetTextDatum("open"));
+	set_column(bill, RECEIVED, DirectFunctionCall1(int4_numeric, Int32GetDatum(0)));
+	/* marks it for mf_bill_inserted() */
+	set_column(bill, LINK_TRIES, Int32GetDatum(-1));
+	for (i = 0; i < (int) lengthof(empty); i++)
+		clear_column(bill, empty[i]);
+}
+
+/* Random bytes of the server's strong source as hexadecimal digits */
+static text *
+new_token(void)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char bytes[TOKEN_BYTES];
+	char		token[2 * TOKEN_BYTES];
+	int			i;
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random token")));
+	for (i = 0; i < TOKEN_BYTES; i++)
+	{
+		token[2 * i] = digits[bytes[i] >> 4];
+		token[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	return cstring_to_text_with_len(token, sizeof(token));
+}
+
+/* The account's own if none was given, else one of three capital letters */
+static void
+fill_currency(NewBill *bill)
+{
+	const Filler *filler = bill->filler;
+	int			column = filler->columns[CURRENCY];
+	text	   *given = bill->nulls[column] ? NULL : DatumGetTextPP(bill->values[column]);
+	char	   *code;
+
+	if (given == NULL)
+		set_column(bill, CURRENCY, PointerGetDatum(filler->currency));
+	if (given == NULL || same_text(given, filler->currency))
+		return;
+	given = DatumGetTextPP(DirectFunctionCall1(btrim1, PointerGetDatum(given)));
+	code = asc_toupper(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given));
+	if (code[0] == '\0')
+		set_column(bill, CURRENCY, PointerGetDatum(filler->currency));
+	else if (strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == CURRENCY_LENGTH && code[CURRENCY_LENGTH] == '\0')
+		set_column(bill, CURRENCY, CStringGetTextDatum(code));
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for currency: \"%s\"", code),
+				 errhint("Give an ISO 4217 code, such as KWD, or null for the account's own."),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "currency")));
+}
+
+/* The day on which it is due, and when its link ends */
+static void
+fill_days(NewBill *bill)
+{
+	const Filler *filler = bill->filler;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	int			days = filler->link_days;
+
+	if (bill->nulls[filler->columns[DUE_DATE]])
+		set_column(bill, DUE_DATE, DirectFunctionCall1(timestamp_date, DirectFunctionCall2(timestamptz_zone,
+																						 PointerGetDatum(filler->time_zone),
+																						 TimestampTzGetDatum(now))));
+	if (!bill->nulls[filler->columns[LINK_DAYS]])
+		days = DatumGetInt32(bill->values[filler->columns[LINK_DAYS]]);
+	clear_column(bill, LINK_DUE);
+	/* mf_bill_guard() refuses what is out of range; nothing is to be paid of a bill over nothing */
+	if (days < 1 || days > MAX_LINK_DAYS || bill->nulls[filler->columns[TOTAL]] ||
+		!DatumGetBool(DirectFunctionCall2(numeric_gt, bill->values[filler->columns[TOTAL]], DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))))
+		return;
+	if (!bill->nulls[filler->columns[SEND_AT]])
+		now = Max(now, DatumGetTimestampTz(bill->values[filler->columns[SEND_AT]]));
+	/* it is not changed when the link is made, so that this is a HOT update */
+	{
+		Interval	life = {0};
+
+		life.day = days;
+		set_column(bill, LINK_DUE, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), IntervalPGetDatum(&life)));
+	}
+}

@@ -1,0 +1,77 @@
+/*
+ * deposits.h
+ *	  SQL of deposits: asked for, claimed, read.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/deposits.h
+ */
+#ifndef MF_DEPOSITS_H
+#define MF_DEPOSITS_H
+
+#include "account/account.h"
+#include "account/account_key.h"
+#include "core/api/deposit.h"
+#include "database/sql.h"
+
+/* Definite answers in a row by which a deposit could not be read until it is failed */
+#define MF_DEPOSIT_TRIES 5
+
+struct MfEvent;
+
+/* Stores the deposits that events announce, those that are news, and asks for them. */
+extern void mf_deposits_announce(const MfSqlScope *scope, const struct MfEvent *events, int count);
+
+/* Asks for a deposit; supplier_code 0 = the account's own.  Own scope.  Returns its id. */
+extern int64 mf_deposits_request(Oid schema, const char *account, const char *reference, int64 supplier_code);
+
+/* A claimed deposit */
+typedef struct MfDepositJob
+{
+	int64		id;
+	char	   *reference;
+	char	   *supplier_code;	/* digits; NULL = the account's own */
+	MfKeyOwner	owner;			/* with whose key */
+	int			times_requested;
+	int			lookups;
+	int			failures;
+} MfDepositJob;
+
+/*
+ * Claims the deposit of an account that is due first, until its lease ends; NULL if there is none.
+ * Palloc'd.
+ */
+extern MfDepositJob *mf_deposits_claim(const MfSqlScope *scope, const char *account, TimestampTz now,
+									   TimestampTz lease);
+
+/* What comes next for a deposit */
+typedef struct MfDepositNext
+{
+	int64		id;
+	int			times_requested;	/* as claimed: if the row has more, it is asked for again */
+	bool		failed;
+	TimestampTz due;			/* 0 = never */
+	int			lookups;
+	int			failures;
+	const char *error;			/* NULL = none */
+} MfDepositNext;
+
+/* Locks a deposit, without waiting.  False if somebody else has locked it, or it is gone. */
+extern bool mf_deposits_lock(const MfSqlScope *scope, int64 id);
+
+/* Stores the items of an answer, in place of earlier ones, and that the locked deposit is read. */
+extern void mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAccount *account,
+							  const MfDepositResult *result);
+
+/* Records what comes next for a locked deposit that could not be read. */
+extern void mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next);
+
+/* Puts a deposit off whose answer or claim cannot be written; false if there is nothing to put off. */
+extern bool mf_deposits_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error);
+
+/* Makes due at once all that had no usable answer, except those of "left_out", an int8[]. */
+extern void mf_deposits_retry_put_off(const MfSqlScope *scope, Datum left_out);
+
+/* The number of deposits of an account that cannot be read; *reference and *error are those of one.  Own scope. */
+extern int64 mf_deposits_unread(Oid schema, const char *account, char **reference, char **error);
+
+#endif							/* MF_DEPOSITS_H */

@@ -1,0 +1,228 @@
+# Deposits: what MyFatoorah has paid out is read because a webhook announces it, the log of webhooks does, or a person asks;
+# each payment in it is found again among the invoices, and a difference is explained or shown.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
+	myfatoorah.poll_delay = '1h'");
+my $db = 'postgres';
+my $secret = 'deposit-secret';
+my $call = { path => '/v2/GetDepositedInvoices' };
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# The answer to a question about one deposit, once its status is as expected
+sub wait_deposit
+{
+	my ($deposit, $status) = @_;
+	my $name = ref $deposit ? $deposit->{reference} : $deposit;
+
+	$mf->wait_for($node, $db, "SELECT status FROM mf_deposit WHERE deposit_reference = '$name'", $status // 'read');
+	return;
+}
+
+# Has the invoices paid, and seen to be
+sub pay
+{
+	my (@names) = @_;
+	my $list = join ', ', map { "'$_'" } @names;
+	my @ids = split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference IN ($list) ORDER BY id");
+
+	$sandbox->invoice($_, 'pay') for @ids;
+	sql("SELECT mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE customer_reference IN ($list)))");
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE payment_status = 'paid' AND customer_reference IN ($list)", scalar @names);
+	return @ids;
+}
+
+$mf->setup_account($node, $db, $sandbox);
+$mf->setup_account($node, $db, $sandbox, account => 'other', key_file => 'myfatoorah.key');
+sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+$mf->wait_worker($node, $db);
+$mf->insert_many($node, $db, 'rent', 12);
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", 12);
+my @ids = pay(map { "rent-$_" } 1 .. 11);
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$call), 0, 'as long as nobody asks for a deposit, no request is made');
+is(sql('SELECT count(*), min(days) FROM mf_undeposited'), '11|0', 'what was paid is in no deposit');
+
+# By a person
+my $first = $sandbox->deposit(invoices => [ @ids[ 0 .. 4 ] ], webhook => 0);
+my $id = sql("SELECT mf_read_deposit('$first->{reference}')");
+wait_deposit($first);
+is(sql("SELECT id, account, supplier_code, currency, item_count, itemised_value = $first->{itemised}, announced_value, error, due
+	FROM mf_deposit"), "$id|myfatoorah||KWD|5|t|||", 'a deposit that was asked for is read');
+is(sql("SELECT extract(epoch FROM now() - deposit_date) BETWEEN 0 AND 60 FROM mf_deposit"), 't', 'its date is in the time zone of the account');
+is(sql("SELECT string_agg(i.customer_reference, ' ' ORDER BY d.item) FROM mf_deposit_item d JOIN mf_invoice i ON i.id = d.invoice
+	WHERE i.reference = d.reference AND i.invoice_id = d.invoice_id AND i.payment_id = d.payment_id
+		AND d.invoice_value = i.invoice_value AND d.due_value = d.paid_currency_value AND d.due_deposit < d.due_value"),
+	'rent-1 rent-2 rent-3 rent-4 rent-5', 'each payment in it is that of an invoice, to the last decimal');
+is(sql('SELECT count(*) FROM mf_undeposited'), 6, 'the others are still in none');
+is(sql('SELECT difference, refunds, unexplained, deducted = service_charge + 0 OR deducted > service_charge FROM mf_deposit_difference'),
+	'|0||t', 'what nobody has announced is not compared');
+is_deeply(JSON::PP->new->decode(($sandbox->ledger(%$call))[-1]{body}), { DepositReference => $first->{reference}, Type => 'Vendor' }, 'the request');
+is(sql("SELECT mf_read_deposit('$first->{reference}')"), $id, 'asked for again it is the same');
+$sandbox->wait_count($call, 2);
+wait_deposit($first);
+is(sql('SELECT count(*) FROM mf_deposit_item'), 5, 'with the same payments, once');
+
+# By a webhook, with a refund and a fee that no list contains
+$sandbox->invoice($ids[0], 'refund', { amount => '0.250' });
+sql("SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'rent-1'");
+$mf->wait_for($node, $db, "SELECT refunded_value FROM mf_invoice WHERE customer_reference = 'rent-1'", '0.250');
+my $second = $sandbox->deposit(invoices => [ @ids[ 5 .. 8 ] ], fees => '1.5');
+my ($delivery) = $sandbox->deliveries(code => 3);
+my $event = sql($mf->webhook($delivery));
+wait_deposit($second);
+is(sql("SELECT announced_value = $second->{announced}, announced_count, item_count, itemised_value = $second->{itemised} FROM mf_deposit
+	WHERE deposit_reference = '$second->{reference}'"), 't|4|4|t', 'a deposit that a webhook announces is read');
+is(sql("SELECT difference, refunds, unexplained, missing_items FROM mf_deposit_difference WHERE deposit_reference = '$second->{reference}'"),
+	'-1.750|-0.250|-1.500|0', 'the refund explains a part of the difference, and the fee is left');
+is(sql("SELECT count(*) FROM mf_unmatched WHERE id = $event"), 0, 'its event needs nobody');
+my $asked = $sandbox->count(%$call);
+is(sql($mf->webhook($delivery)), $event, 'the same webhook once more');
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$call), $asked, 'asks for nothing');
+
+# By the log of webhooks, after downtime
+$node->stop;
+my $third = $sandbox->deposit(invoices => [ $ids[9] ]);
+$sandbox->wait_deliveries({ code => 3 }, 2) or die "the webhook is still being sent\n";
+$node->start;
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_deposit WHERE status = 'read' AND deposit_reference = '$third->{reference}'", 1);
+is(sql("SELECT announced_value = $third->{announced}, announced_count FROM mf_deposit WHERE deposit_reference = '$third->{reference}'"), 't|1',
+	'one that was announced during downtime is found in the log');
+is(sql("SELECT count(*) FROM mf_event WHERE event_code = 3 AND (invoice IS NOT NULL OR invoice_id IS NOT NULL)"), 0, 'the number of a deposit is not taken for an InvoiceId');
+
+# Answers that do not come, or prove nothing
+$sandbox->faults({ path => 'GetDepositedInvoices', status => 503, times => 2 }, { path => 'GetDepositedInvoices', cut_answer_at => 300, times => 1 },
+	{ path => 'GetDepositedInvoices', shape => 11, headers => { 'Retry-After' => '1' }, times => 1 });
+sql("SELECT mf_read_deposit('$third->{reference}')");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_deposit WHERE deposit_reference = '$third->{reference}' AND status = 'queued' AND error <> ''", 1);
+is(sql("SELECT item_count FROM mf_deposit WHERE deposit_reference = '$third->{reference}'"), 1, 'meanwhile the earlier answer stays');
+wait_deposit($third);
+is(sql("SELECT error FROM mf_deposit WHERE deposit_reference = '$third->{reference}'"), '', 'it is asked for until it is read');
+is(sql('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), 0, 'which pauses nothing');
+$sandbox->clear_faults;
+
+# A key that may not, and a deposit that is not there: tried again some times, then left to a person
+$sandbox->faults({ path => 'GetDepositedInvoices', shape => 8, times => 1 });
+sql("SELECT mf_read_deposit('2020999999')");
+$mf->wait_for($node, $db, "SELECT error ~ 'permission' FROM mf_deposit WHERE deposit_reference = '2020999999'");
+is(sql('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), 0, 'a key without the permission pauses nothing');
+$mf->insert($node, $db, 'meanwhile');
+$mf->wait_status($node, $db, 'meanwhile');
+is(sql("SELECT due BETWEEN now() AND now() + interval '10 s' FROM mf_deposit WHERE deposit_reference = '2020999999'"), 't', 'and it is tried again');
+sql('SELECT mf_resume()');
+$mf->wait_for($node, $db, "SELECT error ~ 'No data match' FROM mf_deposit WHERE deposit_reference = '2020999999'");
+is(sql("SELECT lookups FROM mf_deposit_state WHERE deposit_reference = '2020999999'"), 2, 'mf_resume() has it tried at once');
+is(sql("SELECT ok, detail, hint FROM mf_check() WHERE item = 'deposits'"),
+	'f|1 deposit cannot be read, "2020999999": No data match the provided values'
+	  . q{|The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit('2020999999', 'myfatoorah')},
+	'mf_check() names it');
+is(sql('SELECT unread_deposits FROM mf_metrics_attention'), 1, 'so does monitoring');
+my $offset = -s $node->logfile;
+sql('UPDATE mf_deposit_state SET lookups = 4 WHERE error IS NOT NULL; SELECT mf_resume()');
+wait_deposit('2020999999', 'failed');
+like(slurp_file($node->logfile, $offset), qr/deposit "2020999999" of account "myfatoorah" could not be read/, 'after the last time it is logged');
+$asked = $sandbox->count(%$call);
+sql('SELECT mf_resume()');
+$mf->wait_idle($node, $db);
+is($sandbox->count(%$call), $asked, 'and nothing is tried any more');
+sql("SELECT mf_read_deposit('2020999999')");
+$sandbox->wait_count($call, $asked + 1) and ok(1, 'until a person asks again');
+$mf->wait_for($node, $db, "SELECT error ~ 'No data match' FROM mf_deposit WHERE deposit_reference = '2020999999'");
+sql("DELETE FROM mf_deposit_state WHERE deposit_reference = '2020999999'");
+
+# Asked for while a request is under way: that one's answer is not enough
+$asked = $sandbox->count(%$call);
+$sandbox->faults({ path => 'GetDepositedInvoices', delay_ms => 1500, times => 1 });
+sql("SELECT mf_read_deposit('$first->{reference}')");
+$sandbox->wait_count($call, $asked + 1);
+sql("SELECT mf_read_deposit('$first->{reference}')");
+$sandbox->wait_count($call, $asked + 2) and ok(1, 'what is asked for while a request is under way is asked once more');
+wait_deposit($first);
+
+# A session that has asked and does not commit holds up nothing but its own deposit
+my $session = $mf->session($node, $db);
+$session->query_safe("BEGIN; SELECT mf_read_deposit('$second->{reference}')");
+sql("SELECT mf_read_deposit('$first->{reference}')");
+wait_deposit($first);
+$mf->insert($node, $db, 'beside');
+$mf->wait_status($node, $db, 'beside');
+$session->query_safe('COMMIT');
+wait_deposit($second);
+ok(1, 'an open transaction holds up no other deposit and no invoice');
+$session->quit;
+
+# Suppliers, and references that are none
+sql("INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, suppliers)
+	VALUES ('shared', 'shared', 100, '[{\"SupplierCode\": 7, \"InvoiceShare\": 60}, {\"SupplierCode\": 9, \"InvoiceShare\": 40}]')");
+$mf->wait_status($node, $db, 'shared');
+my ($shared) = pay('shared');
+my $supplied = $sandbox->deposit(invoices => [$shared], supplier => 7, webhook => 0);
+sql("SELECT mf_read_deposit('$supplied->{reference}', supplier_code => 7)");
+wait_deposit($supplied);
+is(sql("SELECT supplier_code, item_count, itemised_value FROM mf_deposit WHERE deposit_reference = '$supplied->{reference}'"), '7|1|60.000', 'the deposit of a supplier');
+is(sql("SELECT count(*) FROM mf_undeposited WHERE customer_reference = 'shared'"), 1, 'which is none of the account');
+foreach ([ q{''}, 22023 ], [ q{'a b'}, 22023 ], [ q{repeat('1', 65)}, 22023 ], [ q{'1', supplier_code => 0}, 22023 ], [ q{'1', 'nobody'}, 42704 ],
+	[ 'NULL', 22004 ])
+{
+	my (undef, undef, $error) = $node->psql($db, '\set VERBOSITY sqlstate' . "\nSELECT mf_read_deposit($_->[0])");
+
+	like($error, qr/ERROR:\s+$_->[1]/, "mf_read_deposit($_->[0]): $_->[1]");
+}
+
+# Whom it is for
+sql(q{CREATE ROLE reader IN ROLE myfatoorah_read; CREATE ROLE tenant IN ROLE myfatoorah_read; CREATE ROLE operator IN ROLE myfatoorah_operate;
+	CREATE ROLE clerk IN ROLE myfatoorah_submit});
+sub as
+{
+	my ($role, $query) = @_;
+	my ($code, $out, $error) = $node->psql($db, "SET ROLE $role;\n\\set VERBOSITY sqlstate\n$query");
+
+	return $code == 0 ? $out : $error =~ /ERROR:\s+(\w{5})/ ? $1 : $error;
+}
+is(as('reader', 'SELECT count(*) > 0 FROM mf_deposit'), 't', 'readers see deposits');
+is(as('reader', "SELECT mf_read_deposit('1')"), '42501', 'and cannot ask for them');
+is(as('operator', "SELECT mf_read_deposit('$first->{reference}') = $id"), 't', 'operators can');
+is(as('clerk', "SELECT count(*) FROM $_"), '42501', "who sends invoices does not see $_")
+  for qw(mf_deposit mf_deposit_item mf_undeposited mf_deposit_difference mf_deposit_state mf_deposit_row);
+is(as('reader', "SELECT count(*) FROM $_"), '42501', "$_ is for nobody") for qw(mf_deposit_state mf_deposit_row);
+sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY one ON mf_invoice TO tenant USING (customer_reference = 'rent-2');
+	CREATE POLICY rest ON mf_invoice TO reader USING (customer_reference = 'rent-11')});
+is(as('tenant', 'SELECT string_agg(substr(reference, 1, 7), $$ $$) FROM mf_deposit_item'), 'rent-2.', 'policies of mf_invoice hide payments of others');
+is(as('tenant', 'SELECT count(*) FROM mf_deposit') . as('tenant', 'SELECT count(*) FROM mf_deposit_difference'), '00', 'and the deposits');
+is(as('reader', 'SELECT string_agg(customer_reference, $$ $$) FROM mf_undeposited'), 'rent-11', 'and what is in none');
+sql('DROP POLICY one ON mf_invoice; DROP POLICY rest ON mf_invoice; ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY');
+
+# The invoices are archived, and the account gets another name
+$mf->wait_idle($node, $db);
+my $moved = sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica;
+	UPDATE mf_invoice SET created_at = '2020-01-05' WHERE payment_status IN ('paid', 'partly_refunded'); SELECT mf_archive('2020-02-01')});
+cmp_ok($moved, '>=', 10, 'the invoices are archived');
+is(sql("SELECT count(invoice), count(*) FROM mf_deposit_item WHERE deposit = $id"), '5|5', 'and still named by their deposit');
+sql('ALTER SERVER myfatoorah RENAME TO renamed');
+is(sql("SELECT DISTINCT account FROM mf_deposit"), 'renamed', 'deposits follow when the account gets another name');
+is(sql("SELECT count(invoice), count(*) FROM mf_deposit_item WHERE deposit = $id"), '5|5', 'with their invoices');
+sql("SELECT mf_read_deposit('$first->{reference}', 'renamed')");
+wait_deposit($first);
+
+# What the worker does may not be changed by others unnoticed
+sql(q{CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+	CREATE TRIGGER lose BEFORE INSERT ON mf_deposit_row FOR EACH ROW WHEN (new.item = 2) EXECUTE FUNCTION lose()});
+sql("SELECT mf_read_deposit('$first->{reference}', 'renamed')");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_deposit WHERE deposit_reference = '$first->{reference}' AND error <> '' AND status = 'queued'", 1);
+is(sql("SELECT item_count FROM mf_deposit WHERE id = $id"), 5, 'a trigger that drops a payment leaves the deposit as it was');
+sql('DROP TRIGGER lose ON mf_deposit_row; SELECT mf_resume($$*$$)');
+wait_deposit($first);
+is(sql("SELECT item_count, (SELECT count(*) FROM mf_deposit_item WHERE deposit = $id) FROM mf_deposit WHERE id = $id"), '5|5', 'and it is read once that is gone');
+
+$node->stop;
+done_testing();
