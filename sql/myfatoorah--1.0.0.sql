@@ -1430,11 +1430,32 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_off_request IS 'ends what mf_on_request() began';
 
-CREATE FUNCTION mf_insert_as(role oid, invoices jsonb, replaces bigint[] DEFAULT NULL)
+-- In the order of the columns of mf_invoice.  A column that somebody has added behind them is null.
+CREATE FUNCTION mf_new_invoice(
+	account text DEFAULT NULL, customer_name text DEFAULT NULL, invoice_value numeric DEFAULT NULL, notification_option text DEFAULT NULL,
+	customer_email text DEFAULT NULL, customer_mobile text DEFAULT NULL, mobile_country_code text DEFAULT NULL,
+	display_currency_iso text DEFAULT NULL, language text DEFAULT NULL, customer_reference text DEFAULT NULL,
+	customer_civil_id text DEFAULT NULL, user_defined_field text DEFAULT NULL, call_back_url text DEFAULT NULL, error_url text DEFAULT NULL,
+	webhook_url text DEFAULT NULL, expiry_date timestamptz DEFAULT NULL, customer_address jsonb DEFAULT NULL, invoice_items jsonb DEFAULT NULL,
+	shipping_method smallint DEFAULT NULL, shipping_consignee jsonb DEFAULT NULL, suppliers jsonb DEFAULT NULL,
+	processing_details jsonb DEFAULT NULL, invoice_payment_methods integer[] DEFAULT NULL, source_info text DEFAULT NULL,
+	send_at timestamptz DEFAULT NULL, priority smallint DEFAULT NULL, idempotency_key text DEFAULT NULL, callbacks boolean DEFAULT NULL,
+	metadata jsonb DEFAULT NULL)
+RETURNS mf_invoice
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ROW(NULL, account, customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code,
+	display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field, call_back_url, error_url, webhook_url,
+	expiry_date, customer_address, invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, invoice_payment_methods,
+	source_info, send_at, priority, idempotency_key, callbacks, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+	NULL, NULL, metadata)::mf_invoice;
+COMMENT ON FUNCTION mf_new_invoice IS 'for other extensions: a row of mf_invoice for mf_insert_as(); null stands for the default';
+
+CREATE FUNCTION mf_insert_as(role oid, invoices mf_invoice[], replaces bigint[] DEFAULT NULL)
 RETURNS bigint[]
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_insert_as IS 'for other extensions: inserts invoices, an array of objects with columns of mf_invoice, with the rights and the key of a role; those in replaces are retired in their favour, one for each, as by mf_replace(). Returns their ids in the same order';
+COMMENT ON FUNCTION mf_insert_as IS 'for other extensions: inserts invoices, with the rights and the key of a role; what only the worker writes is not taken from them. Those in replaces are retired in their favour, one for each, as by mf_replace(). Returns their ids in the same order';
 
 CREATE FUNCTION mf_replace(id bigint, changes jsonb DEFAULT '{}', reason text DEFAULT NULL)
 RETURNS bigint

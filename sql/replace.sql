@@ -64,16 +64,18 @@ SELECT mf_test.try('SELECT mf_replace(1, NULL)');
 SELECT mf_test.try('SELECT mf_replace(-1)');
 
 -- As another role
-SELECT pg_temp.as_role('regress_mf_chief', $$SELECT mf_insert_as('regress_mf_clerk'::regrole, '[]')$$) AS not_every_operator;
-SELECT mf_test.try($$SELECT mf_insert_as(NULL, '[]')$$), mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, NULL)$$);
-SELECT mf_test.try($$SELECT mf_insert_as(1, '[{"customer_name": "x", "invoice_value": 1}]')$$);
-SELECT mf_insert_as('regress_mf_clerk'::regrole, '[]');
+CREATE FUNCTION pg_temp.invoices(given jsonb) RETURNS mf_invoice[] LANGUAGE sql AS $$
+	SELECT coalesce(array_agg(jsonb_populate_record(NULL::mf_invoice, e) ORDER BY n), '{}') FROM jsonb_array_elements(given) WITH ORDINALITY j(e, n) $$;
+SELECT pg_temp.as_role('regress_mf_chief', $$SELECT mf_insert_as('regress_mf_clerk'::regrole, '{}')$$) AS not_every_operator;
+SELECT mf_test.try($$SELECT mf_insert_as(NULL, '{}')$$), mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, NULL)$$);
+SELECT mf_test.try($$SELECT mf_insert_as(1, pg_temp.invoices('[{"customer_name": "x", "invoice_value": 1}]'))$$);
+SELECT mf_insert_as('regress_mf_clerk'::regrole, '{}');
 SET ROLE regress_mf_maker;
-SELECT cardinality(mf_insert_as('regress_mf_clerk'::regrole, '[{"customer_name": "A", "invoice_value": 1.5, "customer_reference": "as"}, {"customer_name": "B", "invoice_value": 100.001, "customer_reference": "as", "send_at": "2999-01-01 00:00+00", "notification_option": "LNK"}]'));
-SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, '[{"customer_name": "A", "invoice_value": -1}]')$$) AS checked;
-SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_chief'::regrole, '[{"customer_name": "A", "invoice_value": 1}]')$$) AS rights_of_that_role;
-SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, '[{"customer_name": "A", "invoice_value": 1}]', '{1,2}')$$) AS one_for_each;
-SELECT mf_insert_as('regress_mf_clerk'::regrole, '[{"customer_name": "C", "invoice_value": 2, "customer_reference": "as2"}, {"customer_name": "D", "invoice_value": 3, "customer_reference": "as2"}]', ARRAY[NULL, :new]) AS ids \gset
+SELECT cardinality(mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1.5, "customer_reference": "as"}, {"customer_name": "B", "invoice_value": 100.001, "customer_reference": "as", "send_at": "2999-01-01 00:00+00", "notification_option": "LNK"}]')));
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "A", "invoice_value": -1}]'))$$) AS checked;
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_chief'::regrole, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1}]'))$$) AS rights_of_that_role;
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1}]'), '{1,2}')$$) AS one_for_each;
+SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "C", "invoice_value": 2, "customer_reference": "as2"}, {"customer_name": "D", "invoice_value": 3, "customer_reference": "as2"}]'), ARRAY[NULL, :new]) AS ids \gset
 SELECT current_user;
 RESET ROLE;
 SELECT customer_name, invoice_value, created_by, send_at > '2998-01-01' AS later FROM mf_invoice WHERE customer_reference IN ('as', 'as2') ORDER BY id;
@@ -129,7 +131,7 @@ CALL mf_test.wait_for(format('(SELECT payment_status FROM mf_invoice WHERE id = 
 SELECT id = :new AS new, status, payment_status, payment_doubt FROM mf_invoice WHERE id IN (:old, :new) ORDER BY mf_invoice.id;
 SELECT actor, from_status, to_status, reason FROM mf_history WHERE invoice = :new;
 SELECT mf_test.try(format('SELECT mf_replace(%s)', :old)) ~ 'because it was paid' AS not_after_it_was_paid;
-SELECT mf_test.try(format($$SELECT mf_insert_as(10, '[{"customer_name": "A", "invoice_value": 1}]', '{%s}')$$, :old)) ~ 'because it was paid' AS not_by_an_extension;
+SELECT mf_test.try(format($$SELECT mf_insert_as(10, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1}]'), '{%s}')$$, :old)) ~ 'because it was paid' AS not_by_an_extension;
 -- and where it was sent, a person is shown both
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Twice', 3, 'twice');
 CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'twice') = 'sent'$$);
@@ -163,8 +165,29 @@ SELECT pg_temp.masked(mf_test.try(format('SELECT mf_replace(%s)', :old))) AS und
 
 -- Members that are no column that can be inserted
 SELECT mf_test.try(format('SELECT mf_replace(%s, %L)', :new, c)) FROM unnest('{"{\"invoice_valeu\": 1}","{\"status\": \"sent\"}",[],1}'::text[]) c;
-SELECT mf_test.try(format('SELECT mf_insert_as(10, %L)', c)) FROM unnest(ARRAY['[{"customer_name": "A", "invoice_value": 1, "replaced_by": 1}]', '[{}, 1]', '[null]', '{}', '1']) c;
-SELECT pg_temp.masked(mf_test.try(format($$SELECT mf_insert_as(10, '[{"customer_name": "A", "invoice_value": 1}, {"customer_name": "A", "invoice_value": 1}]', '{%1$s,%1$s}')$$, :new))) AS named_twice;
+SELECT mf_test.try('SELECT mf_insert_as(10, ARRAY[NULL]::mf_invoice[])') AS none;
+-- What only the worker writes is not taken from a row
+BEGIN;
+SELECT (mf_insert_as(10, ARRAY[jsonb_populate_record(i, '{"send_at": "2999-01-01 00:00+00"}')]))[1] AS copy FROM mf_invoice i WHERE id = :old \gset
+SELECT c.status, c.payment_status, c.invoice_id, c.sent_at, c.attempts, c.reference <> o.reference AS own_reference, c.customer_name
+	FROM mf_invoice c, mf_invoice o WHERE c.id = :copy AND o.id = :old;
+ROLLBACK;
+-- mf_new_invoice() takes all that can be inserted, and puts it where it belongs
+CREATE FUNCTION pg_temp.filled(argument text, type text) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb;
+BEGIN
+	EXECUTE format('SELECT jsonb_strip_nulls(to_jsonb(mf_new_invoice(%I => %L::%s)))', argument, CASE type WHEN 'jsonb' THEN '{"a": 1}'
+		WHEN 'integer[]' THEN '{1}' WHEN 'timestamp with time zone' THEN '2031-01-01' WHEN 'text' THEN 'x' ELSE '1' END, type) INTO result;
+	RETURN result;
+END
+$$;
+SELECT count(*) AS columns, bool_and(has_column_privilege('myfatoorah_submit', 'mf_invoice', a.name, 'INSERT')) AS can_be_inserted,
+	bool_and(ARRAY(SELECT jsonb_object_keys(pg_temp.filled(a.name, format_type(a.type, NULL)))) = ARRAY[a.name]) AS in_their_place
+	FROM pg_proc p, unnest(p.proargnames, p.proargtypes::oid[]) a(name, type) WHERE p.oid = 'mf_new_invoice'::regproc;
+SELECT a.attname AS ignored FROM pg_attribute a WHERE a.attrelid = 'mf_invoice'::regclass AND a.attnum > 0 AND has_column_privilege('myfatoorah_submit', a.attrelid, a.attnum, 'INSERT')
+	AND a.attname <> ALL (SELECT unnest(p.proargnames) FROM pg_proc p WHERE p.oid = 'mf_new_invoice'::regproc);
+SELECT pg_temp.masked(mf_test.try(format($$SELECT mf_insert_as(10, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1}, {"customer_name": "A", "invoice_value": 1}]'), '{%1$s,%1$s}')$$, :new))) AS named_twice;
 
 -- A row of mf_enqueue() goes with what replaces its invoice
 CREATE TABLE replaced_rent (tenant text, amount numeric, due timestamptz, invoice bigint);

@@ -336,15 +336,15 @@ COMMENT ON FUNCTION mf_bill_items(jsonb, text) IS 'the lines of a bill as Invoic
 
 -- The row of mf_invoice that asks for a value of a bill
 CREATE FUNCTION mf_bill_invoice(b mf_bill, base_currency text, value numeric, notification_option text, send_at timestamptz, expires_at timestamptz)
-RETURNS jsonb
+RETURNS mf_invoice
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN pg_catalog.jsonb_build_object('account', (b).account, 'customer_name', (b).customer_name, 'customer_email', (b).customer_email,
-	'customer_mobile', (b).customer_mobile, 'mobile_country_code', (b).mobile_country_code, 'language', (b).language,
-	'customer_reference', (b).customer_reference, 'customer_civil_id', (b).customer_civil_id, 'invoice_value', value,
-	'display_currency_iso', nullif((b).currency, base_currency), 'notification_option', notification_option, 'send_at', send_at,
-	'expiry_date', expires_at, 'metadata', pg_catalog.jsonb_build_object('bill', (b).id),
-	'invoice_items', CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END);
-COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz) IS 'the invoice that asks for a value of a bill, as columns of mf_invoice';
+RETURN mf_new_invoice(account => (b).account, customer_name => (b).customer_name, customer_email => (b).customer_email,
+	customer_mobile => (b).customer_mobile, mobile_country_code => (b).mobile_country_code, language => (b).language,
+	customer_reference => (b).customer_reference, customer_civil_id => (b).customer_civil_id, invoice_value => value,
+	display_currency_iso => nullif((b).currency, base_currency), notification_option => notification_option, send_at => send_at,
+	expiry_date => expires_at, metadata => pg_catalog.jsonb_build_object('bill', (b).id),
+	invoice_items => CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END);
+COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz) IS 'the invoice that asks for a value of a bill';
 
 -- An error about an invoice, in the names of the bill's fields
 CREATE FUNCTION mf_bill_words(message text)
@@ -377,7 +377,7 @@ BEGIN
 	-- one INSERT for the bills of a role and an account; nobody can have paid yet, so the links are over the totals
 	FOR part IN SELECT DISTINCT n.account, n.created_by_id AS role FROM new_bills n WHERE n.link_tries = -1 AND n.total > 0 ORDER BY 1, 2 LOOP
 		SELECT * INTO facts FROM @extschema@.mf_account_facts(part.account);
-		SELECT array_agg(n.id) AS bills, array_agg(n.total) AS totals, array_agg(n.link_due) AS ends, jsonb_agg(n.invoice) AS invoices INTO made
+		SELECT array_agg(n.id) AS bills, array_agg(n.total) AS totals, array_agg(n.link_due) AS ends, array_agg(n.invoice) AS invoices INTO made
 			FROM (SELECT b.id, b.total, b.link_due,
 					@extschema@.mf_bill_invoice(ROW(b.*)::@extschema@.mf_bill, facts.currency, b.total, b.notification_option, b.send_at, b.link_due) AS invoice
 				FROM new_bills b

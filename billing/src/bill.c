@@ -33,18 +33,21 @@
 /* Bytes of a token: it stands for a bill, and must not be guessed */
 #define TOKEN_BYTES 16
 
+/* Tokens for which random bytes are drawn at a time, from the second row of a statement on */
+#define TOKENS_AT_ONCE 32
+
 /* The columns that are looked at or given a value, in the order of column_names[] */
 typedef enum Column
 {
 	ACCOUNT, TOTAL, CURRENCY, DUE_DATE, SEND_AT, LINK_DAYS, TOKEN, STATUS, RECEIVED, INVOICE, PAID_ON, CLOSED_AT,
 	CREATED_AT, CREATED_BY, UPDATED_AT, UPDATED_BY, CREATED_BY_ID, REQUEST_VALUE, LINK_OPTION, LINK_DUE, LINK_TRIES,
-	LINK_ERROR, SNOOZED_UNTIL, COLUMNS
+	LINK_ERROR, SNOOZED_UNTIL, ERASED_AT, COLUMNS
 } Column;
 
 static const char *const column_names[] = {
 	"account", "total", "currency", "due_date", "send_at", "link_days", "token", "status", "received", "invoice",
 	"paid_on", "closed_at", "created_at", "created_by", "updated_at", "updated_by", "created_by_id", "request_value",
-	"link_option", "link_due", "link_tries", "link_error", "snoozed_until"
+	"link_option", "link_due", "link_tries", "link_error", "snoozed_until", "erased_at"
 };
 
 StaticAssertDecl(lengthof(column_names) == COLUMNS, "a name for each column");
@@ -59,12 +62,14 @@ typedef struct Filler
 	text	   *currency;
 	text	   *time_zone;
 	int			link_days;
+	int			tokens;			/* how many are left in "random"; -1 = first row */
+	unsigned char random[TOKENS_AT_ONCE * TOKEN_BYTES];
 } Filler;
 
 /* A row that is being filled */
 typedef struct NewBill
 {
-	const Filler *filler;
+	Filler	   *filler;
 	Datum	   *values;
 	bool	   *nulls;
 } NewBill;
@@ -77,7 +82,7 @@ static bool same_text(const text *left, const text *right);
 static void set_column(NewBill *bill, Column column, Datum value);
 static void clear_column(NewBill *bill, Column column);
 static void fill_results(NewBill *bill);
-static text *new_token(void);
+static text *new_token(Filler *filler);
 static void fill_currency(NewBill *bill);
 static void fill_days(NewBill *bill);
 
@@ -148,6 +153,7 @@ make_filler(FunctionCallInfo fcinfo, TupleDesc desc)
 	fmgr_info_cxt(LookupFuncName(list_make2(makeString(schema), makeString(pstrdup("mf_bill_facts"))), 1, &type, false),
 				  &filler->facts, fcinfo->flinfo->fn_mcxt);
 	filler->ours = GetUserId() == billing_role();
+	filler->tokens = -1;
 	fcinfo->flinfo->fn_extra = filler;
 	return filler;
 }
@@ -210,7 +216,8 @@ clear_column(NewBill *bill, Column column)
 static void
 fill_results(NewBill *bill)
 {
-	static const Column empty[] = {INVOICE, PAID_ON, CLOSED_AT, UPDATED_AT, UPDATED_BY, REQUEST_VALUE, LINK_OPTION, LINK_ERROR, SNOOZED_UNTIL};
+	static const Column empty[] = {INVOICE, PAID_ON, CLOSED_AT, UPDATED_AT, UPDATED_BY, REQUEST_VALUE, LINK_OPTION, LINK_ERROR, SNOOZED_UNTIL,
+	ERASED_AT};
 	int			creator = bill->filler->columns[CREATED_BY_ID];
 	int			i;
 
@@ -224,7 +231,7 @@ fill_results(NewBill *bill)
 		set_column(bill, CREATED_BY_ID, ObjectIdGetDatum(GetUserId()));
 	}
 	set_column(bill, CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	set_column(bill, TOKEN, PointerGetDatum(new_token()));
+	set_column(bill, TOKEN, PointerGetDatum(new_token(bill->filler)));
 	set_column(bill, STATUS, CStringGetTextDatum("open"));
 	set_column(bill, RECEIVED, DirectFunctionCall1(int4_numeric, Int32GetDatum(0)));
 	/* marks it for mf_bill_inserted() */
@@ -235,17 +242,22 @@ fill_results(NewBill *bill)
 
 /* Random bytes of the server's strong source as hexadecimal digits */
 static text *
-new_token(void)
+new_token(Filler *filler)
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned char bytes[TOKEN_BYTES];
 	char		token[2 * TOKEN_BYTES];
+	unsigned char *bytes;
 	int			i;
 
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random token")));
+	if (filler->tokens <= 0)
+	{
+		filler->tokens = filler->tokens < 0 ? 1 : TOKENS_AT_ONCE;
+		if (!pg_strong_random(filler->random, filler->tokens * TOKEN_BYTES))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random token")));
+	}
+	bytes = filler->random + --filler->tokens * TOKEN_BYTES;
 	for (i = 0; i < TOKEN_BYTES; i++)
 	{
 		token[2 * i] = digits[bytes[i] >> 4];

@@ -49,8 +49,8 @@ static const char *const members[] = {
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_invoice (account, notification_option, send_at, priority, " GIVEN ") "
 	"SELECT coalesce(r.account, '" MF_DEFAULT_ACCOUNT "'), coalesce(r.notification_option, 'LNK'), coalesce(r.send_at, now()), coalesce(r.priority, 0::int2), " GIVEN " "
-	"FROM jsonb_populate_recordset(NULL::@mf_invoice, $1) WITH ORDINALITY r ORDER BY r.ordinality RETURNING id::int8",
-	1, {JSONBOID}, NULL
+	"FROM unnest($1) WITH ORDINALITY r ORDER BY r.ordinality RETURNING id::int8",
+	1, {InvalidOid}, NULL		/* mf_invoice[] */
 };
 
 #define WAS_PAID "(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed') OR i.received_value <> 0)"
@@ -96,7 +96,7 @@ static MfStatement retire_statement = {
 
 /* With the rights of the current role.  What must be new is left out: the key, the time to send, and the end of the link. */
 static MfStatement copy_statement = {
-	"SELECT i.created_by_id, jsonb_build_array(to_jsonb(i) - '{idempotency_key,send_at,expiry_date}'::text[] || $2) "
+	"SELECT i.created_by_id, ARRAY[jsonb_populate_record(i, '{\"idempotency_key\": null, \"send_at\": null, \"expiry_date\": null}'::jsonb || $2)] "
 	"FROM @mf_invoice i WHERE i.id = $1",
 	2, {INT8OID, JSONBOID}, NULL
 };
@@ -104,8 +104,7 @@ static MfStatement copy_statement = {
 static int64 *insert_as(Oid schema, Oid role, Datum invoices, int *count);
 static void check_role(Oid role);
 static bool is_restricted(Oid role);
-static void check_members(const char *argument, Datum invoices);
-static void check_object(const char *argument, JsonbContainer *object);
+static void check_changes(Jsonb *changes);
 static bool is_member(const char *name, int length);
 static void retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason);
 static void check_old(Oid schema, Datum olds, bool by_person);
@@ -132,7 +131,6 @@ mf_insert_as(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "role" : "invoices")));
-	check_members("invoices", PG_GETARG_DATUM(1));
 	inserted = insert_as(schema, PG_GETARG_OID(0), PG_GETARG_DATUM(1), &count);
 	replaced = replaced_invoices(fcinfo, count);
 	if (replaced != NULL)
@@ -160,7 +158,7 @@ mf_replace(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "changes")));
-	check_members("changes", PG_GETARG_DATUM(1));
+	check_changes(PG_GETARG_JSONB_P(1));
 	named.invoice = PG_GETARG_INT64(0);
 	mf_queue_lock_named(schema, &named, 1);
 	mf_check_named(&named, true);
@@ -181,54 +179,25 @@ mf_replace(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(inserted[0]);
 }
 
-/* Raises an error unless "changes" is an object, or "invoices" an array of objects, with columns that can be inserted. */
+/* Raises an error unless "changes" is an object with columns that can be inserted. */
 static void
-check_members(const char *argument, Datum invoices)
+check_changes(Jsonb *changes)
 {
-	Jsonb	   *json = DatumGetJsonbP(invoices);
-	bool		one = strcmp(argument, "changes") == 0;
 	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue	element;
-	int			count = 0;
-
-	if (one ? !JB_ROOT_IS_OBJECT(json) : !JB_ROOT_IS_ARRAY(json) || JB_ROOT_IS_SCALAR(json))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 one ? errmsg("%s must be an object", argument) : errmsg("%s must be an array of objects", argument)));
-	if (one)
-	{
-		check_object(argument, &json->root);
-		return;
-	}
-	iterator = JsonbIteratorInit(&json->root);
-	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		count++;
-		if (element.type != jbvBinary || !JsonContainerIsObject(element.val.binary.data))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("%s must be an array of objects", argument),
-					 errdetail("Element %lld is none.", (long long) count)));
-		check_object(argument, element.val.binary.data);
-	}
-}
-
-static void
-check_object(const char *argument, JsonbContainer *object)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
 	JsonbValue	name;
 
+	if (!JB_ROOT_IS_OBJECT(changes))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be an object", "changes")));
+	iterator = JsonbIteratorInit(&changes->root);
 	while ((token = JsonbIteratorNext(&iterator, &name, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY && !is_member(name.val.string.val, name.val.string.len))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("%s must not contain \"%s\"", argument,
+					 errmsg("%s must not contain \"%s\"", "changes",
 							pnstrdup(name.val.string.val, name.val.string.len)),
 					 errhint("Members are the columns of mf_invoice that can be inserted.")));
 	}
@@ -251,11 +220,19 @@ is_member(const char *name, int length)
 static int64 *
 insert_as(Oid schema, Oid role, Datum invoices, int *count)
 {
+	Oid			rows = get_array_type(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
 	MfSqlScope	scope;
 	Oid			userid;
 	int			security_context;
 	int64	   *ids;
 
+	/* the extension was made anew */
+	if (insert_statement.plan != NULL && insert_statement.types[0] != rows)
+	{
+		mf_sql_retire(insert_statement.plan);
+		insert_statement.plan = NULL;
+	}
+	insert_statement.types[0] = rows;
 	check_role(role);
 	GetUserIdAndSecContext(&userid, &security_context);
 	SetUserIdAndSecContext(role, security_context | SECURITY_LOCAL_USERID_CHANGE |
