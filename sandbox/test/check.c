@@ -4,11 +4,33 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "harness.h"
 
+static bool wanted(const char *name, char **names);
+
+/*
+ * wanted
+ *		Is a test among those named, or are none?
+ */
+static bool
+wanted(const char *name, char **names)
+{
+	bool any = *names != NULL;
+
+	for (; *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return !any;
+}
+
+/*
+ * main
+ *		Run the tests named as arguments, or all.
+ */
 int
-main(void)
+main(int argc, char **argv)
 {
 	static const char *const extra[] = {"--key", KEY "=KWT",       "--key", "SK_SAU_demo",
 										"--key", "second-kwt-key", "--key", "SK_BHR_demo", NULL};
@@ -26,9 +48,12 @@ main(void)
 		{"accounts", test_accounts},
 		{"v3", test_v3},
 		{"plans", test_plans},
+		{"clients", test_clients},
+		{"fuzz", test_fuzz},
 	};
 	int pid = start_server(extra, &port);
 
+	(void) argc;
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 	{
@@ -36,6 +61,8 @@ main(void)
 		int failed_before = failed;
 		double start = seconds_now();
 
+		if (!wanted(tests[i].name, argv + 1))
+			continue;
 		tests[i].run();
 		printf("%-12s %6d passed, %d failed (%.1f s)\n", tests[i].name, passed - passed_before,
 			   failed - failed_before, seconds_now() - start);

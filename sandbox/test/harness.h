@@ -84,5 +84,7 @@ extern void test_refunds(void);
 extern void test_accounts(void);
 extern void test_v3(void);
 extern void test_plans(void);
+extern void test_clients(void);
+extern void test_fuzz(void);
 
 #endif
