@@ -251,7 +251,14 @@ foreach my $n (0 .. $#sockets)
 is(join(',', map { $web->read_all($_, 20) =~ /^HTTP\/1\.1 (\d+)/ } @sockets), join(',', map { $_ == 7 ? 503 : 200 } 0 .. 19), 'one bad message fails alone');
 $node->safe_psql('postgres', 'DROP TRIGGER poison ON mf_event');
 
-# Rights
+# Rights. An error may quote rows, as this one does of a trigger.
+my $errors = sub { $node->safe_psql('postgres', "SET ROLE $_[0]; SELECT coalesce(last_error, 'hidden'), last_error_at IS NOT NULL FROM mf_listener_status") };
+$node->safe_psql('postgres', 'CREATE ROLE submitter IN ROLE myfatoorah_submit; CREATE ROLE reader IN ROLE myfatoorah_read');
+is($errors->('reader'), 'poison|t', 'who reads all invoices sees errors');
+is($errors->('submitter'), 'hidden|t', 'who submits his own does not');
+$node->safe_psql('postgres', 'ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY');
+is($errors->('reader'), 'hidden|t', 'nor who reads those that policies show');
+$node->safe_psql('postgres', 'ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY');
 my (undef, undef, $err) = $node->psql('postgres', 'CREATE ROLE stranger; SET ROLE stranger; SELECT * FROM mf_listener_status');
 like($err, qr/permission denied for view mf_listener_status/, 'the status is not for everybody');
 
