@@ -440,6 +440,8 @@ unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no
 sql(q{SET ROLE accounts; CREATE FUNCTION books.timed(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'INSERT INTO books.entry VALUES (0, 1); SELECT NULL::timestamptz';
 	SELECT public.mf_on_time('books.timed(timestamptz)')});
 sql(q{BEGIN; SELECT mf_call_at('books.timed', now()); PREPARE TRANSACTION 'timed'});
+# the process looks once more before it ends
+wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions'}, 0);
 sql(q{COMMIT PREPARED 'timed'});
 wait_for('SELECT count(*) FROM books.entry WHERE invoice = 0', 1);
 pass('COMMIT PREPARED has what was asked for called');
@@ -449,7 +451,7 @@ foreach my $later ('registered again', 'deleted')
 	my $late = $mf->session($node, $db);
 
 	sql(q{SELECT mf_on_time('books.timed(timestamptz)')});
-	$late->query_safe(q{BEGIN; SELECT mf_call_at('books.timed', now())});
+	$late->query_safe(q{BEGIN; SELECT mf_call_at('books.timed', now() + interval '1 day')});
 	sql(q{SELECT mf_off_change('books.timed')});
 	$late->query_safe('COMMIT');
 	$late->quit;
