@@ -23,6 +23,8 @@ SET ROLE regress_mf_clerk;
 INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date, memo) VALUES ('Ahmad', 250.500, 'flat 1', 'flat 1, 2026-01', '2026-01-01', 'rent')
 	RETURNING account, currency, status, received, balance, overpaid, length(token), token ~ '^[0-9a-f]+$' AS hex, created_by;
 RESET ROLE;
+-- its token begins with the time, in units of 16 microseconds, so that it comes last in its index
+SELECT '2000-01-01 00:00+00'::timestamptz + ('x' || left(token, 12))::bit(48)::bigint * interval '16 us' BETWEEN created_at - interval '16 us' AND clock_timestamp() AS timed FROM mf_bill WHERE customer_reference = 'flat 1';
 SELECT i.invoice_value, i.notification_option, i.created_by, i.metadata = jsonb_build_object('bill', b.id) AS tells, i.expiry_date - i.send_at AS lives, k.live, k.value, b.link_due = k.expires_at AS renewed_then
 	FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice JOIN mf_link k ON k.invoice = i.id WHERE b.customer_reference = 'flat 1';
 CALL mf_test.wait_for($$(SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.customer_reference = 'flat 1') = 'sent'$$);

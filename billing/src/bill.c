@@ -30,8 +30,13 @@
 #define MAX_LINK_DAYS 365
 #define CURRENCY_LENGTH 3
 
-/* Bytes of a token: it stands for a bill, and must not be guessed */
+/*
+ * Bytes of a token: it stands for a bill, and must not be guessed.  It begins with the
+ * time, so that new tokens come at the end of their index, and end in random bytes.
+ */
 #define TOKEN_BYTES 16
+#define TIME_BYTES 6
+#define TIME_SHIFT 4			/* in units of 16 us it lasts until the year 2142 */
 
 /* Tokens for which random bytes are drawn at a time, from the second row of a statement on */
 #define TOKENS_AT_ONCE 32
@@ -240,11 +245,12 @@ fill_results(NewBill *bill)
 		clear_column(bill, empty[i]);
 }
 
-/* Random bytes of the server's strong source as hexadecimal digits */
+/* The time and random bytes of the server's strong source, as hexadecimal digits */
 static text *
 new_token(Filler *filler)
 {
 	static const char digits[] = "0123456789abcdef";
+	uint64		time = (uint64) GetCurrentTimestamp() >> TIME_SHIFT;
 	char		token[2 * TOKEN_BYTES];
 	unsigned char *bytes;
 	int			i;
@@ -258,6 +264,8 @@ new_token(Filler *filler)
 					 errmsg("could not generate a random token")));
 	}
 	bytes = filler->random + --filler->tokens * TOKEN_BYTES;
+	for (i = TIME_BYTES - 1; i >= 0; i--, time >>= BITS_PER_BYTE)
+		bytes[i] = (unsigned char) time;
 	for (i = 0; i < TOKEN_BYTES; i++)
 	{
 		token[2 * i] = digits[bytes[i] >> 4];
