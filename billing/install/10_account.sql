@@ -7,18 +7,34 @@ LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN currency = ANY ('{BHD,IQD,JOD,KWD,LYD,OMR,TND}'::text[]) THEN 3 ELSE 2 END;
 COMMENT ON FUNCTION mf_currency_decimals(text) IS 'how many decimals amounts of a currency have, by ISO 4217';
 
+-- Bills, plans and rules of an account that is gone are still owed, paid, ended and switched off.
+CREATE FUNCTION mf_facts(account text, OUT currency text, OUT time_zone text)
+RETURNS record
+LANGUAGE plpgsql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = mf_facts.account) THEN
+		SELECT f.currency, f.time_zone INTO currency, time_zone FROM @extschema@.mf_account_facts(mf_facts.account) f;
+	ELSE
+		time_zone := 'UTC';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mf_facts(text) IS 'as mf_account_facts(); of an account that is gone UTC, and no currency';
+
 CREATE FUNCTION mf_local_day(account text, at timestamptz)
 RETURNS date
 LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT (mf_local_day.at AT TIME ZONE f.time_zone)::date FROM @extschema@.mf_account_facts(mf_local_day.account) f $$;
+AS $$ SELECT (mf_local_day.at AT TIME ZONE f.time_zone)::date FROM @extschema@.mf_facts(mf_local_day.account) f $$;
 COMMENT ON FUNCTION mf_local_day(text, timestamptz) IS 'the civil day of an account at that time';
 
 CREATE FUNCTION mf_local_time(account text, day date, time_of_day time)
 RETURNS timestamptz
 LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT (mf_local_time.day + mf_local_time.time_of_day) AT TIME ZONE f.time_zone FROM @extschema@.mf_account_facts(mf_local_time.account) f $$;
+AS $$ SELECT (mf_local_time.day + mf_local_time.time_of_day) AT TIME ZONE f.time_zone FROM @extschema@.mf_facts(mf_local_time.account) f $$;
 COMMENT ON FUNCTION mf_local_time(text, date, time) IS 'when it is that time of that day in the zone of an account';
 
 --
@@ -52,6 +68,30 @@ AS $$
 	FROM (VALUES (mf_policy.account)) a(account) LEFT JOIN @extschema@.mf_billing_policy p ON p.account = a.account
 $$;
 COMMENT ON FUNCTION mf_policy(text) IS 'the row of mf_billing_policy of an account, or the defaults';
+
+-- Roles are known by what they own and may do, never by a name, which can be changed.
+CREATE FUNCTION mf_billing_role()
+RETURNS oid
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_billing_role() IS 'the role that owns bills, and this function: myfatoorah_billing, whatever its name is now';
+
+CREATE FUNCTION mf_ours()
+RETURNS boolean
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_ours() IS 'whether the current role is the one that owns bills';
+
+CREATE FUNCTION mf_operates(role name)
+RETURNS boolean
+LANGUAGE plpgsql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN has_function_privilege(role, '@extschema@.mf_void(bigint, text)'::regprocedure, 'EXECUTE');
+END
+$$;
+COMMENT ON FUNCTION mf_operates(name) IS 'whether a role is an operator, such as a member of myfatoorah_operate: it may call mf_void()';
 
 CREATE FUNCTION mf_caller()
 RETURNS name

@@ -105,6 +105,7 @@ CREATE TABLE mf_link (
 	made_at timestamptz NOT NULL,
 	expires_at timestamptz NOT NULL,
 	asked_at timestamptz,
+	asked_for timestamptz,
 	retired_at timestamptz,
 	retired_why text,
 	CHECK (live = (retired_at IS NULL))
@@ -119,6 +120,7 @@ COMMENT ON COLUMN mf_link.live IS 'it is the one to pay; false: it is retired, a
 COMMENT ON COLUMN mf_link.value IS 'what it asks for, in the currency of the bill';
 COMMENT ON COLUMN mf_link.expires_at IS 'it is replaced then';
 COMMENT ON COLUMN mf_link.asked_at IS 'when MyFatoorah was last asked whether it was paid, by us';
+COMMENT ON COLUMN mf_link.asked_for IS 'as of which time that was; another one only if mf_billing_tick() was given a time ahead';
 
 CREATE TABLE mf_bill_history (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -169,6 +171,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mf_check_amount(text, numeric, text, text) IS 'raises an error that names the field unless the amount fits the currency';
+
+-- Raises an error unless the day is one that all of us can print, send and compute with.
+CREATE FUNCTION mf_check_day(field text, day date)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF day NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
+		RAISE EXCEPTION '% is out of range', field USING ERRCODE = 'datetime_field_overflow', COLUMN = field,
+			DETAIL = format('It is %s.', day), HINT = 'Give a day from 1970 to 9999.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mf_check_day(text, date) IS 'raises an error that names the field unless a day is from 1970 to 9999; null is none';
 
 -- The sum of lines, each rounded to the decimals of the currency.
 CREATE FUNCTION mf_lines_sum(lines jsonb, currency text)
@@ -240,7 +257,7 @@ BEGIN
 		IF NEW.status <> OLD.status AND NOT @extschema@.mf_bill_transition_allowed(OLD.status, NEW.status) THEN
 			RAISE EXCEPTION 'bill % cannot change from "%" to "%"', OLD.id, OLD.status, NEW.status USING ERRCODE = 'object_not_in_prerequisite_state';
 		END IF;
-		IF current_user = 'myfatoorah_billing' THEN
+		IF @extschema@.mf_ours() THEN
 			RETURN NEW;
 		END IF;
 		PERFORM @extschema@.mf_bill_check_right(OLD.id, OLD.created_by_id);
@@ -273,7 +290,11 @@ BEGIN
 			DETAIL = format('It is %s.', NEW.link_days);
 	END IF;
 	IF NEW.due_date NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
-		RAISE EXCEPTION 'due_date is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'due_date', DETAIL = format('It is %s.', NEW.due_date);
+		PERFORM @extschema@.mf_check_day('due_date'::text, NEW.due_date);
+	END IF;
+	IF NEW.send_at NOT BETWEEN '1970-01-01 00:00+00' AND '9998-01-01 00:00+00' THEN
+		RAISE EXCEPTION 'send_at is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'send_at',
+			DETAIL = format('It is %s.', NEW.send_at), HINT = 'Give a time from 1970 to 9997: its link lives a year at most after that.';
 	END IF;
 	RETURN NEW;
 END
@@ -286,7 +307,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT pg_has_role(current_user, 'myfatoorah_operate', 'USAGE') AND NOT coalesce(pg_has_role(current_user, creator, 'USAGE'), false) THEN
+	IF NOT @extschema@.mf_operates(current_user) AND NOT coalesce(pg_has_role(current_user, creator, 'USAGE'), false) THEN
 		RAISE EXCEPTION 'permission denied for bill %', bill USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted it.', HINT = 'Only members of that role or of "myfatoorah_operate" may change it.';
 	END IF;
@@ -333,6 +354,12 @@ AS $$
 			LATERAL (SELECT (e.line->>'unit_price')::numeric AS unit_price, coalesce((e.line->>'quantity')::numeric, 1) AS quantity, coalesce((e.line->>'tax_rate')::numeric, 0) AS tax_rate) p) l
 $$;
 COMMENT ON FUNCTION mf_bill_items(jsonb, text) IS 'the lines of a bill as InvoiceItems, which add up to its total; null if MyFatoorah would not take them';
+-- Where a customer comes back to, by way of the listener's callback, which asks MyFatoorah first
+CREATE FUNCTION mf_bill_address(token text)
+RETURNS text
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
+RETURN pg_catalog.rtrim(nullif(pg_catalog.current_setting('myfatoorah.public_url', true), ''), '/') || '/pay/' || token;
+COMMENT ON FUNCTION mf_bill_address(text) IS 'the address of the bill with that token; null if myfatoorah.public_url is not set';
 
 -- The row of mf_invoice that asks for a value of a bill
 CREATE FUNCTION mf_bill_invoice(b mf_bill, base_currency text, value numeric, notification_option text, send_at timestamptz, expires_at timestamptz)
@@ -343,7 +370,8 @@ RETURN mf_new_invoice(account => (b).account, customer_name => (b).customer_name
 	customer_reference => (b).customer_reference, customer_civil_id => (b).customer_civil_id, invoice_value => value,
 	display_currency_iso => nullif((b).currency, base_currency), notification_option => notification_option, send_at => send_at,
 	expiry_date => expires_at, metadata => pg_catalog.jsonb_build_object('bill', (b).id),
-	invoice_items => CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END);
+	invoice_items => CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END,
+	call_back_url => mf_bill_address((b).token), error_url => mf_bill_address((b).token));
 COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz) IS 'the invoice that asks for a value of a bill';
 
 -- An error about an invoice, in the names of the bill's fields
@@ -353,6 +381,13 @@ LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT replace(replace(replace(replace(message, 'invoice_value', 'total'), 'display_currency_iso', 'currency'), 'expiry_date', 'link_days'), 'invoice_items', 'lines') $$;
 COMMENT ON FUNCTION mf_bill_words(text) IS 'a message about an invoice, with the names of the bill''s fields';
+
+CREATE FUNCTION mf_bill_denied(message text, role oid)
+RETURNS text
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT format('%s (role %s, whose bill it is)', message, mf_bill_denied.role::regrole) $$;
+COMMENT ON FUNCTION mf_bill_denied(text, oid) IS 'an error about a right, with the role that lacks it: bills are made for roles that do not look on';
 
 -- Its plans are made for many new rows and a large table, whatever the table was like before.
 CREATE FUNCTION mf_bill_inserted()
@@ -386,7 +421,11 @@ BEGIN
 			invoices := @extschema@.mf_insert_as(part.role, made.invoices, NULL::bigint[]);
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-			IF @extschema@.mf_bill_words(message || detail || hint) = message || detail || hint THEN
+			IF state = '42501' THEN
+				RAISE EXCEPTION USING ERRCODE = state, MESSAGE = @extschema@.mf_bill_denied(message, part.role),
+					DETAIL = coalesce(nullif(detail, ''), 'Links are made with the rights of the role that inserts the bill or the plan.'),
+					HINT = coalesce(nullif(hint, ''), format('GRANT myfatoorah_submit TO %1$s; GRANT USAGE ON FOREIGN SERVER %2$I TO %1$s', part.role::regrole, part.account));
+			ELSIF @extschema@.mf_bill_words(message || detail || hint) = message || detail || hint THEN
 				RAISE;
 			END IF;
 			RAISE EXCEPTION USING ERRCODE = state, MESSAGE = @extschema@.mf_bill_words(message),
@@ -399,7 +438,7 @@ BEGIN
 			FROM unnest(invoices, made.bills) u(invoice, bill) WHERE b.id = u.bill;
 		PERFORM @extschema@.mf_billing_wake((SELECT min(e) FROM unnest(made.ends) e));
 	END LOOP;
-	UPDATE @extschema@.mf_bill b SET status = 'paid', paid_on = @extschema@.mf_local_day(n.account, now()), closed_at = now(), link_tries = 0
+	UPDATE @extschema@.mf_bill b SET link_tries = 0
 		FROM new_bills n WHERE b.id = n.id AND n.link_tries = -1 AND n.total = 0;
 	PERFORM pg_notify('mf_bill', '{"bill": ' || n.id || '}') FROM new_bills n WHERE n.link_tries = -1;
 	RETURN NULL;
@@ -443,12 +482,13 @@ CREATE TRIGGER mf_bill_guard
 CREATE TRIGGER mf_bill_guard_insert
 	BEFORE INSERT ON mf_bill
 	FOR EACH ROW WHEN (NEW.link_tries = -1 AND (NEW.lines IS NOT NULL OR NEW.link_days NOT BETWEEN 1 AND 365 OR NEW.due_date NOT BETWEEN '1970-01-01' AND '9999-12-31'
+		OR NEW.send_at NOT BETWEEN '1970-01-01 00:00+00' AND '9998-01-01 00:00+00'
 		OR (NEW.total >= 0 AND NEW.total < 1e12 AND NEW.total = pg_catalog.round(NEW.total, mf_currency_decimals(NEW.currency))) IS NOT TRUE))
 	EXECUTE FUNCTION mf_bill_guard();
 -- what our own functions change is checked if it is the status
 CREATE TRIGGER mf_bill_guard_update
 	BEFORE UPDATE ON mf_bill
-	FOR EACH ROW WHEN (CURRENT_USER <> 'myfatoorah_billing' OR OLD.status <> NEW.status) EXECUTE FUNCTION mf_bill_guard();
+	FOR EACH ROW WHEN (NOT mf_ours() OR OLD.status <> NEW.status) EXECUTE FUNCTION mf_bill_guard();
 CREATE TRIGGER mf_bill_guard_truncate
 	BEFORE TRUNCATE ON mf_bill
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_bill_guard();
@@ -458,4 +498,4 @@ CREATE TRIGGER mf_bill_inserted
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_bill_inserted();
 CREATE TRIGGER mf_bill_changed
 	AFTER UPDATE ON mf_bill
-	FOR EACH ROW WHEN (OLD.link_tries >= 0 AND NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at) EXECUTE FUNCTION mf_bill_changed();
+	FOR EACH ROW WHEN (OLD.link_tries >= 0 AND NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at AND OLD.account = NEW.account) EXECUTE FUNCTION mf_bill_changed();

@@ -12,7 +12,7 @@ CREATE TABLE mf_receipt (
 	payment_id text COLLATE "C",
 	created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER,
-	reverses bigint REFERENCES mf_receipt,
+	reverses bigint,
 	ledger bigint,
 	CHECK (received_on IS NOT NULL),
 	CHECK ((method = 'online') = (ledger IS NOT NULL) AND (method = 'online') = (invoice IS NOT NULL)),
@@ -34,7 +34,7 @@ COMMENT ON COLUMN mf_receipt.invoice IS 'result: of an online one, the link';
 COMMENT ON COLUMN mf_receipt.payment_id IS 'result: of an online one, PaymentId';
 COMMENT ON COLUMN mf_receipt.created_at IS 'result: when it was recorded';
 COMMENT ON COLUMN mf_receipt.created_by IS 'result: by which role';
-COMMENT ON COLUMN mf_receipt.reverses IS 'result: the receipt that it takes back';
+COMMENT ON COLUMN mf_receipt.reverses IS 'result: the receipt that it takes back; without a foreign key, because only mf_reverse() writes it, and a dump would have to put rows of one table in order';
 COMMENT ON COLUMN mf_receipt.ledger IS 'result: of an online one, mf_ledger.id; none is booked twice';
 
 CREATE FUNCTION mf_receipt_guard()
@@ -52,12 +52,12 @@ BEGIN
 		RAISE EXCEPTION 'receipts are neither changed nor deleted' USING ERRCODE = 'insufficient_privilege',
 			HINT = 'Call mf_reverse(receipt, reason), which adds the opposite.';
 	END IF;
-	IF current_user = 'myfatoorah_billing' THEN
+	IF @extschema@.mf_ours() THEN
 		RETURN NEW;
 	END IF;
 	-- all of a row that comes from a dump is there
 	IF NEW.id IS NOT NULL AND NEW.received_on IS NOT NULL AND (NEW.ledger IS NOT NULL OR NEW.reverses IS NOT NULL OR NEW.created_at <> now())
-		AND pg_has_role(current_user, 'myfatoorah_billing', 'USAGE') THEN
+		AND pg_has_role(current_user, @extschema@.mf_billing_role(), 'USAGE') THEN
 		RETURN NEW;
 	END IF;
 	SELECT * INTO b FROM @extschema@.mf_bill t WHERE t.id = NEW.bill;
@@ -74,7 +74,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@.mf_check_amount('value'::text, NEW.value, b.currency, 'above 0'::text);
 	NEW.received_on := coalesce(NEW.received_on, @extschema@.mf_local_day(b.account, now()));
-	IF NOT isfinite(NEW.received_on) OR NEW.received_on > @extschema@.mf_local_day(b.account, now()) THEN
+	PERFORM @extschema@.mf_check_day('received_on'::text, NEW.received_on);
+	IF NEW.received_on > @extschema@.mf_local_day(b.account, now()) THEN
 		RAISE EXCEPTION 'received_on is in the future' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'received_on',
 			DETAIL = format('It is %s.', NEW.received_on), HINT = 'Record a post-dated cheque on the day on which it is paid.';
 	END IF;
@@ -116,6 +117,16 @@ CREATE TRIGGER mf_receipt_inserted
 --
 -- Payments: from the core's ledger, each entry once
 --
+CREATE FUNCTION mf_bill_unbooked(bill bigint)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice
+		WHERE k.bill = mf_bill_unbooked.bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = l.id))
+$$;
+COMMENT ON FUNCTION mf_bill_unbooked(bigint) IS 'whether mf_ledger has payments or refunds of a bill''s links that are no receipts yet';
+
 -- In the currency of the bill: where that is not the account's own, an entry counts with
 -- its part of the invoice's value, cumulated, so that a whole payment is the whole value.
 CREATE FUNCTION mf_bill_book(bill bigint)
@@ -128,8 +139,7 @@ DECLARE
 	booked bigint;
 BEGIN
 	-- mostly there is nothing to book, and then nothing is locked
-	IF NOT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice
-			WHERE k.bill = mf_bill_book.bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = l.id)) THEN
+	IF NOT @extschema@.mf_bill_unbooked(mf_bill_book.bill) THEN
 		RETURN 0;
 	END IF;
 	b := @extschema@.mf_bill_lock(mf_bill_book.bill);

@@ -29,11 +29,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	retired bigint;
+	became text;
 BEGIN
 	UPDATE @extschema@.mf_link k SET live = false, retired_at = mf_link_retire.at, retired_why = why
 		WHERE k.bill = mf_link_retire.bill AND k.live RETURNING k.invoice INTO retired;
 	IF retired IS NOT NULL THEN
-		PERFORM c.result FROM @extschema@.mf_cancel(ARRAY[retired], why) c;
+		SELECT c.result INTO became FROM @extschema@.mf_cancel(ARRAY[retired], why) c;
+		-- it would be sent beside the next one
+		IF became = 'not_permitted' OR became LIKE 'failed: %' THEN
+			RAISE EXCEPTION 'the link of bill % cannot be cancelled', mf_link_retire.bill USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = format('mf_cancel(%s) says "%s".', retired, became), HINT = 'Remove what keeps the invoice from being changed, such as a trigger of your own, and try again.';
+		END IF;
 	END IF;
 END
 $$;
@@ -117,7 +123,7 @@ DECLARE
 	settled boolean := true;
 BEGIN
 	FOR k IN
-		SELECT l.invoice, l.asked_at, l.retired_at, i.status, i.payment_status,
+		SELECT l.invoice, l.asked_at, l.asked_for, greatest(mf_bill_asked.since, l.retired_at) AS since, i.status, i.payment_status, l.retired_at,
 			EXISTS (SELECT FROM @extschema@.mf_inquiry q WHERE q.invoice = l.invoice AND q.urgent) AS awaited,
 			EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = l.invoice AND t.transaction_status = 'InProgress'
 				AND t.changed_at > clock_timestamp() - interval '10 minutes') AS in_progress
@@ -130,9 +136,9 @@ BEGIN
 			settled := settled AND k.retired_at IS NULL;
 		ELSIF k.payment_status = 'authorized' OR k.in_progress THEN
 			settled := false;
-		ELSIF k.asked_at IS NULL OR k.asked_at < coalesce(greatest(mf_bill_asked.since, k.retired_at), k.asked_at) THEN
+		ELSIF k.asked_at IS NULL OR k.asked_for < k.since OR (k.asked_at < k.since AND k.since <= clock_timestamp()) THEN
 			PERFORM @extschema@.mf_refresh(k.invoice);
-			UPDATE @extschema@.mf_link l SET asked_at = greatest(mf_bill_asked.as_of, mf_bill_asked.since, k.retired_at) WHERE l.invoice = k.invoice;
+			UPDATE @extschema@.mf_link l SET asked_at = clock_timestamp(), asked_for = greatest(mf_bill_asked.as_of, k.since) WHERE l.invoice = k.invoice;
 			settled := false;
 		ELSIF k.awaited THEN
 			settled := false;
@@ -215,7 +221,8 @@ EXCEPTION WHEN OTHERS THEN
 	IF state LIKE '40%' OR state LIKE '53%' OR state LIKE '57%' THEN
 		RAISE;
 	END IF;
-	UPDATE @extschema@.mf_bill t SET link_error = @extschema@.mf_bill_words(message) WHERE t.id = mf_bill_link.bill;
+	UPDATE @extschema@.mf_bill t SET link_error = CASE state WHEN '42501' THEN @extschema@.mf_bill_denied(message, t.created_by_id) ELSE @extschema@.mf_bill_words(message) END
+		WHERE t.id = mf_bill_link.bill;
 	RETURN @extschema@.mf_bill_wait(mf_bill_link.bill, as_of, interval '1 day');
 END
 $$;
@@ -271,6 +278,14 @@ BEGIN
 	END IF;
 	PERFORM @extschema@.mf_bill_lock(b);
 	PERFORM @extschema@.mf_bill_book(b);
+	IF new.disputed_at IS DISTINCT FROM old.disputed_at THEN
+		PERFORM @extschema@.mf_bill_notify(b);
+	END IF;
+	-- both links are ours: whichever is paid counts for the bill, and of what is paid twice mf_overpaid tells
+	IF new.payment_doubt ~ '^invoice \d+, which replaces it, can be paid or was, too$' AND NOT new.duplicate_suspected
+		AND EXISTS (SELECT FROM @extschema@.mf_link k WHERE k.invoice = new.replaced_by AND k.bill = b) THEN
+		PERFORM @extschema@.mf_resolve(new.id, 'dismiss'::text, format('its payment is booked for bill %s, as is that of invoice %s if it comes', b, new.replaced_by), NULL::bigint, NULL::text);
+	END IF;
 	IF EXISTS (SELECT FROM @extschema@.mf_link k WHERE k.invoice = new.id AND k.live) THEN
 		IF new.status IN ('rejected', 'cancelled') OR new.payment_status = 'remote_cancelled' THEN
 			-- another one would end in the same way: a person corrects the bill, or asks for one
@@ -278,7 +293,7 @@ BEGIN
 			UPDATE @extschema@.mf_bill t SET invoice = NULL, link_due = NULL,
 				link_error = coalesce(new.last_error, 'the link was cancelled') WHERE t.id = b AND t.status = 'open';
 		ELSIF new.payment_status = 'expired' THEN
-			UPDATE @extschema@.mf_link k SET expires_at = least(k.expires_at, at), asked_at = greatest(k.asked_at, at) WHERE k.invoice = new.id;
+			UPDATE @extschema@.mf_link k SET expires_at = least(k.expires_at, at), asked_at = greatest(k.asked_at, at), asked_for = greatest(k.asked_for, at) WHERE k.invoice = new.id;
 			PERFORM @extschema@.mf_bill_link_again(b, at);
 		ELSE
 			PERFORM @extschema@.mf_bill_notify(b);

@@ -36,7 +36,7 @@ COMMENT ON FUNCTION mf_calendar_add(text, date, interval, integer) IS 'a day and
 --
 CREATE TABLE mf_day_off (
 	account text COLLATE "C" NOT NULL DEFAULT 'myfatoorah',
-	day date NOT NULL CHECK (isfinite(day)),
+	day date NOT NULL CHECK (day BETWEEN '1970-01-01' AND '9999-12-31'),
 	name text,
 	PRIMARY KEY (account, day)
 );

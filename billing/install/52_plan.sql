@@ -129,7 +129,7 @@ AS $$
 DECLARE
 	k integer := number - 1 - (p.anchor_on > p.starts_on AND p.first_partial <> 'skip')::integer;
 	total numeric := (p.template->>'total')::numeric;
-	currency text := upper(coalesce(p.template->>'currency', (SELECT f.currency FROM @extschema@.mf_account_facts(p.account) f)));
+	currency text := upper(coalesce(p.template->>'currency', (SELECT f.currency FROM @extschema@.mf_facts(p.account) f)));
 	first_day date;
 	next_day date;
 	billed numeric;
@@ -215,7 +215,9 @@ BEGIN
 			('template', jsonb_typeof(p.template) IS DISTINCT FROM 'object', 'must be an object', 'Give columns of mf_bill, such as {"customer_name": "Ahmad", "total": 250.500}.'),
 			('starts_on', p.starts_on IS NULL, 'must not be null', 'Give the first day of the first period.'),
 			('starts_on', NOT p.starts_on BETWEEN '1970-01-01' AND '9999-12-31', 'is out of range', NULL),
-			('ends_on', NOT isfinite(p.ends_on) OR p.ends_on < p.starts_on, 'is before starts_on', 'Give null for a plan without an end.'),
+			('anchor_on', NOT p.anchor_on BETWEEN '1970-01-01' AND '9999-12-31', 'is out of range', NULL),
+			('ends_on', p.ends_on > '9999-12-31', 'is out of range', 'Give null for a plan without an end.'),
+			('ends_on', p.ends_on < p.starts_on, 'is before starts_on', 'Give null for a plan without an end.'),
 			('times', NOT p.times BETWEEN 1 AND 100000, 'must be from 1 to 100000', 'Give null for a plan without an end.'),
 			('parts', NOT p.parts BETWEEN 1 AND 1000, 'must be from 1 to 1000', NULL),
 			('parts', p.parts IS NOT NULL AND p.times IS NOT NULL, 'and times exclude each other', 'A plan ends with its last part.'),
@@ -223,7 +225,7 @@ BEGIN
 			('part_days', p.part_days IS NOT NULL AND p.every IS NOT NULL, 'and every exclude each other', 'Give one of them.'),
 			('part_days', p.part_days IS NOT NULL AND cardinality(p.part_days) IS DISTINCT FROM p.parts, 'must have as many days as there are parts', 'Leave out parts.'),
 			('part_days', p.part_days IS NOT NULL AND (p.part_days[1] IS DISTINCT FROM p.starts_on OR array_ndims(p.part_days) <> 1
-				OR EXISTS (SELECT FROM unnest(p.part_days) WITH ORDINALITY d(day, n) WHERE d.day IS NULL OR NOT isfinite(d.day) OR d.day <= p.part_days[d.n - 1])),
+				OR EXISTS (SELECT FROM unnest(p.part_days) WITH ORDINALITY d(day, n) WHERE d.day IS NULL OR d.day > '9999-12-31' OR d.day <= p.part_days[d.n - 1])),
 				'must be in ascending order, the first being starts_on', 'Leave out starts_on.'),
 			('every', p.every IS NULL AND p.parts IS NULL, 'must not be null', 'Give an interval such as ''1 month'', or parts.'),
 			('every', too_long, 'is too long', 'The limit is a century.'),
@@ -280,13 +282,24 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT pg_has_role(role, 'myfatoorah_operate', 'USAGE') AND NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
+	IF NOT @extschema@.mf_operates(role) AND NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
 		RAISE EXCEPTION 'permission denied for plan %', plan USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted it.', HINT = 'Only members of that role or of "myfatoorah_operate" may change it.';
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION mf_plan_check_right(bigint, oid, name) IS 'raises an error unless a role may change a plan of that other role';
+
+CREATE FUNCTION mf_plan_visible(plan bigint)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN NOT row_security_active('@extschema@.mf_plan') OR EXISTS (SELECT FROM @extschema@.mf_plan p WHERE p.id = mf_plan_visible.plan);
+END
+$$;
+COMMENT ON FUNCTION mf_plan_visible(bigint) IS 'whether row-level security lets the current role see that row of mf_plan';
 
 -- The plan with what follows for its next period
 CREATE FUNCTION mf_plan_ahead(p mf_plan)
@@ -317,12 +330,12 @@ AS $$
 BEGIN
 	IF TG_OP IN ('DELETE', 'TRUNCATE') THEN
 		RAISE EXCEPTION 'plans are not deleted' USING ERRCODE = 'insufficient_privilege', HINT = 'Call mf_end_plan(plan, on_date, reason).';
-	ELSIF current_user = 'myfatoorah_billing' THEN
+	ELSIF @extschema@.mf_ours() THEN
 		RETURN NEW;
 	ELSIF TG_OP = 'INSERT' THEN
 		-- a row with a status comes from a dump, as it is
 		IF NEW.status IS NOT NULL THEN
-			IF NOT pg_has_role(current_user, 'myfatoorah_billing', 'USAGE') THEN
+			IF NOT pg_has_role(current_user, @extschema@.mf_billing_role(), 'USAGE') THEN
 				RAISE EXCEPTION 'column "status" of mf_plan is written by myfatoorah_billing only' USING ERRCODE = 'insufficient_privilege', COLUMN = 'status';
 			END IF;
 			RETURN NEW;
@@ -460,7 +473,7 @@ CREATE TRIGGER mf_plan_changed
 	FOR EACH ROW WHEN (NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at) EXECUTE FUNCTION mf_plan_changed();
 CREATE TRIGGER mf_plan_wake
 	AFTER UPDATE ON mf_plan
-	FOR EACH ROW WHEN (OLD.next_at IS DISTINCT FROM NEW.next_at AND CURRENT_USER <> 'myfatoorah_billing') EXECUTE FUNCTION mf_plan_wake();
+	FOR EACH ROW WHEN (OLD.next_at IS DISTINCT FROM NEW.next_at AND NOT mf_ours()) EXECUTE FUNCTION mf_plan_wake();
 
 CREATE FUNCTION mf_plan_period_guard()
 RETURNS trigger
@@ -722,9 +735,8 @@ BEGIN
 	ELSIF on_date > p.ends_on THEN
 		RAISE EXCEPTION 'on_date is after ends_on' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'on_date',
 			DETAIL = format('It is %s, and plan %s ends on %s.', on_date, p.id, p.ends_on), HINT = 'To bill longer, change ends_on.';
-	ELSIF NOT isfinite(on_date) THEN
-		RAISE EXCEPTION 'on_date is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'on_date', HINT = 'Give the last day, or null for today.';
 	END IF;
+	PERFORM @extschema@.mf_check_day('on_date'::text, on_date);
 	p.ends_on := least(p.ends_on, coalesce(on_date, @extschema@.mf_local_day(p.account, now())));
 	PERFORM @extschema@.mf_plan_save(p);
 	PERFORM set_config('mf_bill.reason', '', true);

@@ -82,7 +82,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	policy constant @extschema@.mf_billing_policy := @extschema@.mf_policy(mf_reminder_time.account);
-	zone constant text := (SELECT f.time_zone FROM @extschema@.mf_account_facts(mf_reminder_time.account) f);
+	zone constant text := (SELECT f.time_zone FROM @extschema@.mf_facts(mf_reminder_time.account) f);
 	today date;
 	clock time;
 BEGIN
@@ -155,6 +155,9 @@ BEGIN
 	END IF;
 	-- a row that comes from a dump has its results
 	IF TG_OP = 'UPDATE' OR NEW.done_to IS NULL THEN
+		IF TG_OP = 'INSERT' OR NEW.account <> OLD.account THEN
+			PERFORM @extschema@.mf_account_facts(NEW.account);
+		END IF;
 		NEW.since := now();
 		NEW.done_to := @extschema@.mf_reminder_last_day(NEW, now());
 		NEW.done_bill := 9223372036854775807;
@@ -167,7 +170,7 @@ COMMENT ON FUNCTION mf_reminder_rule_guard() IS 'checks rules; one with another 
 
 CREATE TRIGGER mf_reminder_rule_guard
 	BEFORE INSERT OR DELETE OR UPDATE OF account, name, days_from_due, at_time, via, notification_option, active ON mf_reminder_rule
-	FOR EACH ROW EXECUTE FUNCTION mf_reminder_rule_guard();
+	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_reminder_rule_guard();
 
 CREATE FUNCTION mf_reminder_calendar_changed()
 RETURNS trigger
@@ -478,7 +481,7 @@ BEGIN
 		RAISE EXCEPTION 'reminder % does not exist', mf_reminder_done.reminder USING ERRCODE = 'no_data_found', HINT = 'Give mf_reminder.id.';
 	ELSIF m.via <> 'event' THEN
 		RAISE EXCEPTION 'reminder % was sent by MyFatoorah', m.id USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Reminders with via ''event'' are yours to send.';
-	ELSIF NOT pg_has_role(@extschema@.mf_caller(), 'myfatoorah_operate', 'USAGE') AND NOT coalesce(pg_has_role(@extschema@.mf_caller(), m.created_by_id, 'USAGE'), false) THEN
+	ELSIF NOT @extschema@.mf_operates(@extschema@.mf_caller()) AND NOT coalesce(pg_has_role(@extschema@.mf_caller(), m.created_by_id, 'USAGE'), false) THEN
 		RAISE EXCEPTION 'permission denied for reminder %', m.id USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted its bill.', HINT = 'Only members of that role or of "myfatoorah_operate" may send it.';
 	END IF;

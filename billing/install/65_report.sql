@@ -46,6 +46,13 @@ CREATE VIEW mf_aging WITH (security_barrier) AS
 COMMENT ON VIEW mf_aging IS 'what each customer owes, by how long it is overdue; each currency for itself';
 COMMENT ON COLUMN mf_aging.customer IS 'customer_reference of the bills, or customer_name where they have none';
 
+CREATE VIEW mf_bill_dispute WITH (security_barrier) AS
+	SELECT k.bill, b.account, b.bill_key, b.customer_reference, b.customer_name, b.status AS bill_status, d.invoice, d.dispute_id, d.status, d.type, d.reason,
+		d.payment_id, d.amount, d.currency, d.changed_at
+	FROM mf_dispute d JOIN mf_link k ON k.invoice = d.invoice JOIN mf_bill b ON b.id = k.bill
+	WHERE mf_bill_visible(b.id);
+COMMENT ON VIEW mf_bill_dispute IS 'disputes of payments of bills, as MyFatoorah told of them: PENDING, RESOLVED or LOST; one that is lost is a negative receipt, and opens the bill again';
+
 -- Facts count on the day on which we have learnt them, which does not change any more: bills when they were inserted,
 -- receipts when they were recorded, changes when they were made.  A bill that was given another customer_reference moves
 -- with what was owed then.  The caller's policies hold, because it runs as the caller.

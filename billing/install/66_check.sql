@@ -11,12 +11,26 @@ DECLARE
 	r record;
 	wrong boolean := false;
 BEGIN
-	FOR r IN SELECT t.name, t.account FROM @extschema@.mf_reminder_rule t
-		WHERE t.active AND NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = t.account) ORDER BY t.id
+	-- bills, plans and rules of accounts whose server was dropped, or renamed where the library was not loaded
+	FOR r IN SELECT t.account, string_agg(format('%s %s', t.number, t.kind), ', ' ORDER BY t.kind) AS what FROM (
+			SELECT b.account, 'open bills' AS kind, count(*) AS number FROM @extschema@.mf_bill b WHERE b.status = 'open' GROUP BY 1
+			UNION ALL SELECT p.account, 'plans', count(*) FROM @extschema@.mf_plan p WHERE p.status <> 'ended' GROUP BY 1
+			UNION ALL SELECT q.account, 'rules of reminders', count(*) FROM @extschema@.mf_reminder_rule q WHERE q.active GROUP BY 1) t
+		WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = t.account) GROUP BY 1 ORDER BY 1
 	LOOP
 		wrong := true;
-		RETURN QUERY SELECT 'reminders', false, format('Rule "%s" can never fire: its account "%s" does not exist.', r.name, r.account),
-			'If the server was renamed, correct mf_reminder_rule.account; else set active to false.';
+		RETURN QUERY SELECT 'bills', false, format('Account "%s" does not exist, and has %s: nothing is sent for them.', r.account, r.what),
+			format('If its server was renamed: SELECT mf_move_account(%L, ''its present name''). If it was dropped, create it again, or make its bills void and end its plans.', r.account);
+	END LOOP;
+	-- what follows the policies of mf_bill and mf_plan does not by itself
+	FOR r IN SELECT string_agg(t.name, ', ' ORDER BY t.name) AS names, t.of FROM (VALUES ('mf_bill_history', 'mf_bill'), ('mf_link', 'mf_bill'), ('mf_receipt', 'mf_bill'), ('mf_reminder', 'mf_bill'),
+				('mf_reminder_queue', 'mf_bill'), ('mf_plan_history', 'mf_plan'), ('mf_plan_period', 'mf_plan'), ('mf_plan', 'mf_bill')) t(name, of)
+			JOIN pg_class c ON c.oid = to_regclass('@extschema@.' || t.name) JOIN pg_class o ON o.oid = to_regclass('@extschema@.' || t.of)
+		WHERE o.relrowsecurity AND NOT c.relrowsecurity GROUP BY t.of ORDER BY 2
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'policies', false, format('%s has row-level security, and whoever may read these tables sees there what is known of all of it: %s.', r.of, r.names),
+			format('For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (%s); of mf_plan, a policy as that of mf_bill.', CASE r.of WHEN 'mf_bill' THEN 'mf_bill_visible(bill)' ELSE 'mf_plan_visible(plan)' END);
 	END LOOP;
 	IF NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = mf_check_billing.account) THEN
 		RETURN;

@@ -4,12 +4,18 @@
 -- Whoever has the address sees it, so it tells no more than the merchant's name, the amount and the status.
 -- The Arabic is written as HTML has it in ASCII, so that this script fits databases of any encoding; docs/billing.md has it as text.
 
+-- Characters that nobody sees and that turn text around (U+202A to U+202E, U+2066 to U+2069) or control a terminal are left out: what is read is what
+-- is written.  Only UTF-8 has them, but for those of ASCII.
 CREATE FUNCTION mf_html_escape(value text)
 RETURNS text
-LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT replace(replace(replace(replace(replace(value, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;') $$;
-COMMENT ON FUNCTION mf_html_escape(text) IS 'a text as it stands in HTML, between tags or in an attribute';
+AS $$
+	SELECT replace(replace(replace(replace(replace(CASE getdatabaseencoding() WHEN 'UTF8' THEN regexp_replace(v.value, '[\u0080-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]', '', 'g') ELSE v.value END,
+		'&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
+	FROM (SELECT regexp_replace(mf_html_escape.value, '[\x01-\x08\x0B-\x1F\x7F]', '', 'g')) v(value)
+$$;
+COMMENT ON FUNCTION mf_html_escape(text) IS 'a text as it stands in HTML, between tags or in an attribute, without characters that turn it around';
 
 CREATE FUNCTION mf_bill_page_date(day date, arabic boolean)
 RETURNS text
@@ -102,6 +108,17 @@ COMMENT ON FUNCTION mf_bill_page_draw(mf_bill, text) IS 'the page of a bill in a
 -- Where a visitor is sent
 --
 -- An address to go on to, or a state of the page; null: something is to be done first.
+CREATE FUNCTION mf_bill_in_progress(bill bigint, as_of timestamptz)
+RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
+		WHERE k.bill = mf_bill_in_progress.bill AND (i.payment_status = 'authorized' OR i.payment_status = 'unpaid'
+			AND EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = i.id AND t.transaction_status = 'InProgress' AND t.changed_at > as_of - interval '10 minutes')))
+$$;
+COMMENT ON FUNCTION mf_bill_in_progress(bigint, timestamptz) IS 'whether a payment of any link of a bill is authorized, or has been in progress for less than ten minutes';
+
 CREATE FUNCTION mf_bill_page_look(bill bigint, as_of timestamptz)
 RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -114,6 +131,9 @@ BEGIN
 	SELECT * INTO b FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_look.bill;
 	IF b.status <> 'open' THEN
 		RETURN b.status;
+	ELSIF @extschema@.mf_bill_in_progress(b.id, as_of) THEN
+		-- whichever link it is of: who pays another one pays twice
+		RETURN 'unconfirmed';
 	END IF;
 	SELECT k.made_at, k.expires_at, i.status, i.payment_status, i.invoice_url, i.attempts, i.send_at INTO live
 		FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice WHERE k.bill = b.id AND k.live;
@@ -121,7 +141,6 @@ BEGIN
 		RETURN CASE WHEN live.status = 'sent' AND live.payment_status = 'unpaid' THEN
 				CASE WHEN live.invoice_url ~ '^https?://[^[:cntrl:][:space:]]+$' AND octet_length(live.invoice_url) < 2000 THEN live.invoice_url
 					WHEN live.invoice_url IS NOT NULL THEN 'later' END
-			WHEN live.status = 'sent' AND live.payment_status = 'authorized' THEN 'unconfirmed'
 			WHEN live.status = 'sent' AND live.payment_status = 'remote_cancelled' THEN 'later'
 			-- it was paid, or has ended, and the books do not have it yet
 			WHEN live.status = 'sent' THEN NULL
@@ -133,10 +152,7 @@ BEGIN
 		RETURN 'later';
 	ELSIF b.link_due > as_of THEN
 		-- MyFatoorah is being asked about former links
-		RETURN CASE WHEN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice WHERE k.bill = b.id
-				AND (i.payment_status = 'authorized' OR EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = i.id AND t.transaction_status = 'InProgress'
-					AND t.changed_at > as_of - interval '10 minutes'))) THEN 'unconfirmed'
-			WHEN b.link_tries > 5 THEN 'later' ELSE 'wait' END;
+		RETURN CASE WHEN b.link_tries > 5 THEN 'later' ELSE 'wait' END;
 	END IF;
 	RETURN NULL;
 END
@@ -156,10 +172,10 @@ BEGIN
 	IF state IS NOT NULL THEN
 		RETURN state;
 	END IF;
-	-- whoever has locked it is changing it
+	-- whoever has locked it is changing it, or books what has come in
 	SELECT t.id INTO locked FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_state.bill FOR NO KEY UPDATE SKIP LOCKED;
 	IF locked IS NULL THEN
-		RETURN 'wait';
+		RETURN CASE WHEN @extschema@.mf_bill_unbooked(mf_bill_page_state.bill) THEN 'unconfirmed' ELSE 'wait' END;
 	END IF;
 	state := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
 	IF state IS NOT NULL THEN

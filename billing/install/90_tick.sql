@@ -35,6 +35,40 @@ END
 $$;
 COMMENT ON FUNCTION mf_tick_links(timestamptz, integer) IS 'renews links that are due; returns when the next one is';
 
+-- A tick may be given a time ahead, for a trial.  What it puts off, it puts off by that time, and nobody would come back to it for as long.
+-- So such a tick leaves a mark, and a tick by the clock that finds it, looks at all of that again.
+CREATE TABLE mf_tick_ahead (
+	marked_at timestamptz NOT NULL
+);
+COMMENT ON TABLE mf_tick_ahead IS 'calls of mf_billing_tick() with a time ahead, until the next by the clock that is a quarter of an hour later';
+COMMENT ON COLUMN mf_tick_ahead.marked_at IS 'when it was called';
+
+CREATE FUNCTION mf_tick_back(as_of timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF as_of > clock_timestamp() + interval '1 minute' THEN
+		INSERT INTO @extschema@.mf_tick_ahead (marked_at) SELECT clock_timestamp()
+			WHERE NOT EXISTS (SELECT FROM @extschema@.mf_tick_ahead t WHERE t.marked_at > clock_timestamp() - interval '1 minute');
+		IF FOUND THEN
+			PERFORM @extschema@.mf_billing_wake(clock_timestamp() + interval '16 minutes');
+		END IF;
+	ELSIF EXISTS (SELECT FROM @extschema@.mf_tick_ahead) AND NOT EXISTS (SELECT FROM @extschema@.mf_tick_ahead t WHERE t.marked_at > as_of - interval '15 minutes') THEN
+		-- no wait is longer than a day
+		UPDATE @extschema@.mf_bill t SET link_due = as_of WHERE t.link_tries > 0 AND t.link_due > as_of + interval '1 day';
+		UPDATE @extschema@.mf_plan t SET next_at = as_of WHERE t.tries > 0 AND t.next_at > as_of + interval '1 day';
+		UPDATE @extschema@.mf_reminder_rule r SET done_to = d.day, done_bill = 9223372036854775807
+			FROM (SELECT q.id, @extschema@.mf_reminder_last_day(q, as_of) AS day FROM @extschema@.mf_reminder_rule q
+				WHERE EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = q.account)) d WHERE d.id = r.id AND r.done_to > d.day;
+		UPDATE @extschema@.mf_reminder_queue q SET due = as_of WHERE q.due > as_of;
+		DELETE FROM @extschema@.mf_tick_ahead;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mf_tick_back(timestamptz) IS 'marks a tick with a time ahead; one by the clock has what that has put off looked at again';
+
 CREATE FUNCTION mf_billing_tick(as_of timestamptz)
 RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -43,6 +77,11 @@ AS $$
 DECLARE
 	soonest timestamptz;
 BEGIN
+	IF as_of IS NULL OR as_of NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
+		RAISE EXCEPTION 'as_of is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'as_of',
+			DETAIL = format('It is %s.', coalesce(as_of::text, 'null')), HINT = 'Give now(), or another time in a database for trials.';
+	END IF;
+	PERFORM @extschema@.mf_tick_back(as_of);
 	-- each step does some of what is due and returns when it has more; the order is that of a day: links, plans, reminders, old data
 	soonest := least(soonest, @extschema@.mf_tick_links(as_of, 50));
 	soonest := least(soonest, @extschema@.mf_tick_plans(as_of, 50));

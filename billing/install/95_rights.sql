@@ -44,7 +44,8 @@ GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_cod
 	total, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_bill_check_right, mf_bill_visible
+GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_facts, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_check_day, mf_bill_check_right, mf_bill_visible,
+	mf_billing_role, mf_ours, mf_operates, mf_bill_address
 	TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
 
@@ -59,10 +60,11 @@ GRANT UPDATE (template, starts_on, anchor_on, ends_on, times, every, parts, part
 	ON mf_plan TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_day_off TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_hijri, mf_hijri_day, mf_hijri_add_months, mf_calendar_add, mf_is_day_off, mf_working_day, mf_split, mf_plan_first_day, mf_plan_compute, mf_plan_check,
-	mf_plan_check_right, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
+	mf_plan_check_right, mf_plan_visible, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_pause_plan, mf_resume_plan, mf_end_plan TO myfatoorah_submit, myfatoorah_operate;
 
 -- Reminders
+GRANT SELECT ON mf_tick_ahead TO myfatoorah_read;
 GRANT SELECT ON mf_reminder_rule, mf_reminder, mf_reminder_queue TO myfatoorah_submit, myfatoorah_read;
 GRANT INSERT (account, name, days_from_due, at_time, via, notification_option, min_balance, active),
 	UPDATE (account, name, days_from_due, at_time, via, notification_option, min_balance, active), DELETE ON mf_reminder_rule TO myfatoorah_operate;
@@ -71,7 +73,7 @@ GRANT EXECUTE ON FUNCTION mf_snooze TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_reminder_done TO myfatoorah_submit, myfatoorah_operate;
 
 -- Reports
-GRANT SELECT ON mf_today, mf_receivable, mf_aging TO myfatoorah_submit, myfatoorah_read;
+GRANT SELECT ON mf_today, mf_receivable, mf_aging, mf_bill_dispute TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
 
 -- Personal data

@@ -110,7 +110,7 @@ CALL mf_test.wait_for(format('(SELECT invoice IS NOT NULL FROM mf_bill WHERE id 
 SELECT b.status, b.balance, b.paid_on, b.closed_at, i.invoice_value FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
 
 -- Void, and back; all at once while nothing was sent
-INSERT INTO mf_bill (customer_name, total, customer_reference, send_at) VALUES ('Noura', 30, 'flat 2', now() + interval '1 day') RETURNING id AS bill, invoice AS first \gset
+INSERT INTO mf_bill (customer_name, total, customer_reference, send_at) VALUES ('Huda', 30, 'flat 2', now() + interval '1 day') RETURNING id AS bill, invoice AS first \gset
 SELECT invoice AS first FROM mf_bill WHERE id = :bill \gset
 SET ROLE regress_mf_chief;
 SELECT mf_test.try(format('SELECT mf_void(%s, NULL)', :bill));
@@ -130,7 +130,7 @@ SELECT b.request_value, i.invoice_value, b.balance FROM mf_bill b JOIN mf_invoic
 SELECT regexp_replace(mf_test.try(format('SELECT mf_request(%s, 19)', :bill)), 'bill \d+', 'bill N'), mf_test.try(format('SELECT mf_request(%s, 0)', :bill));
 INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cash', 1);
 SELECT b.request_value, i.invoice_value, b.balance FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
-UPDATE mf_bill SET total = 40, customer_name = 'Noura S.' WHERE id = :bill;
+UPDATE mf_bill SET total = 40, customer_name = 'Huda S.' WHERE id = :bill;
 SELECT b.balance, i.invoice_value, i.customer_name, b.updated_by FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = :bill;
 SELECT mf_new_link(:bill, 'lost') > 0 AS link;
 SELECT count(*) FILTER (WHERE live) AS live, count(*) AS links, count(i.replaced_by) AS replaced, string_agg(DISTINCT i.status, ' ') AS states
@@ -142,7 +142,7 @@ SELECT status, balance, invoice FROM mf_bill WHERE id = :bill;
 SELECT mf_test.try(format('UPDATE mf_link SET live = true, retired_at = NULL WHERE bill = %s', :bill)) ~ '^23505' AS impossible;
 
 -- Nothing to pay
-INSERT INTO mf_bill (customer_name, total) VALUES ('Free', 0);
+INSERT INTO mf_bill (customer_name, total) VALUES ('Free', 0) RETURNING status, balance, link_due, paid_on IS NOT NULL AND closed_at IS NOT NULL AS closed;
 SELECT status, invoice, link_due, paid_on = mf_local_day(account, now()) AS today FROM mf_bill WHERE customer_name = 'Free';
 
 -- Expired: asked first, then replaced; the tick gets the time
@@ -178,6 +178,7 @@ SELECT invoice AS first FROM mf_bill WHERE customer_name = 'Stays' \gset
 SELECT mf_billing_tick(now() + interval '3 days') IS NOT NULL AS more;
 SELECT customer_name, link_error, link_tries, invoice <> :first AS another FROM mf_bill WHERE customer_name IN ('Gone', 'Stays') ORDER BY 1;
 SELECT live, retired_why FROM mf_link WHERE bill = (SELECT id FROM mf_bill WHERE customer_name = 'Gone');
+SELECT mf_void(id, 'its account is gone') FROM mf_bill WHERE customer_name = 'Gone';
 
 -- Views hold the caller's policies, although they belong to a role that has none
 INSERT INTO mf_receipt (bill, method, value) SELECT id, 'other', 1 FROM mf_bill WHERE customer_name = 'Free';

@@ -21,14 +21,21 @@
 #include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "billing.h"
+
 #define MAX_LINK_DAYS 365
 #define CURRENCY_LENGTH 3
+
+/* Times at which a link may be sent; see mf_bill_guard() */
+#define MIN_SEND_AT ((TimestampTz) (UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define MAX_SEND_AT ((TimestampTz) (date2j(9998, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
 /*
  * Bytes of a token: it stands for a bill, and must not be guessed.  It begins with the
@@ -80,7 +87,6 @@ typedef struct NewBill
 } NewBill;
 
 static Filler *make_filler(FunctionCallInfo fcinfo, TupleDesc desc);
-static Oid	billing_role(void);
 static void read_account(Filler *filler, Datum account, MemoryContext context);
 static text *copy_text(Datum value, MemoryContext context);
 static bool same_text(const text *left, const text *right);
@@ -90,6 +96,8 @@ static void fill_results(NewBill *bill);
 static text *new_token(Filler *filler);
 static void fill_currency(NewBill *bill);
 static void fill_days(NewBill *bill);
+static int	total_sign(const NewBill *bill);
+static void fill_link_due(NewBill *bill, TimestampTz now);
 
 PG_FUNCTION_INFO_V1(mf_bill_fill);
 
@@ -121,7 +129,7 @@ mf_bill_fill(PG_FUNCTION_ARGS)
 	/* a row with a token comes from a dump, as it is */
 	if (!bill.nulls[filler->columns[TOKEN]] && !filler->ours)
 	{
-		if (!has_privs_of_role(GetUserId(), billing_role()))
+		if (!has_privs_of_role(GetUserId(), mf_owner_of_function(fcinfo->flinfo->fn_oid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("column \"token\" of mf_bill is written by myfatoorah_billing only"),
@@ -157,16 +165,10 @@ make_filler(FunctionCallInfo fcinfo, TupleDesc desc)
 	}
 	fmgr_info_cxt(LookupFuncName(list_make2(makeString(schema), makeString(pstrdup("mf_bill_facts"))), 1, &type, false),
 				  &filler->facts, fcinfo->flinfo->fn_mcxt);
-	filler->ours = GetUserId() == billing_role();
+	filler->ours = GetUserId() == mf_owner_of_function(fcinfo->flinfo->fn_oid);
 	filler->tokens = -1;
 	fcinfo->flinfo->fn_extra = filler;
 	return filler;
-}
-
-static Oid
-billing_role(void)
-{
-	return get_role_oid("myfatoorah_billing", false);
 }
 
 /* Has what follows from the account at hand; mostly it is that of the row before. */
@@ -301,32 +303,51 @@ fill_currency(NewBill *bill)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "currency")));
 }
 
-/* The day on which it is due, and when its link ends */
+/* The day on which it is due, and when its link ends; a bill over nothing is paid */
 static void
 fill_days(NewBill *bill)
 {
 	const Filler *filler = bill->filler;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	int			days = filler->link_days;
+	Datum		today = DirectFunctionCall1(timestamp_date, DirectFunctionCall2(timestamptz_zone, PointerGetDatum(filler->time_zone),
+																			  TimestampTzGetDatum(now)));
+	int			sign = total_sign(bill);
 
 	if (bill->nulls[filler->columns[DUE_DATE]])
-		set_column(bill, DUE_DATE, DirectFunctionCall1(timestamp_date, DirectFunctionCall2(timestamptz_zone,
-																						 PointerGetDatum(filler->time_zone),
-																						 TimestampTzGetDatum(now))));
-	if (!bill->nulls[filler->columns[LINK_DAYS]])
-		days = DatumGetInt32(bill->values[filler->columns[LINK_DAYS]]);
+		set_column(bill, DUE_DATE, today);
 	clear_column(bill, LINK_DUE);
-	/* mf_bill_guard() refuses what is out of range; nothing is to be paid of a bill over nothing */
-	if (days < 1 || days > MAX_LINK_DAYS || bill->nulls[filler->columns[TOTAL]] ||
-		!DatumGetBool(DirectFunctionCall2(numeric_gt, bill->values[filler->columns[TOTAL]], DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))))
-		return;
-	if (!bill->nulls[filler->columns[SEND_AT]])
-		now = Max(now, DatumGetTimestampTz(bill->values[filler->columns[SEND_AT]]));
-	/* it is not changed when the link is made, so that this is a HOT update */
+	if (sign > 0)
+		fill_link_due(bill, now);
+	else if (sign == 0)
 	{
-		Interval	life = {0};
-
-		life.day = days;
-		set_column(bill, LINK_DUE, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), IntervalPGetDatum(&life)));
+		set_column(bill, STATUS, CStringGetTextDatum("paid"));
+		set_column(bill, PAID_ON, today);
+		set_column(bill, CLOSED_AT, TimestampTzGetDatum(now));
 	}
+}
+
+/* 1 if something is to be paid, 0 if nothing is; -1 if the total is none, which is refused */
+static int
+total_sign(const NewBill *bill)
+{
+	int			column = bill->filler->columns[TOTAL];
+
+	if (bill->nulls[column])
+		return -1;
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, bill->values[column], DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
+}
+
+/* It is not changed when the link is made, so that this is a HOT update.  mf_bill_guard() refuses what is out of range. */
+static void
+fill_link_due(NewBill *bill, TimestampTz now)
+{
+	const Filler *filler = bill->filler;
+	TimestampTz send_at = bill->nulls[filler->columns[SEND_AT]] ? now : DatumGetTimestampTz(bill->values[filler->columns[SEND_AT]]);
+	int			days = bill->nulls[filler->columns[LINK_DAYS]] ? filler->link_days : DatumGetInt32(bill->values[filler->columns[LINK_DAYS]]);
+	Interval	life = {0};
+
+	if (days < 1 || days > MAX_LINK_DAYS || send_at < MIN_SEND_AT || send_at > MAX_SEND_AT)
+		return;
+	life.day = days;
+	set_column(bill, LINK_DUE, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(Max(now, send_at)), IntervalPGetDatum(&life)));
 }

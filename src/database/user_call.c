@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
@@ -110,7 +111,7 @@ mf_user_call_refusal(const MfUserCall *call, Oid *role)
 	plain = is_plain(proc, call);
 	ReleaseSysCache(tuple);
 
-	*role = get_role_oid(call->owner, true);
+	*role = get_role_oid(mf_user_call_owner(call), true);
 	if (current_owner != *role)
 		return psprintf("it belongs to role \"%s\" now, and belonged to \"%s\" when it was registered",
 						GetUserNameFromId(current_owner, true), call->owner);
@@ -126,6 +127,16 @@ static bool
 may_register(const MfUserCall *call, Oid role)
 {
 	return OidIsValid(role) && mf_function_usable(call->registrar, role);
+}
+
+const char *
+mf_user_call_owner(const MfUserCall *call)
+{
+	Oid			function = call->registrant == NULL ? mf_user_function(call) : InvalidOid;
+
+	if (OidIsValid(function) && OidIsValid(getExtensionOfObject(ProcedureRelationId, function)))
+		return mf_function_owner(function);
+	return call->owner;
 }
 
 char *

@@ -38,6 +38,13 @@ extern Oid	mf_user_function(const MfUserCall *call);
 extern Oid	mf_find_function(Oid schema, const char *name, const Oid *types, int nargs);
 
 /*
+ * The owner that counts: that by which it was registered; of a function that an
+ * extension's script has registered, whoever owns it now, because roles get other names,
+ * and only superusers make a function an extension's.
+ */
+extern const char *mf_user_call_owner(const MfUserCall *call);
+
+/*
  * Why the function may not be called, palloc'd.  NULL if it may; then *role is its owner.
  * A registration ends with the right to register: of its owner and whoever has
  * registered it, one must have that still.

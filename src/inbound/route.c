@@ -260,8 +260,9 @@ mf_route_states(Oid schema)
 
 		state->prefix = mf_result_text(i, 1);
 		call.function = state->function = mf_result_text(i, 2);
-		call.owner = state->owner = mf_result_text(i, 3);
+		call.owner = mf_result_text(i, 3);
 		call.registrant = mf_result_text(i, 4);
+		state->owner = mf_user_call_owner(&call);
 		state->refusal = mf_user_call_refusal(&call, &role);
 		states = lappend(states, state);
 	}
@@ -300,7 +301,7 @@ mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, M
 	call.function = mf_result_text(0, 1);
 	call.owner = mf_result_text(0, 2);
 	call.registrant = mf_result_text(0, 3);
-	answer->owner = get_role_oid(call.owner, true);
+	answer->owner = get_role_oid(mf_user_call_owner(&call), true);
 	if (mf_result_bool(0, 4))
 	{
 		fail(answer, call.function, "all accounts are paused");

@@ -16,7 +16,7 @@ typedef struct MfRouteState
 {
 	char	   *prefix;
 	char	   *function;
-	char	   *owner;
+	const char *owner;
 	char	   *refusal;		/* why it may not be called; NULL = it may */
 } MfRouteState;
 

@@ -44,6 +44,15 @@ mf_reaction_describe(const MfReactionCall *call, MfUserCall *function)
 	}
 }
 
+const char *
+mf_reaction_owner_now(const MfReactionCall *call)
+{
+	MfUserCall	function;
+
+	mf_reaction_describe(call, &function);
+	return mf_user_call_owner(&function);
+}
+
 char *
 mf_reaction_refusal(const MfReactionCall *call, Oid *role)
 {

@@ -101,8 +101,13 @@ static MfStatement delete_statement = {
 	"DELETE FROM @mf_reaction_queue WHERE id = $1", 1, {INT8OID}, NULL
 };
 
+/*
+ * Its id is random and negative.  Triggers make such rows while a dump is restored, and with
+ * numbers of the sequence they would take those of the rows that come.
+ */
 static MfStatement call_at_statement = {
-	"INSERT INTO @mf_reaction_queue (function, failures, due) VALUES ($1, 0, $2)", 2, {TEXTOID, TIMESTAMPTZOID}, NULL
+	"INSERT INTO @mf_reaction_queue (id, function, failures, due) OVERRIDING SYSTEM VALUE "
+	"VALUES (-1 - floor(random() * 9e15)::int8, $1, 0, $2)", 2, {TEXTOID, TIMESTAMPTZOID}, NULL
 };
 
 /* What a call of mf_on_time() stands for.  It is locked, so that nobody deletes it meanwhile; a row that somebody locks is left. */

@@ -25,6 +25,7 @@
 #include "database/sql_array.h"
 #include "database/user_call.h"
 #include "on_change/on_change_queue.h"
+#include "on_change/on_change_call.h"
 #include "on_change/on_change_registry.h"
 #include "process/wakeup.h"
 
@@ -60,7 +61,7 @@ static MfStatement kind_statement = {
 };
 
 static MfStatement owner_statement = {
-	"SELECT owner::text, kind = 'time' FROM @mf_reaction WHERE function = $1", 1, {TEXTOID}, NULL
+	"SELECT r.owner::text, r.kind = 'time', " MF_REGISTRANT " FROM @mf_reaction r WHERE r.function = $1", 1, {TEXTOID}, NULL
 };
 
 /*
@@ -192,18 +193,22 @@ check_kind(const MfSqlScope *scope, const char *function, Datum kind)
 				 errhint("Give one of them another name, or end the registration with mf_off_change().")));
 }
 
-char *
+const char *
 mf_reaction_owner(Oid schema, const char *function, bool *timed)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(function);
-	char	   *owner = NULL;
+	const char *owner = NULL;
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &owner_statement, &value, NULL) > 0)
 	{
-		owner = mf_result_text(0, 1);
-		*timed = mf_result_bool(0, 2);
+		MfReactionCall call = {
+			.schema = schema,.function = function,.owner = mf_result_text(0, 1),.registrant = mf_result_text(0, 3),.timed = mf_result_bool(0, 2)
+		};
+
+		owner = mf_reaction_owner_now(&call);
+		*timed = call.timed;
 	}
 	mf_sql_end(&scope);
 	return owner;
@@ -236,6 +241,7 @@ mf_reaction_states(Oid schema)
 	for (i = 0; i < count; i++)
 	{
 		MfReactionState *state = (MfReactionState *) palloc(sizeof(MfReactionState));
+		MfReactionCall call;
 
 		state->function = mf_result_text(i, 1);
 		state->owner = mf_result_text(i, 2);
@@ -245,6 +251,10 @@ mf_reaction_states(Oid schema)
 		state->error = mf_result_text(i, 6);
 		state->since = mf_result_timestamp(i, 7);
 		state->registrant = mf_result_text(i, 8);
+		call = (MfReactionCall) {
+			.schema = schema,.function = state->function,.owner = state->owner,.registrant = state->registrant,.timed = state->timed
+		};
+		state->owner = mf_reaction_owner_now(&call);
 		states = lappend(states, state);
 	}
 	mf_sql_end(&scope);

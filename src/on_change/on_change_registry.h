@@ -18,7 +18,7 @@
 typedef struct MfReactionState
 {
 	char	   *function;
-	char	   *owner;
+	const char *owner;
 	char	   *registrant;		/* NULL = the script of an extension */
 	bool		timed;			/* called at times, not for changes */
 	int64		waiting;		/* changes in the queue, or times that have come */
@@ -45,7 +45,7 @@ extern bool mf_reactions_any(Oid schema, MfReactionScope scope);
 extern void mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz first_at);
 
 /* The owner of a registered function, palloc'd, and whether it is called at times; NULL if it is not registered. */
-extern char *mf_reaction_owner(Oid schema, const char *function, bool *timed);
+extern const char *mf_reaction_owner(Oid schema, const char *function, bool *timed);
 
 /* Ends a registration; returns how many calls were in the queue. */
 extern int64 mf_reaction_unregister(Oid schema, const char *function);

@@ -14,6 +14,7 @@
 #include "base/settings.h"
 #include "request/public_url.h"
 
+static bool leads_here(const MfRequest *request, MfSendPaymentField field);
 static char *percent_encode(const char *text);
 static void set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);
 
@@ -21,6 +22,7 @@ void
 mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
 			 MfCallbacks callbacks)
 {
+	bool		come_back = leads_here(request, MF_SP_CALL_BACK_URL) || leads_here(request, MF_SP_ERROR_URL);
 	char	   *url;
 	int			stem;
 
@@ -29,7 +31,7 @@ mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const 
 
 	set_url(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, percent_encode(account->name)), false);
 
-	if (callbacks == MF_CALLBACKS_OFF || (callbacks == MF_CALLBACKS_BY_ACCOUNT && !account->callbacks))
+	if (callbacks == MF_CALLBACKS_OFF || (callbacks == MF_CALLBACKS_BY_ACCOUNT && !account->callbacks && !come_back))
 		return;
 
 	/* the random end of the reference, so that nobody can guess the URL of another customer */
@@ -38,8 +40,21 @@ mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const 
 		return;
 	url = psprintf("%s/callback/" INT64_FORMAT "-%.*s", mf_public_url, invoice, MF_CALLBACK_TOKEN_LENGTH,
 				   reference + stem - MF_CALLBACK_TOKEN_LENGTH);
-	set_url(request, MF_SP_CALL_BACK_URL, url, mf_route_callbacks);
-	set_url(request, MF_SP_ERROR_URL, url, mf_route_callbacks);
+	set_url(request, MF_SP_CALL_BACK_URL, url, mf_route_callbacks || come_back);
+	set_url(request, MF_SP_ERROR_URL, url, mf_route_callbacks || come_back);
+}
+
+/* Whether a page of the listener is to follow, such as that of a bill: then its callback comes before it. */
+static bool
+leads_here(const MfRequest *request, MfSendPaymentField field)
+{
+	size_t		length = mf_public_url ? strlen(mf_public_url) : 0;
+	char	   *url;
+
+	if (length == 0 || request->isnull[field])
+		return false;
+	url = TextDatumGetCString(request->values[field]);
+	return strncmp(url, mf_public_url, length) == 0 && url[length] == '/';
 }
 
 /* Sets one URL, unless it is longer than MyFatoorah accepts. */

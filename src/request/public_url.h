@@ -26,7 +26,9 @@ typedef enum MfCallbacks
  * myfatoorah.public_url; without that it does nothing.  CallBackUrl and ErrorUrl
  * are set only if callbacks are on: otherwise the customer sees MyFatoorah's own
  * page.  URLs that the user has given are kept, except that
- * myfatoorah.route_callbacks replaces CallBackUrl and ErrorUrl.
+ * myfatoorah.route_callbacks replaces CallBackUrl and ErrorUrl.  So does one that leads to
+ * another page of the listener: the callback asks MyFatoorah before it leads on there, so
+ * that this page knows what has become of the payment.
  */
 extern void mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
 						 MfCallbacks callbacks);

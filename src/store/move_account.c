@@ -23,6 +23,7 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
+#include "store/account_followers.h"
 #include "store/move_account.h"
 #include "store/queue_pause.h"
 
@@ -137,6 +138,7 @@ mf_move_account(PG_FUNCTION_ARGS)
 	values[1] = PG_GETARG_DATUM(1);
 	moved = move_rows(&scope, values);
 	mf_sql_end(&scope);
+	mf_followers_move(get_func_namespace(fcinfo->flinfo->fn_oid), old_name, new_name);
 	try_moved(get_func_namespace(fcinfo->flinfo->fn_oid), new_name);
 	PG_RETURN_INT64(moved);
 }
@@ -152,6 +154,7 @@ mf_account_renamed(Oid schema, const char *old_name, const char *new_name)
 	values[1] = CStringGetTextDatum(new_name);
 	(void) move_rows(&scope, values);
 	mf_sql_end(&scope);
+	mf_followers_move(schema, old_name, new_name);
 	try_moved(schema, new_name);
 }
 

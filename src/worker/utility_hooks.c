@@ -37,6 +37,7 @@
 #include "process/database_hold.h"
 #include "process/directory_marker.h"
 #include "process/wakeup.h"
+#include "store/account_followers.h"
 #include "store/move_account.h"
 #include "store/queue_pause.h"
 #include "store/queue_report.h"
@@ -237,13 +238,13 @@ check_account_name(Node *parsetree)
 	if (name != NULL)
 		mf_account_check_name(name);
 	schema = name == NULL || superuser() ? InvalidOid : mf_extension_schema();
-	if (!OidIsValid(schema) || mf_has_role(MF_OPERATE_ROLE) ||
-		GetForeignServerByName(name, true) != NULL || !mf_repair_has_invoices(schema, name))
+	if (!OidIsValid(schema) || mf_has_role(MF_OPERATE_ROLE) || GetForeignServerByName(name, true) != NULL ||
+		(!mf_repair_has_invoices(schema, name) && !mf_followers_name(schema, name)))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to use server name \"%s\"", name),
-			 errdetail("This server would send existing invoices of an account of that name."),
+			 errdetail("This server would send existing invoices or bills of an account of that name."),
 			 errhint("Use another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
 }
 

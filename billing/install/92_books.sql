@@ -1,0 +1,21 @@
+--
+-- Books are not dropped unawares
+--
+-- The library refuses to drop mf_bill while there are rows in it, in whatever way, unless myfatoorah_billing.drop_books is on.
+-- This has it loaded where somebody may do that.  Where its file is gone, the extension must still be there to be dropped.
+CREATE FUNCTION mf_load_guard()
+RETURNS event_trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM @extschema@.mf_ours();
+EXCEPTION WHEN undefined_file OR undefined_function THEN
+	NULL;
+END
+$$;
+COMMENT ON FUNCTION mf_load_guard() IS 'loads the library, which keeps bills and receipts from being dropped unawares';
+
+CREATE EVENT TRIGGER mf_load_guard ON ddl_command_start WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED') EXECUTE FUNCTION mf_load_guard();
+ALTER EVENT TRIGGER mf_load_guard ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER mf_load_guard IS 'loads the library of myfatoorah_billing where books may be dropped';

@@ -1,0 +1,199 @@
+# What becomes of bills, their links and their pages when payments are late, in progress or disputed, when the payer comes back, when the account
+# gets another name, and when somebody has tried what a tick would do in a year.
+use MyFatoorah::Test;
+
+use HTTP::Tiny;
+use JSON::PP ();
+
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $port = $web->free_port;
+my $url = "http://127.0.0.1:$port";
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub wait_for
+{
+	return $mf->wait_for($node, $db, @_);
+}
+
+sub ours
+{
+	return sql("SET ROLE myfatoorah_billing; $_[0]");
+}
+
+# A bill with that key, whose link was sent, and its id
+sub bill
+{
+	my ($key, %columns) = @_;
+	my @names = sort keys %columns;
+
+	sql(sprintf 'INSERT INTO mf_bill (%s) VALUES (%s)', join(', ', qw(customer_name total bill_key customer_reference), @names), join(', ', "'Ahmad'", 10, "'$key'", "'$key'", @columns{@names}));
+	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = '$key'", 'sent');
+	return sql("SELECT id FROM mf_bill WHERE bill_key = '$key'");
+}
+
+sub link_of { return sql("SELECT invoice FROM mf_bill WHERE id = $_[0]"); }
+sub number { return sql("SELECT invoice_id FROM mf_invoice WHERE id = $_[0]"); }
+
+sub gets
+{
+	my $answer = $web->get("$url/pay/" . sql("SELECT token FROM mf_bill WHERE id = $_[0]"));
+
+	return $answer->{status} == 303 ? $answer->{headers}{location} : join ' ', $answer->{status}, $answer->{content} =~ m{<h1>(.*?)</h1>};
+}
+
+$mf->setup_account($node, $db, $sandbox);
+sql('CREATE EXTENSION myfatoorah_billing');
+$web->give_secret($node, $db);
+$web->open($node, $db, $port, public_url => $url);
+$sandbox->webhooks(url => "$url/webhook", version => 'v2', secret => $MyFatoorah::Web::secret, retries => 3, retry_delay_ms => 100, enabled => 0);
+$mf->wait_worker($node, $db);
+
+#
+# The payer comes back to the bill
+#
+# What the browser gets at MyFatoorah's page after that button, and where that leads
+sub press
+{
+	my ($bill, $button) = @_;
+	my $browser = HTTP::Tiny->new(max_redirect => 0, timeout => 60);
+	my @places = sql('SELECT invoice_url FROM mf_invoice WHERE id = ' . link_of($bill)) . "/$button";
+	my $answer = $browser->post($places[0], { headers => { 'content-type' => 'application/x-www-form-urlencoded' }, content => $button eq 'pay' ? 'gateway=KNET' : 'error_code=MF004' });
+
+	while (@places < 6 && ($answer->{headers}{location} // '') =~ /^\Q$url\E/)
+	{
+		push @places, $answer->{headers}{location};
+		$answer = $browser->get($places[-1]);
+	}
+	return join ' ', (map { s/^\Q$url\E//r =~ s/\?.*//r =~ s{/callback/.*}{/callback}r } @places[ 1 .. $#places ]), $answer->{headers}{location} // $answer->{content} =~ m{<h1>(.*?)</h1>};
+}
+
+my $bill = bill('back');
+my $link = link_of($bill);
+my $pay_url = sql("SELECT mf_pay_url($bill)");
+my ($body) = map { JSON::PP::decode_json($_->{body}) } grep { ($_->{reference} // '') =~ /^back\./ } $sandbox->ledger(path => 'SendPayment');
+is(join(' ', map { $body->{$_} =~ m{^\Q$url\E/callback/$link-} ? 'callback' : $body->{$_} } qw(CallBackUrl ErrorUrl)), 'callback callback', 'the payer comes back by way of the callback, which asks');
+is(sql("SELECT call_back_url, error_url FROM mf_invoice WHERE id = $link"), "$pay_url|$pay_url", 'and then to the bill');
+my $page = $pay_url =~ s/^\Q$url\E//r;
+is(press($bill, 'fail'), "/callback $page " . sql("SELECT invoice_url FROM mf_invoice WHERE id = $link"), 'who has failed can try again');
+like(press($bill, 'pay'), qr{^/callback \Q$page\E (?:Paid|Payment not confirmed yet)$}, 'who has paid is not sent to pay again');
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(gets($bill), '200 Paid', 'and told so');
+
+#
+# In progress: nobody is sent to pay again, by whichever link
+#
+$bill = bill('progress');
+$link = link_of($bill);
+my $address = sql("SELECT invoice_url FROM mf_invoice WHERE id = $link");
+is(gets($bill), $address, 'a bill leads to its link');
+$sandbox->invoice(number($link), 'leave');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT count(*) FROM mf_transaction WHERE invoice = $link AND transaction_status = 'InProgress'", 1);
+is(gets($bill), '200 Payment not confirmed yet', 'but not while a payment of it is in progress');
+sql("UPDATE mf_transaction SET changed_at = now() - interval '11 minutes' WHERE invoice = $link");
+is(gets($bill), $address, 'for ten minutes at most');
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 4)");
+wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.id <> $link", 'sent');
+$address = sql('SELECT invoice_url FROM mf_invoice WHERE id = ' . link_of($bill));
+is(gets($bill), $address, 'there is another link');
+sql("UPDATE mf_transaction SET changed_at = now() WHERE invoice = $link");
+is(gets($bill), '200 Payment not confirmed yet', 'nor while one of a former link is');
+sql("UPDATE mf_transaction SET transaction_status = 'Failed' WHERE invoice = $link");
+is(gets($bill), $address, 'it has failed');
+
+#
+# The former link is paid while the next one is out: the bill knows what to make of it
+#
+$bill = bill('late');
+my $first = link_of($bill);
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 4)");
+wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.id <> $first", 'sent');
+my $second = link_of($bill);
+$sandbox->invoice(number($first), 'pay');
+sql("SELECT mf_refresh($first)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+wait_for("SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL", 0);
+is(sql("SELECT received, overpaid FROM mf_bill WHERE id = $bill"), '14.000|4.000', 'it counts for the bill');
+is(sql("SELECT count(*) FROM mf_review WHERE id IN ($first, $second)"), 0, 'nobody is to decide about it in mf_review');
+is(sql("SELECT count(*) FROM mf_overpaid WHERE bill = $bill"), 1, 'what is too much is in mf_overpaid alone');
+like(sql("SELECT string_agg(reason, '; ') FROM mf_history WHERE invoice = $first"), qr/its payment is booked for bill $bill, as is that of invoice $second if it comes/, 'and the history says why');
+$sandbox->invoice(number($second), 'pay');
+sql("SELECT mf_refresh($second)");
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '10.000');
+is(sql("SELECT count(*) FROM mf_review WHERE id IN ($first, $second)"), 0, 'nor once both are paid');
+
+#
+# Disputes
+#
+$bill = bill('disputed');
+$link = link_of($bill);
+$sandbox->invoice(number($link), 'pay');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+my $session = $mf->session($node, $db);
+$session->query_safe('LISTEN mf_bill');
+$sandbox->webhooks(enabled => 1);
+sub dispute
+{
+	$sandbox->invoice(number($link), 'dispute', { id => 701, @_ });
+	return;
+}
+dispute();
+wait_for("SELECT status FROM mf_bill_dispute WHERE bill = $bill", 'PENDING');
+is(sql("SELECT bill_status, customer_reference, type, amount, payment_id = (SELECT r.payment_id FROM mf_receipt r WHERE r.bill = $bill) FROM mf_bill_dispute WHERE bill = $bill"), 'paid|disputed|CHARGEBACK|10.000|t', 'a dispute is seen at its bill');
+wait_for('SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL', 0);
+my $notified = $session->query("SELECT 'x'");
+like($notified . ($session->{stdout} // ''), qr/"mf_bill" with payload "\{"bill": $bill\}"/, 'and notified');
+$session->quit;
+is(sql("SELECT status, received FROM mf_bill WHERE id = $bill"), 'paid|10.000', 'while it is open, the money is there');
+dispute(status => 'LOST');
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'open');
+is(sql("SELECT string_agg(concat_ws(' ', value, note), ', ' ORDER BY id) FROM mf_receipt WHERE bill = $bill"), '10.000, -10.000 chargeback', 'one that is lost takes it back');
+wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill", 'sent');
+isnt(link_of($bill), $link, 'and the bill has a link again');
+dispute(status => 'RESOLVED');
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(sql("SELECT sum(value), (SELECT status FROM mf_bill_dispute WHERE bill = $bill) FROM mf_receipt WHERE bill = $bill"), '10.000|RESOLVED', 'not lost after all');
+
+#
+# The account gets another name: a link that was sent before is paid after, and the page leads on
+#
+$bill = bill('renamed');
+$link = link_of($bill);
+sql('ALTER SERVER myfatoorah RENAME TO houses');
+is(gets($bill), sql("SELECT invoice_url FROM mf_invoice WHERE id = $link"), 'the page of a bill whose account has another name');
+$sandbox->invoice(number($link), 'pay');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(sql("SELECT account FROM mf_bill WHERE id = $bill"), 'houses', 'its payment is booked');
+sql('ALTER SERVER houses RENAME TO myfatoorah');
+
+#
+# A tick with a time ahead, and the clock
+#
+$bill = bill('ahead', link_days => 2);
+$link = link_of($bill);
+sql(q{INSERT INTO mf_reminder_rule (name, days_from_due, via) VALUES ('ahead', 3, 'event')});
+sql(q{SELECT mf_billing_tick(now() + interval '300 days')});
+is(sql("SELECT link_due > now() + interval '299 days' FROM mf_bill WHERE id = $bill"), 't', 'a tick with a time ahead puts off by that time');
+is(sql(q{SELECT done_to > now() + interval '290 days' FROM mf_reminder_rule WHERE name = 'ahead'}), 't', 'and rules are as far');
+sql('SELECT mf_billing_tick(now())');
+is(sql("SELECT link_due > now() + interval '299 days' FROM mf_bill WHERE id = $bill"), 't', 'a trial may last for a while');
+is(sql(q{SELECT bool_or(due BETWEEN now() + interval '10 minutes' AND now() + interval '20 minutes') FROM mf_reaction_queue WHERE function = 'public.mf_billing_tick'}), 't', 'the tick is called after it');
+sql(q{UPDATE mf_tick_ahead SET marked_at = marked_at - interval '1 hour'; SELECT mf_billing_tick(now())});
+is(sql("SELECT link_due < now() + interval '3 days', invoice = $link FROM mf_bill WHERE id = $bill"), 't|t', 'then what it has put off is looked at by the clock');
+is(sql(q{SELECT done_to <= now(), (SELECT count(*) FROM mf_tick_ahead) FROM mf_reminder_rule WHERE name = 'ahead'}), 't|0', 'and rules begin where the clock is');
+wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $link AND urgent", 0);
+is(sql("SELECT asked_for > now() + interval '299 days', asked_at < now() FROM mf_link WHERE invoice = $link"), 't|t', 'it was asked for a time ahead');
+ours("UPDATE mf_link SET expires_at = now() WHERE invoice = $link; UPDATE mf_bill SET link_due = now() WHERE id = $bill");
+is(sql("BEGIN; SELECT mf_billing_tick(clock_timestamp()) IS NULL; SELECT invoice = $link FROM mf_bill WHERE id = $bill; SELECT asked_at > now() FROM mf_link WHERE invoice = $link; COMMIT") =~ s/^f\n//r, "t\nt",
+	'and is asked again when that has come, before another link is made');
+
+done_testing();

@@ -1,0 +1,86 @@
+# Bills and receipts are not dropped unawares: in none of the ways in which an extension is dropped, in no session, and by nobody
+# without asking for it. Who asks may; what has no bills goes as ever. A dump says nothing of circles in it.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $node = $mf->new_node('main');
+
+sub in
+{
+	my ($db, $statements) = @_;
+
+	return $node->safe_psql($db, $statements);
+}
+
+sub attempt
+{
+	my ($db, $statements) = @_;
+	my ($status, $out, $err) = $node->psql($db, $statements);
+
+	return $status == 0 ? 'ok' : $err =~ /(?:ERROR|FATAL):  (.*)/ ? $1 : $err;
+}
+
+sub books
+{
+	my ($db) = @_;
+
+	in('postgres', "CREATE DATABASE $db TEMPLATE template0");
+	return in($db, q{CREATE SCHEMA mf; CREATE EXTENSION myfatoorah SCHEMA mf; CREATE EXTENSION myfatoorah_billing SCHEMA mf;
+		CREATE SERVER myfatoorah FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:9');
+		CREATE USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (api_key 'a-key-for-nothing')});
+}
+
+my $bill = q{INSERT INTO mf.mf_bill (customer_name, total, send_at) VALUES ('Ahmad', 10, now() + interval '1 day');
+	INSERT INTO mf.mf_receipt (bill, method, value) SELECT id, 'cash', 4 FROM mf.mf_bill};
+my $refused = 'extension "myfatoorah_billing" has bills and is not dropped';
+
+books('empty');
+is(attempt('empty', 'DROP EXTENSION myfatoorah_billing'), 'ok', 'without bills it is dropped');
+
+books('books');
+in('books', $bill);
+in('books', 'CREATE SCHEMA other; CREATE TABLE other.mf_bill (id int); INSERT INTO other.mf_bill VALUES (1)');
+in('books', 'CREATE ROLE keeper SUPERUSER LOGIN');
+foreach ('DROP EXTENSION myfatoorah_billing', 'DROP EXTENSION myfatoorah_billing CASCADE', 'DROP EXTENSION myfatoorah CASCADE', 'DROP SCHEMA mf CASCADE', 'DROP EXTENSION IF EXISTS plpgsql, myfatoorah_billing CASCADE',
+	'SET session_replication_role = replica; DROP EXTENSION myfatoorah_billing', 'DO $$BEGIN DROP EXTENSION myfatoorah_billing; END$$', 'SET myfatoorah_billing.drop_books = off; DROP EXTENSION myfatoorah_billing')
+{
+	is(attempt('books', $_), $refused, $_);
+}
+my ($status, $out, $err) = $node->psql('books', 'DROP EXTENSION myfatoorah_billing');
+like($err, qr/DETAIL:  Bills, receipts and plans would be dropped with it\.\nHINT:  Dump them first\. Then: SET myfatoorah_billing\.drop_books = on/, 'who is refused is told how');
+is(in('books', 'SELECT count(*), sum(received) FROM mf.mf_bill'), '1|4', 'nothing is lost');
+
+# What belongs to the role that has made the extension goes with DROP OWNED
+books('owned');
+in('owned', $bill . q{; UPDATE pg_extension SET extowner = 'keeper'::regrole WHERE extname = 'myfatoorah_billing';
+	UPDATE pg_shdepend SET refobjid = 'keeper'::regrole WHERE classid = 'pg_extension'::regclass AND objid = (SELECT oid FROM pg_extension WHERE extname = 'myfatoorah_billing');
+	INSERT INTO pg_shdepend SELECT d.oid, 'pg_extension'::regclass, e.oid, 0, 'pg_authid'::regclass, 'keeper'::regrole, 'o' FROM pg_database d, pg_extension e
+	WHERE d.datname = current_database() AND e.extname = 'myfatoorah_billing' AND NOT EXISTS (SELECT FROM pg_shdepend s WHERE s.dbid = d.oid AND s.classid = 'pg_extension'::regclass AND s.objid = e.oid)});
+is(attempt('owned', 'DROP OWNED BY keeper CASCADE'), $refused, 'DROP OWNED');
+
+# Others drop what is theirs
+is(attempt('books', 'DROP SCHEMA other CASCADE'), 'ok', 'a table of that name that is another');
+in('books', 'CREATE ROLE guest LOGIN; CREATE SCHEMA theirs AUTHORIZATION guest');
+is(attempt('books', 'SET ROLE guest; DROP SCHEMA theirs'), 'ok', 'a role without rights drops its schema');
+
+# The server can be told the same where the library is not preloaded
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+is(attempt('books', 'DROP EXTENSION myfatoorah_billing'), $refused, 'without preload, too');
+
+# A dump and its restore
+my $dump = $node->basedir . '/books.sql';
+my ($dumped, $warnings) = ('', '');
+IPC::Run::run([ 'pg_dump', '-f', $dump, $node->connstr('books') ], '2>', \$warnings);
+unlike($warnings, qr/circular/, 'a dump warns of no circles') or diag($warnings);
+IPC::Run::run([ 'pg_dump', '--data-only', '-f', "$dump.data", $node->connstr('books') ], '2>', \$warnings);
+unlike($warnings, qr/circular/, 'nor does one of the data');
+in('postgres', 'CREATE DATABASE restored TEMPLATE template0');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'it is restored');
+is(attempt('restored', 'DROP EXTENSION myfatoorah_billing'), $refused, 'and guarded there');
+
+is(attempt('books', 'SET myfatoorah_billing.drop_books = on; DROP EXTENSION myfatoorah_billing'), 'ok', 'who asks for it may drop it');
+is(in('books', q{SELECT count(*) FROM pg_event_trigger}), 0, 'and all of it is gone');
+is(attempt('books', 'CREATE EXTENSION myfatoorah_billing SCHEMA mf'), 'ok', 'it can be made again');
+
+done_testing();
