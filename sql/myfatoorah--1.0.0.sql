@@ -265,7 +265,7 @@ COMMENT ON FUNCTION mf_origin() IS 'identifies this database in this data direct
 CREATE TABLE mf_queue (
 	invoice bigint PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile', 'verify', 'watch', 'review')),
+	kind text COLLATE "C" NOT NULL CHECK (kind IN ('send', 'sending', 'reconcile', 'verify', 'watch', 'replay', 'review')),
 	due timestamptz NOT NULL,
 	rank timestamptz NOT NULL,
 	priority smallint NOT NULL,
@@ -281,7 +281,7 @@ CREATE INDEX mf_queue_error_idx ON mf_queue (account) WHERE error IS NOT NULL;
 CREATE INDEX mf_queue_promote_idx ON mf_queue (account, rank) WHERE promote;
 
 COMMENT ON TABLE mf_queue IS 'the worker''s agenda: one entry per unfinished invoice';
-COMMENT ON COLUMN mf_queue.kind IS 'send; sending: leased until due; reconcile: look up an unknown outcome; verify: look up before sending; watch: look up references that were given up; review: a person decides, the worker does nothing';
+COMMENT ON COLUMN mf_queue.kind IS 'send; sending: leased until due; reconcile: look up an unknown outcome; verify: look up before sending; watch: look up references that were given up; replay: repeat the request of an invoice that was found, to get its link; review: a person decides, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'nothing is done before this time; of kind sending, the end of the lease';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due entries: the later of due and the insertion, minus ten minutes per point of priority once due';
 COMMENT ON COLUMN mf_queue.lookups IS 'look-ups so far that found nothing, plus 100 for each whose answer made no sense; of kind send: how often the key was missing, or -1 while it waits for the hours in which MyFatoorah may notify the customer';
@@ -309,6 +309,11 @@ CREATE TABLE mf_attempt (
 	changed_to_sent boolean NOT NULL DEFAULT false,
 	answered_reference text COLLATE "C",
 	sent_to integer,
+	api text COLLATE "C" CHECK (api = 'v3'),
+	boot bigint,
+	boot_clock bigint,
+	repeats integer,
+	found_at timestamptz,
 	PRIMARY KEY (invoice, attempt)
 ) WITH (fillfactor = 36, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
@@ -323,7 +328,30 @@ COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId in the answer, whateve
 COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL in the answer, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference in the answer, if it differs';
 COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key of the request, which shows whether a look-up goes to the same place; too short to find the key';
+COMMENT ON COLUMN mf_attempt.api IS 'v3: by POST /v3/payments, with the reference as ExternalIdentifier and Idempotency-Key; null: by SendPayment';
+COMMENT ON COLUMN mf_attempt.boot IS 'of api v3: identifies the start of the machine on which the attempt began';
+COMMENT ON COLUMN mf_attempt.boot_clock IS 'of api v3: microseconds from that start to that of the attempt; beside started_at, a moved clock is noticed';
+COMMENT ON COLUMN mf_attempt.repeats IS 'the attempt whose request this one repeats word for word under the same Idempotency-Key, to get the link of an invoice that was found';
+COMMENT ON COLUMN mf_attempt.found_at IS 'when a look-up has found the invoice, with invoice_id, before the request was repeated';
 COMMENT ON COLUMN mf_attempt.changed_to_sent IS 'the answer to this attempt changed the invoice to sent: mf_history takes that change from here, any other from mf_transition';
+
+--
+-- What a probe, or a repeated request, has shown of POST /v3/payments
+--
+CREATE TABLE mf_api_proof (
+	account text COLLATE "C" NOT NULL,
+	sent_to integer NOT NULL,
+	country text COLLATE "C" NOT NULL,
+	given boolean NOT NULL,
+	at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	detail text NOT NULL,
+	PRIMARY KEY (account, sent_to)
+);
+
+COMMENT ON TABLE mf_api_proof IS 'what is known of POST /v3/payments at an address, with a key: mf_probe_idempotency() writes it, and a repeated request that has made another invoice. Not dumped: a copy has to prove it again';
+COMMENT ON COLUMN mf_api_proof.sent_to IS 'checksum of address and key, as in mf_attempt: with another address or key nothing is known';
+COMMENT ON COLUMN mf_api_proof.country IS 'option country of the server then; in another one nothing is known';
+COMMENT ON COLUMN mf_api_proof.given IS 'the same request with the same Idempotency-Key gives the same invoice, and a look-up finds it; false: seen to be otherwise';
 
 --
 -- Transitions, append-only.  The two that every invoice goes through, to sending
@@ -363,7 +391,8 @@ CREATE VIEW mf_history WITH (security_barrier) AS
 			   NULL::jsonb AS changes
 		FROM mf_invoice i
 		UNION ALL
-		SELECT a.invoice, a.started_at, 'sender', 'queued', 'sending', a.attempt, 'claimed', NULL
+		SELECT a.invoice, a.started_at, 'sender', CASE WHEN a.repeats IS NULL THEN 'queued' ELSE 'unknown' END, 'sending',
+			   a.attempt, CASE WHEN a.repeats IS NULL THEN 'claimed' ELSE 'request repeated for the link' END, NULL
 		FROM mf_attempt a
 		UNION ALL
 		SELECT a.invoice, a.finished_at, 'sender', 'sending', 'sent', a.attempt, 'accepted', NULL
@@ -1237,6 +1266,17 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 8
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_check IS 'checks settings, worker, account, network and key, and says how to correct what is wrong';
 
+CREATE FUNCTION mf_probe_idempotency(
+	account text DEFAULT 'myfatoorah',
+	value numeric DEFAULT 1,
+	OUT step text,
+	OUT ok boolean,
+	OUT detail text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_probe_idempotency IS 'makes an invoice of that value by POST /v3/payments, repeats the request with the same Idempotency-Key, and looks it up: the option api auto of the account waits for that. The invoice stays in the portal, and can be paid for an hour by whoever gets its link there; a rollback does not remove it';
+
 --
 -- Incoming webhooks and callbacks
 --
@@ -1805,7 +1845,7 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
 	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
 	TO myfatoorah_read;
@@ -1823,7 +1863,7 @@ GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoo
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_read_deposit, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 

@@ -17,6 +17,14 @@ typedef struct MfHours
 	int			to;
 } MfHours;
 
+/* Which endpoint makes the invoices of rows: the option api */
+typedef enum MfAccountApi
+{
+	MF_API_AUTO,				/* POST /v3/payments once a probe has proved what is needed, else SendPayment */
+	MF_API_V2,					/* SendPayment */
+	MF_API_V3					/* POST /v3/payments, proved or not, for what it can carry */
+} MfAccountApi;
+
 typedef struct MfAccount
 {
 	Oid			serverid;
@@ -33,6 +41,7 @@ typedef struct MfAccount
 	MfHours		quiet;			/* quiet_hours */
 	bool		callbacks;		/* customers return to the listener, unless
 								 * their invoice says otherwise */
+	MfAccountApi api;
 	char	   *ca_file;		/* NULL = the system's */
 	int			max_in_flight;
 	double		rate_limit;		/* requests per second, 0 = no limit */

@@ -47,6 +47,7 @@ static void check_time_zone(const char *name, const char *value, void *result);
 static void parse_clock(const char *name, const char *value, void *result);
 static void parse_hours(const char *name, const char *value, void *result);
 static void parse_switch(const char *name, const char *value, void *result);
+static void parse_api(const char *name, const char *value, void *result);
 static void check_secret(const char *name, const char *value, void *result);
 static int	read_clock(const char **text);
 
@@ -70,6 +71,7 @@ static const AccountOption account_options[] = {
 	{"send_time", SERVER_VALUE(parse_clock, send_time)},
 	{"quiet_hours", SERVER_VALUE(parse_hours, quiet)},
 	{"callbacks", SERVER_VALUE(parse_switch, callbacks)},
+	{"api", SERVER_VALUE(parse_api, api)},
 	{"api_key", MAPPING_TEXT(false, check_secret)},
 	{"api_key_file", MAPPING_TEXT(true, check_path)},
 	{"webhook_secret", MAPPING_TEXT(false, check_secret)},
@@ -81,15 +83,15 @@ static const AccountOption account_options[] = {
 
 /* With MyFatoorah's live hosts; the test host serves all countries, in KWD. */
 static const MfCountry countries[] = {
-	{"KWT", "KWD", 3, "965", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"BHR", "BHD", 3, "973", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"OMN", "OMR", 3, "968", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"JOR", "JOD", 3, "962", "https://api.myfatoorah.com", "Asia/Kuwait"},
-	{"SAU", "SAR", 2, "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh"},
-	{"ARE", "AED", 2, "971", "https://api-ae.myfatoorah.com", "Asia/Dubai"},
-	{"QAT", "QAR", 2, "974", "https://api-qa.myfatoorah.com", "Asia/Qatar"},
-	{"EGY", "EGP", 2, "20", "https://api-eg.myfatoorah.com", "Africa/Cairo"},
-	{NULL, NULL, 0, NULL, NULL, NULL}
+	{"KWT", "KWD", 3, "965", "https://api.myfatoorah.com", "Asia/Kuwait", true},
+	{"BHR", "BHD", 3, "973", "https://api.myfatoorah.com", "Asia/Kuwait", false},
+	{"OMN", "OMR", 3, "968", "https://api.myfatoorah.com", "Asia/Kuwait", false},
+	{"JOR", "JOD", 3, "962", "https://api.myfatoorah.com", "Asia/Kuwait", false},
+	{"SAU", "SAR", 2, "966", "https://api-sa.myfatoorah.com", "Asia/Riyadh", true},
+	{"ARE", "AED", 2, "971", "https://api-ae.myfatoorah.com", "Asia/Dubai", false},
+	{"QAT", "QAR", 2, "974", "https://api-qa.myfatoorah.com", "Asia/Qatar", false},
+	{"EGY", "EGP", 2, "20", "https://api-eg.myfatoorah.com", "Africa/Cairo", false},
+	{NULL, NULL, 0, NULL, NULL, NULL, false}
 };
 
 PG_FUNCTION_INFO_V1(mf_account_validator);
@@ -339,6 +341,26 @@ parse_switch(const char *name, const char *value, void *result)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
 				 errhint("Valid values are: on, off.")));
+}
+
+static void
+parse_api(const char *name, const char *value, void *result)
+{
+	static const char *const words[] = {[MF_API_AUTO] = "auto", [MF_API_V2] = "v2", [MF_API_V3] = "v3"};
+	size_t		i;
+
+	for (i = 0; i < lengthof(words); i++)
+	{
+		if (strcmp(words[i], value) == 0)
+		{
+			*(MfAccountApi *) result = (MfAccountApi) i;
+			return;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
+			 errhint("Valid values are: auto, v2, v3.")));
 }
 
 /* The value must not be in any message. */

@@ -41,6 +41,7 @@ typedef struct MfCountry
 	const char *dial_code;
 	const char *base_url;		/* of the live environment */
 	const char *time_zone;
+	bool		idempotency_key;	/* MyFatoorah keeps an Idempotency-Key there */
 } MfCountry;
 
 /* Decimals of the currency of one of these countries; 3, the most that there are, for any other. */

@@ -137,6 +137,17 @@ mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool in
 	return entry;
 }
 
+MfProof
+mf_claim_proof(const MfSqlScope *scope, const MfClaimTarget *target)
+{
+	MfClaimTarget *entry = unconstify(MfClaimTarget *, target);
+
+	if (!entry->proof_known)
+		entry->proof = mf_api_proof(scope, mf_account_get(entry->account), mf_http_target_checksum(entry->target));
+	entry->proof_known = true;
+	return entry->proof;
+}
+
 /* Raises an error if the key cannot be used; sets "until" if MyFatoorah throttles it. */
 static void
 find_target(void *argument)

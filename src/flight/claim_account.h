@@ -13,6 +13,7 @@
 #include "database/sql.h"
 #include "flight/flight.h"
 #include "flow/throttle.h"
+#include "store/api_proof.h"
 
 struct MfAttemptRows;
 
@@ -42,6 +43,8 @@ typedef struct MfClaimTarget
 	MfHttpTarget *target;		/* NULL = the key cannot be used */
 	const char *error;			/* then the reason */
 	TimestampTz until;			/* then the time from which on it can be used; 0 = not known */
+	bool		proof_known;
+	MfProof		proof;			/* of mf_claim_proof() */
 } MfClaimTarget;
 
 /*
@@ -52,6 +55,9 @@ typedef struct MfClaimTarget
  */
 extern const MfClaimTarget *mf_claim_target(MfHttp *http, const char *account, MfKeyOwner key_owner, bool inquiry,
 											List **targets);
+
+/* What is known of POST /v3/payments with a key that can be used; read once for each list of targets. */
+extern MfProof mf_claim_proof(const MfSqlScope *scope, const MfClaimTarget *target);
 
 /* Tries keys again that were refused, and logs once more those that cannot be used. */
 extern void mf_claim_retry_keys(void);

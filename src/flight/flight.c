@@ -124,20 +124,27 @@ mf_flight_expected_status(const MfFlight *flight)
 
 MfFlight *
 mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-				 MfHttpTarget *target, const char *reference)
+				 MfHttpTarget *target, const char *reference, bool v3)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
 	MfRequest	filled = job->request;
 	const MfRequest *request = &filled;
 	size_t		body_len;
-	char	   *body;
+	char	   *body = NULL;
 	MemoryContext old;
 	MfFlight   *flight;
 
-	if (!is_lookup)
+	if (is_lookup)
+		body = mf_key_body(mf_to_utf8(reference), "CustomerReference", &body_len);
+	else
+	{
+		if (v3)
+			body = mf_flight_v3_body(job, account, &body_len);
+		v3 = body != NULL;
 		mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
-	body = is_lookup ? mf_key_body(mf_to_utf8(reference), "CustomerReference", &body_len) :
-		mf_request_body(request, account, job->reference, &body_len);
+		if (!v3)
+			body = mf_request_body(request, account, job->reference, &body_len);
+	}
 	if (body == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -150,6 +157,9 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->reference = pstrdup(reference);
 	flight->own_reference = strcmp(reference, job->reference) == 0;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
+	flight->v3 = v3 && !is_lookup;
+	if (flight->v3)
+		flight->idempotency_key = mf_request_key(reference);
 	if (is_lookup)
 	{
 		flight->invoice_value =
@@ -164,6 +174,15 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	}
 	MemoryContextSwitchTo(old);
 	return flight;
+}
+
+char *
+mf_flight_v3_body(const MfJob *job, const MfAccount *account, size_t *len)
+{
+	MfRequest	filled = job->request;
+
+	mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
+	return mf_request_v3_body(&filled, account, job->reference, len, NULL);
 }
 
 /* Creates a flight, with a context of its own in that one.  From here on, only memory can run out. */
@@ -371,7 +390,7 @@ mf_flight_endpoint(const MfFlight *flight)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			return &mf_endpoints[MF_SEND_PAYMENT];
+			return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT : MF_SEND_PAYMENT];
 		case MF_JOB_OPERATION:
 			return &mf_endpoints[flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
 		case MF_JOB_REFUNDS:
@@ -395,8 +414,6 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			mf_send_result_read(exchange, flight->sent_reference, &flight->sent);
-			break;
 		case MF_JOB_OPERATION:
 			mf_create_result_read(mf_flight_endpoint(flight), exchange, flight->sent_reference, &flight->sent);
 			break;
@@ -410,6 +427,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->deposited);
 			break;
 		default:
+			flight->answer_date = mf_http_date(exchange);
 			mf_status_result_read(exchange, &flight->found);
 			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_LOOKUP_FOUND &&
 				!mf_payment_read(&flight->found, &flight->payment))

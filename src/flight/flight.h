@@ -18,6 +18,7 @@
 #include "core/api/payment_status.h"
 #include "core/api/refund.h"
 #include "core/api/webhook_log.h"
+#include "flight/replay.h"
 #include "flow/throttle.h"
 #include "process/metrics.h"
 #include "store/attempts.h"
@@ -82,6 +83,10 @@ typedef struct MfFlight
 	ItemPointerData attempt_tid;
 	ItemPointerData invoice_tid;
 
+	/* of an attempt */
+	bool		v3;				/* by POST /v3/payments */
+	int			repeats;		/* the attempt whose request this repeats; 0 = none */
+
 	/* of a look-up: the row, and its references */
 	char	   *invoice_value;
 	char	   *currency;
@@ -92,6 +97,9 @@ typedef struct MfFlight
 	bool		own_reference;	/* "reference" is the row's current one */
 	bool		tried;			/* an attempt was made under "reference" */
 	bool		sent_elsewhere; /* that attempt went to another address, or with another key, than the look-up */
+	bool		unproved;		/* that one was by POST /v3/payments, and look-ups may not find what it makes */
+	bool		may_replay;		/* if it is found, the request may be repeated for its link */
+	MfReplayWindow replay;		/* then until when */
 	char	   *answered_id;	/* InvoiceId of an answer to it that proved nothing; NULL = none */
 	char	   *answered_id_other;	/* the same for another reference that is looked up */
 	int			reference_count;	/* references that are looked up in turn */
@@ -122,6 +130,7 @@ typedef struct MfFlight
 	MfWebhookLogResult log;
 	MfDepositResult deposited;
 	int			http_status;
+	int64		answer_date;	/* of a look-up: MyFatoorah's own time, in seconds since 1970; 0 = not known */
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */
 	bool		unanswered;		/* the network failed */
 	bool		item_at_fault;	/* without a usable answer, which says nothing about the account */
@@ -134,11 +143,14 @@ typedef struct MfFlight
 
 /*
  * Creates a flight for a job, in "context", with its request.  A look-up is by
- * "reference", the row's own or that of an earlier attempt.  Raises an error if the
- * request cannot be built.  To be freed by mf_flight_free().
+ * "reference", the row's own or that of an earlier attempt.  With "v3" an invoice is sent
+ * by POST /v3/payments, if that can carry it.  Raises an error if the request cannot be built.  To be freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
-								  MfHttpTarget *target, const char *reference);
+								  MfHttpTarget *target, const char *reference, bool v3);
+
+/* The body with which that would send by POST /v3/payments, malloc'd; NULL if that cannot carry the row. */
+extern char *mf_flight_v3_body(const MfJob *job, const MfAccount *account, size_t *len);
 
 /* Creates an inquiry, copying "job", which may be NULL.  Takes over "body", malloc'd; NULL raises an error. */
 extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJob *job,
@@ -254,6 +266,9 @@ extern bool mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransit
  */
 extern bool mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now,
 								   MfTransition *transition, bool *is_transition, MfFollowUp *follow_up);
+
+/* Whether a repeated request has made another invoice than the one that was found. */
+extern bool mf_flight_made_second(const MfFlight *flight);
 
 /* Describes the end of an attempt for mf_attempt; texts are palloc'd or the flight's. */
 extern void mf_flight_end(const MfFlight *flight, MfAttemptEnd *end);

@@ -29,7 +29,11 @@ static const int twin_factors[] = {5};
 /* Why nothing found proves nothing: MyFatoorah finds an invoice only by the address and key that it was sent with. */
 #define ELSEWHERE "MyFatoorah does not know it, but was asked with another address or key than it was sent with"
 
+/* Likewise, of POST /v3/payments */
+#define UNPROVED "MyFatoorah does not know it, but mf_probe_idempotency() has not shown that it finds invoices of POST /v3/payments"
+
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
+static bool is_replay_wanted(const MfFlight *flight);
 static void adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 								MfFollowUp *follow_up);
@@ -39,6 +43,7 @@ static bool is_watch_over(const MfFlight *flight, TimestampTz now);
 static bool count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfTransition *transition,
 							MfFollowUp *follow_up);
 static bool is_no_proof(const MfFlight *flight);
+static const char *no_proof_reason(const MfFlight *flight);
 static bool is_about_reference(const MfFlight *flight);
 static bool too_many_references(const MfFlight *flight, MfTransition *transition);
 static void repeat_failed(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
@@ -74,6 +79,14 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 {
 	MfLookup	lookup = flight->found.lookup;
 
+	if (lookup == MF_LOOKUP_FOUND && is_replay_wanted(flight))
+	{
+		follow_up->next = MF_JOB_REPLAY;
+		follow_up->due = now;
+		follow_up->found_id = flight->found.values[MF_PS_INVOICE_ID];
+		follow_up->error = psprintf("the invoice exists as %s; the request is repeated for its link", follow_up->found_id);
+		return false;
+	}
 	if (lookup == MF_LOOKUP_FOUND)
 	{
 		adopt_found(flight, now, transition);
@@ -88,6 +101,21 @@ reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 		return false;
 	}
 	return reconcile_not_found(flight, now, transition, follow_up);
+}
+
+/*
+ * Whether the invoice that was found is what was sent, and its link can be had by
+ * repeating the request.  The time that the answer tells stands for all that our own
+ * clocks have not noticed.
+ */
+static bool
+is_replay_wanted(const MfFlight *flight)
+{
+	const char *found_id = flight->found.values[MF_PS_INVOICE_ID];
+
+	return flight->may_replay && flight->own_reference && describe_difference(flight) == NULL &&
+		(flight->answered_id == NULL || strcmp(flight->answered_id, found_id) == 0) &&
+		mf_replay_window_open(&flight->replay) && mf_replay_clock_agrees(flight->answer_date);
 }
 
 /* Takes the invoice that was found as the row's, or has a person decide if it is another one. */
@@ -195,7 +223,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 	{
 		mf_transition_to_review(transition);
 		transition->error = psprintf("the look-up by reference \"%s\" before sending again proved nothing: %s",
-									 flight->reference, ELSEWHERE);
+									 flight->reference, no_proof_reason(flight));
 		return true;
 	}
 	switch (flight->found.lookup)
@@ -233,7 +261,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 {
 	int			senseless = flight->lookups / MF_SENSELESS_LOOKUP;
 	bool		no_proof = is_no_proof(flight);
-	const char *answer = no_proof ? ELSEWHERE : flight->found.lookup == MF_LOOKUP_FOUND ?
+	const char *answer = no_proof ? no_proof_reason(flight) : flight->found.lookup == MF_LOOKUP_FOUND ?
 		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
 		mf_flight_error(flight);
 
@@ -253,11 +281,17 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 	return true;
 }
 
-/* Whether nothing was found, where the invoice could not have been found. */
+/* Whether nothing was found, where the invoice could not have been found, or need not have been. */
 static bool
 is_no_proof(const MfFlight *flight)
 {
-	return flight->found.lookup == MF_LOOKUP_NOT_FOUND && flight->sent_elsewhere;
+	return flight->found.lookup == MF_LOOKUP_NOT_FOUND && (flight->sent_elsewhere || flight->unproved);
+}
+
+static const char *
+no_proof_reason(const MfFlight *flight)
+{
+	return flight->sent_elsewhere ? ELSEWHERE : UNPROVED;
 }
 
 /* Whether the invoice that was found has the reference that was looked up. */
@@ -323,7 +357,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	}
 	else
 		follow_up->error = psprintf("could not find out whether another invoice exists under reference \"%s\": %s",
-									flight->reference, is_no_proof(flight) ? ELSEWHERE :
+									flight->reference, is_no_proof(flight) ? no_proof_reason(flight) :
 									lookup == MF_LOOKUP_FOUND ? "the look-up was answered with another reference" :
 									mf_flight_error(flight));
 	follow_up->next = MF_JOB_REVIEW;

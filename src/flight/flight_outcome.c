@@ -19,6 +19,9 @@
 #define NO_LINK "MyFatoorah has made the invoice and given no link; the MyFatoorah portal shows it"
 
 static bool send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition);
+static void repeated_transition(const MfAttemptEnd *end, TimestampTz answer_by, MfTransition *transition);
+static bool is_second(const char *invoice_id, const char *found_id);
+static void note_second(MfTransition *transition, const char *invoice_id, const char *found_id);
 
 bool
 mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
@@ -44,7 +47,7 @@ send_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	end.error = mf_flight_error(flight);
 	mf_attempt_transition(&end, now, flight->answer_by, transition);
 
-	if (transition->to == MF_STATUS_SENT)
+	if (transition->to == MF_STATUS_SENT && transition->duplicate == 0)
 		mf_lookup_watch(flight, now, transition);
 	return true;
 }
@@ -65,6 +68,16 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	if (sent->customer_reference != NULL && strcmp(sent->customer_reference, flight->sent_reference) != 0)
 		end->answered_reference = mf_from_utf8_lossy(sent->customer_reference);
 	end->error = mf_flight_details(flight);
+	end->repeats = flight->repeats;
+	if (flight->repeats > 0)
+		end->found_id = flight->answered_id;
+}
+
+bool
+mf_flight_made_second(const MfFlight *flight)
+{
+	return flight->repeats > 0 && flight->sent.outcome == MF_OUTCOME_ACCEPTED &&
+		is_second(flight->sent.invoice_id, flight->answered_id);
 }
 
 void
@@ -73,6 +86,11 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 	mf_transition_begin(transition, end->invoice, MF_STATUS_SENDING, end->attempt, now, "sender");
 	transition->error = end->error;
 
+	if (end->repeats > 0 && end->outcome != MF_OUTCOME_ACCEPTED)
+	{
+		repeated_transition(end, answer_by, transition);
+		return;
+	}
 	switch (end->outcome)
 	{
 		case MF_OUTCOME_ACCEPTED:
@@ -82,7 +100,9 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 			transition->invoice_url = end->invoice_url;
 			transition->error = NULL;
 			transition->linkless = NO_LINK;
-			transition->reason = "accepted";
+			transition->reason = end->repeats > 0 ? "the request was repeated, and gave the link" : "accepted";
+			if (end->repeats > 0 && is_second(end->invoice_id, end->found_id))
+				note_second(transition, end->invoice_id, end->found_id);
 			break;
 		case MF_OUTCOME_REJECTED:
 			transition->to = MF_STATUS_REJECTED;
@@ -103,6 +123,39 @@ mf_attempt_transition(const MfAttemptEnd *end, TimestampTz now, TimestampTz answ
 			transition->due = TimestampTzPlusMilliseconds(answer_by, mf_lookup_delay);
 			break;
 	}
+}
+
+/*
+ * Of a request that was repeated for the link of an invoice that exists: whatever came of
+ * it but the link, the invoice is looked up again, and nothing else is sent before.
+ */
+static void
+repeated_transition(const MfAttemptEnd *end, TimestampTz answer_by, MfTransition *transition)
+{
+	transition->to = MF_STATUS_UNKNOWN;
+	transition->next = MF_JOB_RECONCILE;
+	if (end->outcome != MF_OUTCOME_NOT_SENT)
+		transition->due = TimestampTzPlusMilliseconds(answer_by, mf_lookup_delay);
+	transition->error = psprintf("the invoice exists, but the request for its link failed: %s",
+								 end->error != NULL ? end->error : "no answer");
+}
+
+/* Whether the answer to a repeated request names another invoice than was found. */
+static bool
+is_second(const char *invoice_id, const char *found_id)
+{
+	return found_id == NULL || strcmp(invoice_id, found_id) != 0;
+}
+
+/* Only the invoice in the row has a link that somebody knows; a person cancels the other one. */
+static void
+note_second(MfTransition *transition, const char *invoice_id, const char *found_id)
+{
+	transition->duplicate = 1;
+	transition->next = MF_JOB_REVIEW;
+	transition->due = DT_NOEND;
+	transition->error = mf_twin_error(found_id != NULL ? found_id : "found before", NULL, invoice_id);
+	transition->reason = "the request was repeated, and made another invoice";
 }
 
 void
@@ -134,6 +187,8 @@ mf_flight_late_verdict(const MfFlight *flight, const MfLockedInvoice *invoice, T
 		transition->invoice_url = url;
 		transition->linkless = NO_LINK;
 		transition->reason = "accepted; the answer came late";
+		if (mf_flight_made_second(flight))
+			note_second(transition, flight->sent.invoice_id, flight->answered_id);
 		return true;
 	}
 

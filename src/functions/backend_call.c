@@ -29,6 +29,9 @@ static MfHttp *http = NULL;
 /* Kept, because creating it takes as long as a request to a server nearby. */
 static WaitEventSet *wait_set = NULL;
 
+static MfHttpExchange *call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
+							const char *idempotency_key, char *body, size_t body_len,
+							ErrorContextCallback *under_way, int32 *sent_to);
 static void refuse_in_worker(void);
 static void start_http(void);
 static void stop_http(int code, Datum arg);
@@ -50,9 +53,32 @@ MfHttpExchange *
 mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, char *body, size_t body_len,
 				ErrorContextCallback *under_way)
 {
+	int32		sent_to;
+
+	return call(account, endpoint, value, NULL, body, body_len, under_way, &sent_to);
+}
+
+MfHttpExchange *
+mf_backend_call_with_key(const MfAccount *account, const MfEndpoint *endpoint, const char *idempotency_key, char *body,
+						 size_t body_len, ErrorContextCallback *under_way, int32 *sent_to)
+{
+	return call(account, endpoint, NULL, idempotency_key, body, body_len, under_way, sent_to);
+}
+
+int32
+mf_backend_target_checksum(const MfAccount *account)
+{
+	start_http();
+	return mf_http_target_checksum(mf_account_target(http, account, (MfKeyOwner) {GetUserId(), false}));
+}
+
+static MfHttpExchange *
+call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, const char *idempotency_key, char *body,
+	 size_t body_len, ErrorContextCallback *under_way, int32 *sent_to)
+{
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
 	MfHttpRequest request = {.verb = endpoint->verb, .body = body, .body_len = body_len,
-	.large_response = endpoint->large};
+	.idempotency_key = idempotency_key, .large_response = endpoint->large};
 	char	   *path = mf_endpoint_path(endpoint, value);
 	MfHttpTarget *volatile target;
 	MfHttpExchange *exchange;
@@ -80,6 +106,7 @@ mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char
 	}
 	PG_END_TRY();
 
+	*sent_to = mf_http_target_checksum(target);
 	request.path = path;
 	exchange = mf_http_send(http, target, &request, error, sizeof(error));
 	free(path);

@@ -25,4 +25,15 @@
 extern MfHttpExchange *mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
 									   char *body, size_t body_len, ErrorContextCallback *under_way);
 
+/*
+ * The same with an Idempotency-Key, which must be able to be part of a header.  *sent_to
+ * becomes mf_http_target_checksum() of where it went.
+ */
+extern MfHttpExchange *mf_backend_call_with_key(const MfAccount *account, const MfEndpoint *endpoint,
+												const char *idempotency_key, char *body, size_t body_len,
+												ErrorContextCallback *under_way, int32 *sent_to);
+
+/* The checksum of where requests of the current role go; raises the errors of mf_account_target(). */
+extern int32 mf_backend_target_checksum(const MfAccount *account);
+
 #endif							/* MF_BACKEND_CALL_H */

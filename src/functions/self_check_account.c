@@ -14,18 +14,21 @@
 #include "utils/timestamp.h"
 
 #include "account/account_key.h"
+#include "account/account_option.h"
 #include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "core/text/url.h"
 #include "database/sql.h"
 #include "flight/flight.h"
+#include "functions/backend_call.h"
 #include "functions/direct_status.h"
 #include "functions/self_check.h"
 #include "process/database_hold.h"
 #include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
+#include "store/api_proof.h"
 #include "store/deposits.h"
 #include "store/queue.h"
 #include "store/queue_origin.h"
@@ -57,6 +60,7 @@ static void check_times(const MfCheck *check);
 static void check_questions(const MfCheck *check, MfWaiting waits);
 static void check_deposits(const MfCheck *check);
 static void check_webhooks(const MfCheck *check, const MfAccount *account);
+static void check_api(const MfCheck *check, const MfAccount *account);
 static void test_account(void *argument);
 static void check_remote(const MfCheck *check, const TestInquiry *inquiry);
 
@@ -89,7 +93,10 @@ mf_check_account(const MfCheck *check)
 	check_deposits(check);
 	check_webhooks(check, account);
 	if (error == NULL)
+	{
+		check_api(check, account);
 		check_remote(check, &inquiry);
+	}
 }
 
 /*
@@ -305,6 +312,48 @@ check_webhooks(const MfCheck *check, const MfAccount *account)
 		mf_check_report(check, "webhooks", true, mf_poll_rate_limit > 0 ?
 						"Not used; payments are found by polling." :
 						"Not used, and polling is off: payments are found by mf_callback() and mf_refresh() only.", NULL);
+}
+
+/*
+ * Which endpoint makes the invoices of rows, and what is known of POST /v3/payments with
+ * the key of the current role.  Nothing as long as nobody has asked for anything but
+ * SendPayment.
+ */
+static void
+check_api(const MfCheck *check, const MfAccount *account)
+{
+	char	   *call = psprintf("SELECT * FROM mf_probe_idempotency(%s, 0.1)", quote_literal_cstr(account->name));
+	MfSqlScope	scope;
+	MfProof		proof;
+	TimestampTz at;
+	char	   *detail;
+
+	if (account->api == MF_API_V2)
+		return;
+	if (!account->country->idempotency_key)
+	{
+		if (account->api == MF_API_V3)
+			mf_check_report(check, "api", false,
+							psprintf("The option api is v3, but MyFatoorah keeps no Idempotency-Key in country %s: invoices go by SendPayment.",
+									 account->country->iso), "Drop the option api of the server.");
+		return;
+	}
+	mf_sql_begin(&scope, check->schema);
+	proof = mf_api_proof_details(&scope, account, mf_backend_target_checksum(account), &at, &detail);
+	mf_sql_end(&scope);
+
+	if (proof == MF_PROOF_REFUTED)
+		mf_check_report(check, "api", account->api != MF_API_V3,
+						psprintf("Invoices go by SendPayment; POST /v3/payments was refuted at %s, %s.", timestamptz_to_str(at), detail),
+						psprintf("Ask MyFatoorah. Then try it again: %s", call));
+	else if (proof == MF_PROOF_GIVEN)
+		mf_check_report(check, "api", true,
+						psprintf("Invoices go by POST /v3/payments where it can carry them, so that a lost link can be asked for again; proved at %s, %s.",
+								 timestamptz_to_str(at), detail), NULL);
+	else if (account->api == MF_API_V3)
+		mf_check_report(check, "api", false,
+						"Invoices go by POST /v3/payments where it can carry them, but it is not proved that it can be repeated, nor that look-ups find what it makes: an invoice that is not found needs a person.",
+						psprintf("Try it, which leaves an invoice of that value in the portal: %s", call));
 }
 
 /* Makes the inquiry; raises an error if no request can be made. */

@@ -18,8 +18,12 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "database/function_args.h"
+#include "functions/backend_call.h"
+#include "request/public_url.h"
+#include "store/api_proof.h"
 #include "store/invoice.h"
 #include "store/row_check.h"
 
@@ -33,6 +37,7 @@ typedef struct UsageCheck
 static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
 static void fill_defaults(Relation table, MfInvoiceRow *row);
 static void check_usage(void *argument);
+static void tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_validate);
 
@@ -63,6 +68,8 @@ mf_validate(PG_FUNCTION_ARGS)
 	if (usage.account != NULL)
 		mf_collect_field_errors(&errors, "account", check_usage, &usage);
 	table_close(table, AccessShareLock);
+	if (usage.account != NULL && errors.count == 0)
+		tell_api(get_func_namespace(fcinfo->flinfo->fn_oid), &row, usage.account);
 
 	for (i = 0; i < errors.count; i++)
 	{
@@ -116,4 +123,42 @@ check_usage(void *argument)
 	const UsageCheck *usage = (const UsageCheck *) argument;
 
 	mf_row_check_usage(usage->table, usage->account);
+}
+
+/*
+ * Tells by which endpoint the row would be sent, where that is a question.  With which key
+ * is known only if the role may use the account, which was checked.
+ */
+static void
+tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account)
+{
+	const char *obstacle = NULL;
+	MfRequest	request;
+	MfSqlScope	scope;
+	MfProof		proof = MF_PROOF_NONE;
+	size_t		len;
+	char	   *body;
+
+	if (!account->country->idempotency_key || account->api == MF_API_V2)
+		return;
+	mf_sql_begin(&scope, schema);
+	if (mf_api_proof_any(&scope))
+		proof = mf_api_proof(&scope, account, mf_backend_target_checksum(account));
+	mf_sql_end(&scope);
+	if (!mf_api_is_v3(account, proof))
+		return;
+	request.table = NULL;
+	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
+	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
+	mf_fill_urls(&request, account, 0, text_to_cstring(mf_new_reference(NULL, 0)),
+				 row->isnull[MF_IC_CALLBACKS] ? MF_CALLBACKS_BY_ACCOUNT :
+				 DatumGetBool(row->values[MF_IC_CALLBACKS]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF);
+	body = mf_request_v3_body(&request, account, "", &len, &obstacle);
+	free(body);
+	if (body != NULL)
+		ereport(NOTICE,
+				(errmsg("the row would be sent by POST /v3/payments")));
+	else
+		ereport(NOTICE,
+				(errmsg("the row would be sent by SendPayment, because POST /v3/payments cannot carry its %s", obstacle)));
 }

@@ -17,8 +17,11 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/encoding.h"
+#include "core/api/create_payment.h"
+#include "database/digest.h"
 #include "request/request.h"
 
 /* Base 32 of Crockford, which has no letters that are easily confused */
@@ -26,7 +29,10 @@ static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 #define REFERENCE_LENGTH 20		/* characters with 5 random bits each */
 #define REFERENCES_AHEAD 64		/* made by one call of the random generator, which costs more than checking a row */
 
+static void request_texts(const MfRequest *request, const MfAccount *account, const char *reference,
+						  const char **values);
 static char *expiry_date_text(const MfAccount *account, TimestampTz at);
+static char *utc_text(TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *payment_methods_json(Datum array);
 static const uint8 *next_random_bytes(void);
@@ -50,6 +56,67 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 {
 	const char *values[MF_SP_COUNT];
 	char	   *body;
+
+	request_texts(request, account, reference, values);
+	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", reference)));
+	return body;
+}
+
+char *
+mf_request_v3_body(const MfRequest *request, const MfAccount *account, const char *reference, size_t *len,
+				   const char **obstacle)
+{
+	const char *values[MF_SP_COUNT];
+	MfCreatePayment payment = {values, account->currency, account->country->dial_code, NULL};
+	MfSendPaymentField field;
+	char	   *body;
+
+	request_texts(request, account, reference, values);
+	field = mf_create_payment_obstacle(&payment);
+	if (field != MF_SP_COUNT)
+	{
+		if (obstacle != NULL)
+			*obstacle = mf_send_payment_fields[field].column;
+		return NULL;
+	}
+	if (!request->isnull[MF_SP_EXPIRY_DATE])
+		payment.expiry = utc_text(DatumGetTimestampTz(request->values[MF_SP_EXPIRY_DATE]));
+	body = mf_create_payment_body(&payment, len);
+	if (body == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", reference)));
+	return body;
+}
+
+char *
+mf_request_key(const char *reference)
+{
+	const char *utf8 = mf_to_utf8(reference);
+	size_t		len = strlen(utf8);
+	uint8		digest[32];
+	char	   *key;
+	size_t		i;
+
+	for (i = 0; i < len && utf8[i] > ' ' && utf8[i] < 0x7f; i++)
+		;
+	if (i == len && len <= MF_IDEMPOTENCY_KEY_MAX)
+		return pstrdup(reference);
+	mf_digest(utf8, len, digest);
+	key = (char *) palloc(2 * sizeof(digest) + 1);
+	for (i = 0; i < sizeof(digest); i++)
+		sprintf(key + 2 * i, "%02x", digest[i]);
+	return key;
+}
+
+/* The values of all fields in MyFatoorah's format and UTF-8, palloc'd; NULL if null. */
+static void
+request_texts(const MfRequest *request, const MfAccount *account, const char *reference, const char **values)
+{
 	int			i;
 
 	for (i = 0; i < MF_SP_COUNT; i++)
@@ -61,13 +128,21 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 		else
 			values[i] = mf_to_utf8(field_text(request, account, (MfSendPaymentField) i));
 	}
+}
 
-	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
-	if (body == NULL)
+/* "YYYY-MM-DD hh:mm:ssZ", palloc'd.  A row has no time that has no such form. */
+static char *
+utc_text(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not build the request for reference \"%s\"", reference)));
-	return body;
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("expiry_date is out of range")));
+	return psprintf("%04d-%02d-%02d %02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+					tm.tm_sec);
 }
 
 /*

@@ -72,6 +72,20 @@ extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
 							 const char *reference, size_t *len);
 
 /*
+ * The same for POST /v3/payments, with the reference as ExternalIdentifier.  NULL if that
+ * cannot carry the request with the same meaning; then *obstacle is the column at fault,
+ * if it is not NULL.
+ */
+extern char *mf_request_v3_body(const MfRequest *request, const MfAccount *account, const char *reference,
+								size_t *len, const char **obstacle);
+
+/*
+ * The Idempotency-Key of a request with that reference: the reference itself, or if that
+ * cannot be part of a header, its SHA-256 in digits; palloc'd.
+ */
+extern char *mf_request_key(const char *reference);
+
+/*
  * Returns a new unique reference, palloc'd: the user's own reference of "len" bytes, a
  * dot, and 20 random characters; without a user's reference (len = 0) the random
  * characters alone.

@@ -39,12 +39,17 @@
 #define ATTEMPT_INVOICE_URL 11
 #define ATTEMPT_MADE_SENT 13
 #define ATTEMPT_SENT_TO 15
-#define ATTEMPT_COLUMNS 15
+#define ATTEMPT_API 16
+#define ATTEMPT_BOOT 17
+#define ATTEMPT_BOOT_CLOCK 18
+#define ATTEMPT_REPEATS 19
+#define ATTEMPT_COLUMNS 20
 
-/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to */
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to, api .. found_at */
 static const Oid attempt_types[] = {
 	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID
+	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID,
+	TEXTOID, INT8OID, INT8OID, INT4OID, TIMESTAMPTZOID
 };
 
 static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_LOOKUPS, MF_QC_ERROR, 0};
@@ -62,6 +67,7 @@ struct MfAttemptRows
 	Datum		sending;		/* words, of type text */
 	Datum		sent;
 	Datum		accepted;
+	Datum		v3;
 };
 
 static void add_attempt(MfAttemptRows *recorder, const MfAttempt *attempt, ItemPointerData *tid);
@@ -92,6 +98,7 @@ mf_attempt_rows_open(const MfSqlScope *scope)
 	recorder->sending = CStringGetTextDatum(mf_status_name(MF_STATUS_SENDING));
 	recorder->sent = CStringGetTextDatum(mf_status_name(MF_STATUS_SENT));
 	recorder->accepted = CStringGetTextDatum(mf_outcome_name(MF_OUTCOME_ACCEPTED));
+	recorder->v3 = CStringGetTextDatum(MF_API_V3_NAME);
 	return recorder;
 }
 
@@ -188,6 +195,16 @@ add_attempt(MfAttemptRows *recorder, const MfAttempt *attempt, ItemPointerData *
 	memset(isnull, true, sizeof(isnull));
 	memset(isnull, false, ATTEMPT_SEND_BY * sizeof(bool));
 	isnull[ATTEMPT_MADE_SENT - 1] = isnull[ATTEMPT_SENT_TO - 1] = false;
+	if (attempt->v3)
+	{
+		values[ATTEMPT_API - 1] = recorder->v3;
+		values[ATTEMPT_BOOT - 1] = Int64GetDatum(attempt->boot);
+		values[ATTEMPT_BOOT_CLOCK - 1] = Int64GetDatum(attempt->boot_clock);
+		values[ATTEMPT_REPEATS - 1] = Int32GetDatum(attempt->repeats);
+		isnull[ATTEMPT_API - 1] = false;
+		isnull[ATTEMPT_BOOT - 1] = isnull[ATTEMPT_BOOT_CLOCK - 1] = attempt->boot == 0;
+		isnull[ATTEMPT_REPEATS - 1] = attempt->repeats == 0;
+	}
 	mf_table_add(recorder->attempt, values, isnull, tid);
 	if (recorder->insert_at_once || recorder->attempt->waiting == MF_TABLE_BATCH)
 		(void) mf_table_insert(recorder->attempt, false);
@@ -204,7 +221,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	Datum		url;
 
 	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL ||
-		sent->invoice_url == NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded)
+		sent->invoice_url == NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded || flight->repeats > 0)
 		return false;
 	if (!find_started(recorder, flight, &invoice_tid, &attempt_tid))
 		return false;

@@ -19,7 +19,7 @@
 /* Rows created before may have been sent by another server too. */
 static TimestampTz twins_before = DT_NOBEGIN;
 
-static void add_attempts(MfFlight *flight, const MfJob *job, const List *references);
+static void add_attempts(MfFlight *flight, const MfJob *job, const List *references, MfProof proof);
 static List *references_to_look_up(const MfJob *job, const List *references, bool twin);
 static List *add_resends(List *references, const char *reference);
 static char *reference_names(const List *references);
@@ -30,17 +30,25 @@ mf_claim_twins_before(TimestampTz since)
 	twins_before = since;
 }
 
+bool
+mf_claim_has_twin(const MfJob *job)
+{
+	return job->created_at < twins_before;
+}
+
 void
 mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition)
 {
 	transition->next = MF_JOB_VERIFY;
-	transition->due = job->created_at < twins_before ? TimestampTzPlusMilliseconds(now, mf_verify_wait()) : now;
+	transition->due = mf_claim_has_twin(job) ? TimestampTzPlusMilliseconds(now, mf_verify_wait()) : now;
 }
 
 MfFlight *
-mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *references, MfHttpTarget *target)
+mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *references, MfHttpTarget *target,
+					   MfProof proof)
 {
-	bool		twin = job->created_at < twins_before;
+	const MfAccount *account = mf_account_get(job->account);
+	bool		twin = mf_claim_has_twin(job);
 	List	   *look_ups = references_to_look_up(job, references, twin);
 	int			lookups = job->kind == MF_JOB_WATCH ? job->lookups : job->lookups % MF_SENSELESS_LOOKUP;
 	int			number;
@@ -49,12 +57,12 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 	if (look_ups == NIL)
 		return NULL;
 	number = lookups % list_length(look_ups);
-	flight = mf_flight_create(claim->memory, job, mf_account_get(job->account), target,
-							  (const char *) list_nth(look_ups, number));
+	flight = mf_flight_create(claim->memory, job, account, target, (const char *) list_nth(look_ups, number),
+							  mf_api_is_v3(account, proof));
 	flight->reference_count = list_length(look_ups);
 	flight->reference_number = number;
 	flight->twin = twin;
-	add_attempts(flight, job, references);
+	add_attempts(flight, job, references, proof);
 	if (job->kind == MF_JOB_RECONCILE || job->kind == MF_JOB_VERIFY)
 	{
 		flight->reference_names = MemoryContextStrdup(flight->memory, reference_names(look_ups));
@@ -67,7 +75,7 @@ mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *refer
 
 /* Sets what the attempts of a row, a List of MfReference, mean for its flight. */
 static void
-add_attempts(MfFlight *flight, const MfJob *job, const List *references)
+add_attempts(MfFlight *flight, const MfJob *job, const List *references, MfProof proof)
 {
 	const char *kept = job->kind == MF_JOB_WATCH ? job->reference : flight->reference;
 	ListCell   *lc;
@@ -83,7 +91,11 @@ add_attempts(MfFlight *flight, const MfJob *job, const List *references)
 			flight->resends++;
 		flight->tried |= is_looked_up;
 		if (is_looked_up && job->kind != MF_JOB_SEND)
+		{
 			flight->sent_elsewhere = entry->sent && entry->sent_to != mf_http_target_checksum(flight->target);
+			/* whether a look-up finds such invoices is not documented */
+			flight->unproved = entry->v3 && proof != MF_PROOF_GIVEN;
+		}
 		if (is_looked_up && entry->answered_id != NULL)
 			flight->answered_id = MemoryContextStrdup(flight->memory, entry->answered_id);
 		else if (entry->open && entry->answered_id != NULL && flight->answered_id_other == NULL)

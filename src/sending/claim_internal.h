@@ -8,7 +8,9 @@
 #ifndef MF_CLAIM_INTERNAL_H
 #define MF_CLAIM_INTERNAL_H
 
+#include "flight/replay.h"
 #include "sending/claim.h"
+#include "store/api_proof.h"
 
 /* Records attempts and builds requests for claimed jobs, a List of MfJob, or puts them off. */
 extern void mf_claim_jobs(const MfSqlScope *scope, const MfClaim *claim, List *jobs, TimestampTz now);
@@ -24,7 +26,24 @@ extern void mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *fo
  * of MfReference.  Returns NULL if there is no reference to look up.
  */
 extern MfFlight *mf_claim_create_flight(const MfClaim *claim, const MfJob *job, const List *references,
-										MfHttpTarget *target);
+										MfHttpTarget *target, MfProof proof);
+
+/* Whether another server may have sent that row too. */
+extern bool mf_claim_has_twin(const MfJob *job);
+
+/*
+ * Whether the request of an unknown outcome may be repeated once the invoice is found, and
+ * until when.
+ */
+extern bool mf_claim_may_replay(const MfSqlScope *scope, const MfJob *job, const List *references,
+								MfHttpTarget *target, MfProof proof, MfReplayWindow *window);
+
+/*
+ * Creates the flight that repeats the request, like mf_claim_create_flight().  Returns
+ * NULL if that may not be, or not any more.
+ */
+extern MfFlight *mf_claim_create_replay(const MfSqlScope *scope, const MfClaim *claim, const MfJob *job,
+										const List *references, MfHttpTarget *target, MfProof proof);
 
 /* Has a row looked up before it is sent; later if another server may just be sending it. */
 extern void mf_claim_verify(const MfJob *job, TimestampTz now, MfTransition *transition);

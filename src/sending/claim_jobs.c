@@ -18,6 +18,7 @@
 #include "base/settings.h"
 #include "database/digest.h"
 #include "flow/round_items.h"
+#include "process/boot_clock.h"
 #include "request/request.h"
 #include "sending/claim_internal.h"
 
@@ -61,9 +62,12 @@ static void put_off_without_key(Decisions *decisions, const MfJob *job, const ch
 static void put_off_throttled(Decisions *decisions, const MfJob *job, const MfClaimTarget *target);
 static TimestampTz due_time(const MfJob *job, TimestampTz now);
 static void put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due);
-static void check_attempts(Decisions *decisions, const MfJob *job, MfHttpTarget *target);
-static void start_send(Decisions *decisions, const MfJob *job, const List *references, MfHttpTarget *target);
-static void start_look_up(Decisions *decisions, const MfJob *job, const List *references, MfHttpTarget *target);
+static void check_attempts(Decisions *decisions, const MfJob *job, const MfClaimTarget *target);
+static void start_send(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target);
+static void start_look_up(Decisions *decisions, const MfJob *job, const List *references,
+						  const MfClaimTarget *target);
+static void start_replay(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target);
+static void add_start(Decisions *decisions, const MfJob *job, MfFlight *flight);
 static void put_off_until(Decisions *decisions, const MfJob *job, TimestampTz due);
 static MfFollowUp *add_follow_up(Decisions *decisions, const MfJob *job);
 static MfTransition *add_transition(Decisions *decisions, const MfJob *job, MfStatus to, const char *error);
@@ -141,7 +145,7 @@ decide_request(Decisions *decisions, const MfJob *job)
 	else if (job->kind == MF_JOB_SEND && (due = due_time(job, decisions->now)) > decisions->now)
 		put_off_early(decisions, job, due);
 	else
-		check_attempts(decisions, job, target->target);
+		check_attempts(decisions, job, target);
 }
 
 /* When an invoice is to be sent, by its row and the present options of its account */
@@ -171,7 +175,7 @@ put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due)
  * attempts is believed, unless a round has just failed.
  */
 static void
-check_attempts(Decisions *decisions, const MfJob *job, MfHttpTarget *target)
+check_attempts(Decisions *decisions, const MfJob *job, const MfClaimTarget *target)
 {
 	bool		believed = job->kind == MF_JOB_SEND && job->attempts == 0 &&
 		!mf_items_is_suspect(MF_ITEM_INVOICE, job->invoice);
@@ -188,7 +192,9 @@ check_attempts(Decisions *decisions, const MfJob *job, MfHttpTarget *target)
 		mf_queue_set_attempts(decisions->scope, job->invoice, latest);
 		known.attempts = latest;
 	}
-	if (job->kind != MF_JOB_SEND)
+	if (job->kind == MF_JOB_REPLAY)
+		start_replay(decisions, job, latest > job->attempts ? NIL : references, target);
+	else if (job->kind != MF_JOB_SEND)
 		start_look_up(decisions, &known, references, target);
 	else if (latest > job->attempts)
 		mf_claim_fit_entry(job, decisions->now, add_follow_up(decisions, job));
@@ -247,27 +253,49 @@ put_off_throttled(Decisions *decisions, const MfJob *job, const MfClaimTarget *t
 }
 
 static void
-start_send(Decisions *decisions, const MfJob *job, const List *references, MfHttpTarget *target)
+start_send(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target)
 {
 	const char *error = expiry_error(job, decisions->now);
 
 	if (error != NULL)
 		(void) add_transition(decisions, job, MF_STATUS_REJECTED, error);
 	else
-	{
-		Start	   *start = &decisions->starts[decisions->start_count++];
+		add_start(decisions, job, mf_claim_create_flight(decisions->claim, job, references, target->target,
+														 mf_claim_proof(decisions->scope, target)));
+}
 
-		start->job = job;
-		start->flight = mf_claim_create_flight(decisions->claim, job, references, target);
-	}
+/* Repeats the request of an invoice that was found; if that may not be, it is looked up again, and adopted as it is. */
+static void
+start_replay(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target)
+{
+	MfFlight   *flight = mf_claim_create_replay(decisions->scope, decisions->claim, job, references, target->target,
+												mf_claim_proof(decisions->scope, target));
+
+	if (flight != NULL)
+		add_start(decisions, job, flight);
+	else
+		put_off_until(decisions, job, decisions->now);
+}
+
+static void
+add_start(Decisions *decisions, const MfJob *job, MfFlight *flight)
+{
+	Start	   *start = &decisions->starts[decisions->start_count++];
+
+	start->job = job;
+	start->flight = flight;
 }
 
 /* Starts a look-up.  Its entry stays on the agenda, so that a crash only repeats it. */
 static void
-start_look_up(Decisions *decisions, const MfJob *job, const List *references, MfHttpTarget *target)
+start_look_up(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target)
 {
-	MfFlight   *flight = mf_claim_create_flight(decisions->claim, job, references, target);
+	MfProof		proof = mf_claim_proof(decisions->scope, target);
+	MfFlight   *flight = mf_claim_create_flight(decisions->claim, job, references, target->target, proof);
 
+	if (flight != NULL && job->kind == MF_JOB_RECONCILE)
+		flight->may_replay = mf_claim_may_replay(decisions->scope, job, references, target->target, proof,
+												 &flight->replay);
 	if (flight != NULL)
 		put_off_until(decisions, job, TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS));
 	else
@@ -283,14 +311,15 @@ put_off_until(Decisions *decisions, const MfJob *job, TimestampTz due)
 	follow_up->wait = true;
 }
 
-/* Adds a follow-up that leaves the entry as it is.  The caller sets when it is due. */
+/* Adds a follow-up that leaves the kind of the entry as it is.  The caller sets when it is due. */
 static MfFollowUp *
 add_follow_up(Decisions *decisions, const MfJob *job)
 {
 	MfFollowUp *follow_up = &decisions->follow_ups[decisions->follow_up_count++];
 
 	follow_up->invoice = job->invoice;
-	follow_up->next = job->kind;
+	/* what was found has to be found again before its request is repeated */
+	follow_up->next = job->kind == MF_JOB_REPLAY ? MF_JOB_RECONCILE : job->kind;
 	follow_up->lookups = job->lookups;
 	return follow_up;
 }
@@ -330,9 +359,14 @@ record_starts(const MfSqlScope *scope, const MfClaim *claim, const Start *starts
 		attempt->reference = flight->reference;
 		attempt->send_by = flight->send_by;
 		attempt->sent_to = mf_http_target_checksum(flight->target);
+		attempt->v3 = flight->v3;
+		attempt->boot = attempt->boot_clock = 0;
+		if (flight->v3)
+			(void) mf_boot_clock(&attempt->boot, &attempt->boot_clock);
+		attempt->repeats = flight->repeats;
 		mf_digest(flight->body, flight->body_len, attempt->body_sha256);
 
-		transition->from = MF_STATUS_QUEUED;
+		transition->from = starts[i].job->status;
 		transition->to = MF_STATUS_SENDING;
 		transition->next = MF_JOB_SENDING;
 		transition->due = TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS);
@@ -355,7 +389,7 @@ static bool
 needs_request(const MfJob *job)
 {
 	return (job->kind == MF_JOB_SEND && job->status == MF_STATUS_QUEUED) ||
-		(job->kind == MF_JOB_RECONCILE && job->status == MF_STATUS_UNKNOWN) ||
+		((job->kind == MF_JOB_RECONCILE || job->kind == MF_JOB_REPLAY) && job->status == MF_STATUS_UNKNOWN) ||
 		(job->kind == MF_JOB_VERIFY && job->status == MF_STATUS_QUEUED) ||
 		(job->kind == MF_JOB_WATCH && job->status == MF_STATUS_SENT);
 }

@@ -15,10 +15,12 @@
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "flight/account_turns.h"
+#include "flight/claim_account.h"
 #include "flow/round_items.h"
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "sending/sender_internal.h"
+#include "store/api_proof.h"
 #include "store/queue.h"
 
 /* The delay until an outcome is tried again whose invoice is locked */
@@ -39,6 +41,7 @@ typedef struct Batch
 	int			transition_count;
 	MfFollowUp *follow_ups;
 	int			follow_up_count;
+	List	   *refuted;		/* of MfFlight: repeated requests that have made another invoice */
 } Batch;
 
 static void collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round);
@@ -47,6 +50,7 @@ static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int cou
 							TimestampTz now, TimestampTz *next_round);
 static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
+static void refute(const MfSqlScope *scope, const List *flights);
 static void keep_in_review(const MfLockedInvoice *invoice, MfTransition *transition);
 static void report_late(const MfFlight *flight, const MfLockedInvoice *invoice);
 static void move_to_recorded(MfFlight *flight, dlist_head *recorded);
@@ -91,7 +95,36 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 		mf_queue_apply(scope, batch.transitions, batch.transition_count);
 	if (batch.follow_up_count > 0)
 		mf_queue_follow_up(scope, batch.follow_ups, batch.follow_up_count);
+	refute(scope, batch.refuted);
 	MF_FAILPOINT("outcome_recorded");
+}
+
+/*
+ * MyFatoorah does not keep its Idempotency-Keys: from now on no request is repeated with
+ * that key at that address.
+ */
+static void
+refute(const MfSqlScope *scope, const List *flights)
+{
+	ListCell   *lc;
+
+	foreach(lc, flights)
+	{
+		const MfFlight *flight = (const MfFlight *) lfirst(lc);
+		const char *no_account;
+		const MfAccount *account = mf_account_or_null(flight->throttle->account, &no_account);
+		char	   *detail = psprintf("reference \"%s\": the same request with the same Idempotency-Key made invoice %s besides invoice %s",
+									  flight->reference, flight->sent.invoice_id,
+									  flight->answered_id ? flight->answered_id : "found before");
+
+		if (account != NULL)
+			mf_api_proof_set(scope, account, mf_http_target_checksum(flight->target), false, detail);
+		ereport(LOG,
+				(mf_log_event("replay_made_another",
+							  "a repeated request of account \"%s\" has made another invoice", flight->throttle->account),
+				 errdetail_internal("%s", detail),
+				 errhint("Nobody has the link of the former; cancel it in the MyFatoorah portal. Rows go by SendPayment from now on.")));
+	}
 }
 
 /* Collects the outcomes that can be recorded now, as many as the round may take, and allocates the batch. */
@@ -142,6 +175,8 @@ add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, Time
 		report_late(flight, invoice);
 		has_effect = mf_flight_late_verdict(flight, invoice, now, transition, &is_transition, follow_up);
 	}
+	if (mf_flight_made_second(flight))
+		batch->refuted = lappend(batch->refuted, flight);
 	if (has_effect && is_transition)
 	{
 		keep_in_review(invoice, transition);

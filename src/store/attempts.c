@@ -17,10 +17,14 @@
 #include "store/queue_internal.h"
 
 static MfStatement begin_attempts_statement = {
-	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to) "
-	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to "
-	"FROM unnest($1, $2, $3, $4, $5, $6) AS a(invoice, attempt, reference, body_sha256, send_by, sent_to)",
-	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL
+	"INSERT INTO @mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, sent_to, "
+	"  api, boot, boot_clock, repeats) "
+	"SELECT a.invoice, a.attempt, a.reference, a.body_sha256, clock_timestamp(), a.send_by, a.sent_to, "
+	"  a.api, nullif(a.boot, 0), nullif(a.boot_clock, 0), nullif(a.repeats, 0) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS a(invoice, attempt, reference, body_sha256, send_by, "
+	"  sent_to, api, boot, boot_clock, repeats)",
+	10, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+	INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID}, NULL
 };
 
 /*
@@ -45,7 +49,9 @@ static MfStatement end_attempts_statement = {
 
 static MfStatement recorded_ends_statement = {
 	"SELECT a.invoice::int8, a.attempt::int4, a.outcome::text, coalesce(a.http_status::int4, 0), a.invoice_id::text, "
-	"  a.invoice_url::text, a.error::text, a.reference::text "
+	"  a.invoice_url::text, a.error::text, a.reference::text, coalesce(a.repeats::int4, 0), "
+	"  (SELECT f.invoice_id::text FROM @mf_attempt f WHERE a.repeats IS NOT NULL AND f.invoice = a.invoice "
+	"    AND f.attempt = a.repeats) "
 	"FROM @mf_invoice i JOIN @mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts "
 	"WHERE i.id = ANY ($1) AND a.outcome IS NOT NULL",
 	1, {INT8ARRAYOID}, NULL
@@ -60,6 +66,9 @@ static MfStatement recorded_ends_statement = {
  */
 #define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
 
+/* MyFatoorah may have seen the Idempotency-Key of this attempt. */
+#define BY_V3 "(a.api = '" MF_API_V3_NAME "' AND a.outcome IS DISTINCT FROM 'not_sent')"
+
 static MfStatement references_statement = {
 	"SELECT a.reference::text, "
 	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
@@ -69,10 +78,33 @@ static MfStatement references_statement = {
 	"  (array_agg(a.invoice_id::text ORDER BY a.attempt DESC) "
 	"    FILTER (WHERE a.invoice_id IS NOT NULL AND a.answered_reference IS NULL))[1], "
 	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1], "
-	"  max(a.attempt)::int4 "
+	"  max(a.attempt)::int4, "
+	"  coalesce(bool_or(" BY_V3 " AND " MF_MAY_HAVE_MADE("a") "), false), "
+	"  bool_or(a.invoice_url IS NOT NULL), "
+	"  min(a.started_at::timestamptz) FILTER (WHERE " BY_V3 "), "
+	"  coalesce((array_agg(a.boot::int8 ORDER BY a.attempt) FILTER (WHERE " BY_V3 "))[1], 0), "
+	"  coalesce((array_agg(a.boot_clock::int8 ORDER BY a.attempt) FILTER (WHERE " BY_V3 "))[1], 0), "
+	"  CASE WHEN count(DISTINCT a.body_sha256) FILTER (WHERE " BY_V3 ") = 1 "
+	"    THEN min(encode(a.body_sha256, 'hex')) FILTER (WHERE " BY_V3 ") END, "
+	"  coalesce(max(a.found_at::timestamptz), '-infinity'), "
+	"  (count(*) FILTER (WHERE a.repeats IS NOT NULL AND a.outcome IS DISTINCT FROM 'not_sent'))::int4 "
 	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
 	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
 	1, {INT8OID}, NULL
+};
+
+/* The latest attempt under the reference of the row: what is repeated is its request. */
+#define LATEST_OF_REFERENCE \
+	"(SELECT max(l.attempt) FROM @mf_attempt l JOIN @mf_invoice i ON i.id = l.invoice AND i.reference = l.reference " \
+	"  WHERE l.invoice = f.invoice)"
+
+static MfStatement keep_found_statement = {
+	"WITH f AS MATERIALIZED (SELECT f.invoice, f.invoice_id::int8, " LATEST_OF_REFERENCE " AS attempt "
+	"  FROM unnest($1, $2) AS f(invoice, invoice_id)), "
+	"kept AS (UPDATE @mf_attempt a SET invoice_id = coalesce(a.invoice_id, f.invoice_id), found_at = clock_timestamp() "
+	"  FROM f WHERE a.invoice = ANY ($1) AND a.invoice = f.invoice AND a.attempt = f.attempt RETURNING 1) "
+	"SELECT (SELECT count(*) FROM f) - (SELECT count(*) FROM kept)",
+	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL
 };
 
 static MfStatement catch_up_statement = {
@@ -115,6 +147,10 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 		mf_array_add_bytes(&columns[3], attempts[i].body_sha256, sizeof(attempts[i].body_sha256));
 		mf_array_add(&columns[4], TimestampTzGetDatum(attempts[i].send_by));
 		mf_array_add(&columns[5], Int32GetDatum(attempts[i].sent_to));
+		mf_array_add_text(&columns[6], attempts[i].v3 ? MF_API_V3_NAME : NULL);
+		mf_array_add(&columns[7], Int64GetDatum(attempts[i].boot));
+		mf_array_add(&columns[8], Int64GetDatum(attempts[i].boot_clock));
+		mf_array_add(&columns[9], Int32GetDatum(attempts[i].repeats));
 	}
 	if (mf_columns_execute(scope, &begin_attempts_statement, columns) != (uint64) count)
 		mf_change_suppressed();
@@ -162,6 +198,8 @@ mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count
 		end->invoice_url = mf_result_text(i, 6);
 		end->error = mf_result_text(i, 7);
 		end->reference = mf_result_text(i, 8);
+		end->repeats = mf_result_int4(i, 9);
+		end->found_id = mf_result_text(i, 10);
 		ends = lappend(ends, end);
 	}
 	return ends;
@@ -187,9 +225,31 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 		entry->sent_to = DatumGetInt32(mf_result(i, 5, &none));
 		entry->sent = !none;
 		entry->latest = mf_result_int4(i, 6);
+		entry->v3 = mf_result_bool(i, 7);
+		entry->has_url = mf_result_bool(i, 8);
+		entry->first_at = mf_result_timestamp(i, 9);
+		entry->first_boot = mf_result_int8(i, 10);
+		entry->first_boot_clock = mf_result_int8(i, 11);
+		entry->digest = mf_result_text(i, 12);
+		entry->found_at = mf_result_timestamp(i, 13);
+		entry->repeated = mf_result_int4(i, 14);
 		references = lappend(references, entry);
 	}
 	return references;
+}
+
+void
+mf_queue_keep_found(const MfSqlScope *scope, const MfFound *found, int count)
+{
+	MfArray    *columns = mf_columns_start(&keep_found_statement, count);
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		mf_array_add(&columns[0], Int64GetDatum(found[i].invoice));
+		mf_array_add_text(&columns[1], found[i].invoice_id);
+	}
+	mf_columns_change(scope, &keep_found_statement, columns);
 }
 
 void

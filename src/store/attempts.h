@@ -21,7 +21,14 @@ typedef struct MfAttempt
 	uint8		body_sha256[32];
 	TimestampTz send_by;
 	int32		sent_to;		/* address and key, as mf_http_target_checksum() */
+	bool		v3;				/* by POST /v3/payments: */
+	int64		boot;			/* as mf_boot_clock() when it started; 0 = not known */
+	int64		boot_clock;
+	int			repeats;		/* the attempt whose request it repeats, to get its answer; 0 = none */
 } MfAttempt;
+
+/* The word in mf_attempt.api; NULL stands for SendPayment */
+#define MF_API_V3_NAME "v3"
 
 /* The end of an attempt */
 typedef struct MfAttemptEnd
@@ -35,6 +42,8 @@ typedef struct MfAttemptEnd
 	const char *invoice_url;
 	const char *answered_reference; /* CustomerReference of the answer if it was another one; NULL = it was not */
 	const char *error;
+	int			repeats;		/* as in MfAttempt */
+	const char *found_id;		/* then the InvoiceId that a look-up has found before; NULL = not known */
 } MfAttemptEnd;
 
 /* Record attempts before their requests leave, and their ends.  A known outcome is not overwritten. */
@@ -54,10 +63,30 @@ typedef struct MfReference
 	bool		sent;			/* one may have created an invoice; "sent_to" is of the latest such */
 	int32		sent_to;		/* mf_http_target_checksum() */
 	int			latest;			/* number of the latest attempt */
+
+	/* of attempts by POST /v3/payments, which have the reference for their Idempotency-Key */
+	bool		v3;				/* one may have created an invoice */
+	bool		has_url;		/* an answer had a link */
+	TimestampTz first_at;		/* start of the first */
+	int64		first_boot;		/* and mf_boot_clock() then */
+	int64		first_boot_clock;
+	char	   *digest;			/* SHA-256 of their bodies in digits; NULL = they differ */
+	TimestampTz found_at;		/* when the latest look-up found the invoice; DT_NOBEGIN = never */
+	int			repeated;		/* requests that have repeated another one */
 } MfReference;
 
 /* List of MfReference: all references under which attempts of a row were made, that of the latest first. */
 extern List *mf_queue_references(const MfSqlScope *scope, int64 invoice);
+
+/* An invoice that was found under the row's reference, whose request is to be repeated */
+typedef struct MfFound
+{
+	int64		invoice;
+	const char *invoice_id;
+} MfFound;
+
+/* Records with their latest attempts that these were found now. */
+extern void mf_queue_keep_found(const MfSqlScope *scope, const MfFound *found, int count);
 
 /* Sets mf_invoice.attempts of a locked row. */
 extern void mf_queue_set_attempts(const MfSqlScope *scope, int64 invoice, int attempts);

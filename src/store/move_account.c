@@ -94,6 +94,13 @@ static MfStatement move_pause_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+static MfStatement rename_proofs_statement = {
+	"WITH o AS (DELETE FROM @mf_api_proof WHERE account = $1 RETURNING *) "
+	"INSERT INTO @mf_api_proof (account, sent_to, country, given, at, detail) "
+	"SELECT $2, o.sent_to, o.country, o.given, o.at, o.detail FROM o ON CONFLICT (account, sent_to) DO NOTHING",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
 static MfStatement pause_lost_statement = {
 	"SELECT FROM @mf_account o WHERE o.account = $1 AND o.paused_at IS NOT NULL "
 	"  AND NOT EXISTS (SELECT FROM @mf_account a WHERE a.account = $2 AND a.paused_at IS NOT NULL)",
@@ -153,6 +160,8 @@ mf_account_renamed(Oid schema, const char *old_name, const char *new_name)
 	values[0] = CStringGetTextDatum(old_name);
 	values[1] = CStringGetTextDatum(new_name);
 	(void) move_rows(&scope, values);
+	/* to another server, as mf_move_account() goes, what is known of POST /v3/payments does not move */
+	(void) mf_sql_execute(&scope, &rename_proofs_statement, values, NULL);
 	mf_sql_end(&scope);
 	mf_followers_move(schema, old_name, new_name);
 	try_moved(schema, new_name);

@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
+#include "store/attempts.h"
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
 
@@ -24,7 +25,7 @@ const Oid	mf_queue_types[] = {
 	INT8OID, TEXTOID, BOOLOID
 };
 
-static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "review"};
+static const char *const job_names[] = {"send", "sending", "reconcile", "verify", "watch", "replay", "review"};
 
 static MfStatement lock_invoices_statement = {
 	"SELECT id::int8, status::text, attempts::int4, duplicate_suspected::bool FROM @mf_invoice "
@@ -298,6 +299,8 @@ void
 mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count)
 {
 	MfArray    *columns = mf_columns_start(&follow_up_statement, count);
+	MfFound    *found = (MfFound *) palloc(count * sizeof(MfFound));
+	int			found_count = 0;
 	int			i;
 
 	for (i = 0; i < count; i++)
@@ -312,8 +315,12 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 		mf_array_add(&columns[5], BoolGetDatum(f->duplicate));
 		mf_array_add(&columns[6], BoolGetDatum(f->wait));
 		mf_array_add(&columns[7], BoolGetDatum(f->put_off));
+		if (f->found_id != NULL)
+			found[found_count++] = (MfFound) {f->invoice, f->found_id};
 	}
 	mf_columns_change(scope, &follow_up_statement, columns);
+	if (found_count > 0)
+		mf_queue_keep_found(scope, found, found_count);
 }
 
 bool

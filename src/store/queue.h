@@ -33,6 +33,7 @@ typedef enum MfJobKind
 	MF_JOB_RECONCILE,			/* look up an unknown outcome */
 	MF_JOB_VERIFY,				/* look up before sending: another server may have sent it */
 	MF_JOB_WATCH,				/* look up references that a resend has replaced */
+	MF_JOB_REPLAY,				/* repeat the request of an invoice that was found, to get its link */
 	MF_JOB_REVIEW,				/* a person decides; never due */
 	MF_JOB_NONE,				/* no entry; all kinds before this one are words in mf_queue.kind */
 
@@ -128,6 +129,7 @@ typedef struct MfFollowUp
 	bool		duplicate;		/* "error" is the reason to suspect a second invoice */
 	bool		wait;			/* nothing was tried: the error in the entry stays */
 	bool		put_off;		/* "error" goes into the entry, where mf_review shows it */
+	const char *found_id;		/* InvoiceId that a look-up has found, for the latest attempt; NULL = none */
 } MfFollowUp;
 
 /* A locked invoice, to be compared with the attempt whose outcome is to be recorded */

@@ -298,7 +298,8 @@ put_off_busy(const MfSqlScope *scope, const List *entries, TimestampTz now)
 		const Entry *entry = (const Entry *) list_nth(entries, i);
 
 		follow_ups[i].invoice = entry->invoice;
-		follow_ups[i].next = entry->kind;
+		/* who holds the lock may do so for long, and then the invoice has to be found again first */
+		follow_ups[i].next = entry->kind == MF_JOB_REPLAY ? MF_JOB_RECONCILE : entry->kind;
 		follow_ups[i].due = TimestampTzPlusMilliseconds(now, MF_BUSY_DELAY_MS);
 		follow_ups[i].lookups = entry->lookups;
 		follow_ups[i].wait = true;

@@ -70,7 +70,7 @@ static MfStatement resume_verify_statement = {
 	"  lookups = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.lookups END " \
 	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) " \
 	"  AND o.lookups <> 0) " \
-	"    OR (o.kind IN ('reconcile', 'watch', 'verify') AND o.error IS NOT NULL)) AND " account \
+	"    OR (o.kind IN ('reconcile', 'watch', 'verify', 'replay') AND o.error IS NOT NULL)) AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
 

@@ -52,7 +52,7 @@
 
 /* Whether the kind does not fit.  The worker corrects that when the entry is due, which may be never. */
 #define MISFIT "CASE i.status WHEN 'queued' THEN q.kind NOT IN ('send', 'verify') " \
-	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind <> 'reconcile' " \
+	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind NOT IN ('reconcile', 'replay') " \
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
 /* an entry that waits for a time of the day may do so for two days */

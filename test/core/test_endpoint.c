@@ -236,8 +236,10 @@ test_create_results(void **state)
 		MF_OUTCOME_UNKNOWN, NULL},
 		{MF_MAKE_REFUND, 500, "{\"IsSuccess\":false,\"ValidationErrors\":[{\"Name\":\"a\",\"Error\":\"b\"}]}", MF_OUTCOME_UNKNOWN, NULL},
 
-		/* ids of V3 are texts, and nothing is echoed */
-		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"PaymentURL\":\"https://x/8\"}}", MF_OUTCOME_ACCEPTED, "8"},
+		/* ids of V3 are texts, and nothing is echoed: all of the answer has to be there (test_create_payment) */
+		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"PaymentURL\":\"https://x/8\",\"PaymentCompleted\":false}}",
+		MF_OUTCOME_ACCEPTED, "8"},
+		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"PaymentURL\":\"https://x/8\"}}", MF_OUTCOME_UNKNOWN, "8"},
 		{MF_SEND_PAYMENT, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN, "8"},
 	};
 	size_t		i;

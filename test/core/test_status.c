@@ -21,7 +21,7 @@ static const struct
 	{"sending", "queued sent rejected unknown cancelled"},
 	{"sent", "review"},
 	{"rejected", "queued cancelled"},
-	{"unknown", "queued sent review"},
+	{"unknown", "queued sending sent review"},
 	{"review", "queued sent cancelled"},
 	{"cancelled", ""}
 };

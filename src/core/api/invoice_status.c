@@ -23,7 +23,7 @@ static const int allowed_transitions[MF_STATUS_COUNT] = {
 	TO(MF_STATUS_CANCELLED),
 	/* sent */ TO(MF_STATUS_REVIEW),
 	/* rejected */ TO(MF_STATUS_QUEUED) | TO(MF_STATUS_CANCELLED),
-	/* unknown */ TO(MF_STATUS_SENT) | TO(MF_STATUS_QUEUED) | TO(MF_STATUS_REVIEW),
+	/* unknown */ TO(MF_STATUS_SENT) | TO(MF_STATUS_QUEUED) | TO(MF_STATUS_REVIEW) | TO(MF_STATUS_SENDING),
 	/* review */ TO(MF_STATUS_SENT) | TO(MF_STATUS_QUEUED) | TO(MF_STATUS_CANCELLED),
 	/* cancelled */ 0
 };

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/api/create_payment.h"
 #include "core/text/ascii.h"
 #include "core/text/json.h"
 #include "core/text/text.h"
@@ -258,12 +259,16 @@ static const char *
 answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfEnvelope *envelope,
 			   const char *reference, char *text, size_t text_size)
 {
+	const char *problem;
 	const char *echo;
 
 	if (envelope->root == NULL)
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
+	if (endpoint == &mf_endpoints[MF_V3_CREATE_PAYMENT] &&
+		(problem = mf_create_payment_problem(envelope, reference)) != NULL)
+		return problem;
 	if (!mf_invoice_id_valid(made_number(endpoint, envelope)))
 	{
 		snprintf(text, text_size, "the answer contains no valid %s", endpoint->id);

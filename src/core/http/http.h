@@ -112,6 +112,7 @@ typedef struct MfHttpExchange
 	int			retry_after;	/* seconds that Retry-After asks for, at most
 								 * MF_RETRY_AFTER_CAP; 0 for none, "now" and
 								 * times past */
+	char		date[40];		/* the header Date, cut to fit, or ""; see mf_http_date() */
 	char	   *api_key;		/* of the target, malloc'd, for
 								 * mf_http_hide_key(); may be NULL */
 
@@ -231,6 +232,9 @@ extern void mf_http_perform(MfHttp *http);
  * and frees it with mf_http_exchange_free().
  */
 extern MfHttpExchange *mf_http_next_done(MfHttp *http);
+
+/* The server's time when it answered, in seconds since 1970; 0 = it told none that can be read. */
+extern int64_t mf_http_date(const MfHttpExchange *exchange);
 
 /* Also wipes the exchange's copy of the key.  NULL is allowed. */
 extern void mf_http_exchange_free(MfHttpExchange *exchange);

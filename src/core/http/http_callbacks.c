@@ -153,7 +153,7 @@ mf_http_on_header(char *line, size_t size, size_t count, void *arg)
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		/* a new answer begins, perhaps after an interim one */
-		exchange->location[0] = '\0';
+		exchange->location[0] = exchange->date[0] = '\0';
 		transfer->headers_ended = false;
 	}
 	else if (transfer->headers_ended)
@@ -165,6 +165,7 @@ mf_http_on_header(char *line, size_t size, size_t count, void *arg)
 		char		connection[16] = "";
 
 		read_header(line, len, "Location:", exchange->location, sizeof(exchange->location));
+		read_header(line, len, "Date:", exchange->date, sizeof(exchange->date));
 		read_header(line, len, "Connection:", connection, sizeof(connection));
 		if (curl_strequal(connection, "close"))
 			transfer->closing_announced = true;

@@ -117,6 +117,14 @@ mf_http_hide_key(const char *api_key, char *text, size_t len)
 	}
 }
 
+int64_t
+mf_http_date(const MfHttpExchange *exchange)
+{
+	time_t		date = exchange->date[0] != '\0' ? curl_getdate(exchange->date, NULL) : 0;
+
+	return date > 0 ? (int64_t) date : 0;
+}
+
 /*
  * Whether a transfer failed because this process lacks descriptors or memory,
  * and not because of the server.  libcurl does not say why a name lookup or the

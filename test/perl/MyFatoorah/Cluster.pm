@@ -265,7 +265,7 @@ sub best_of
 sub problems
 {
 	my ($class, $node, $dbname, $sandbox, %params) = @_;
-	my @posts = (@{ $params{posts} // [] }, $sandbox ? $sandbox->posts : ());
+	my @posts = (@{ $params{posts} // [] }, $sandbox ? ($sandbox->posts, $sandbox->posts('v3/payments')) : ());
 	my @remote = (@{ $params{remote} // [] }, $sandbox ? $sandbox->remote : ());
 	my (@problems, %row, %attempts, %posted, %made);
 
@@ -278,11 +278,11 @@ sub problems
 			attempts => $attempts };
 	}
 	foreach (split /\n/, $node->safe_psql($dbname,
-			'SELECT invoice, attempt, reference, outcome FROM mf_attempt ORDER BY invoice, attempt'))
+			'SELECT invoice, attempt, reference, outcome, repeats FROM mf_attempt ORDER BY invoice, attempt'))
 	{
-		my ($id, $number, $reference, $outcome) = split /\|/, $_, -1;
+		my ($id, $number, $reference, $outcome, $repeats) = split /\|/, $_, -1;
 
-		push @{ $attempts{$reference} }, { id => $id, number => $number, outcome => $outcome };
+		push @{ $attempts{$reference} }, { id => $id, number => $number, outcome => $outcome, repeats => $repeats };
 	}
 	foreach my $post (@posts)
 	{
@@ -303,7 +303,9 @@ sub problems
 	foreach my $reference (sort keys %attempts)
 	{
 		my @attempts = @{ $attempts{$reference} };
-		my $may_repeat = grep { $_->{outcome} =~ /^(?:not_sent|throttled|account_problem)$/ } @attempts[ 0 .. $#attempts - 1 ];
+		# those whose successor is a request that was found and is repeated have their proof in that
+		my $may_repeat = grep { $attempts[$_]{outcome} =~ /^(?:not_sent|throttled|account_problem)$/ || $attempts[ $_ + 1 ]{repeats} ne '' }
+		  0 .. $#attempts - 1;
 
 		push @problems, "$reference was posted $posted{$reference} times in " . @attempts . ' attempts'
 		  if ($posted{$reference} // 0) > @attempts;

@@ -37,6 +37,7 @@ my %legal = (
 	'sending>rejected' => [qw(sender)],
 	'sending>cancelled' => [qw(sender)],
 	'sending>unknown' => [qw(sender)],
+	'unknown>sending' => [qw(sender)],
 	'unknown>sent' => [qw(reconciler sender)],
 	'unknown>queued' => [qw(reconciler)],
 	'unknown>review' => [qw(reconciler sender)],
@@ -51,7 +52,7 @@ my %legal = (
 my %agenda = (
 	queued => qr/^(?:send|verify)$/,
 	sending => qr/^sending$/,
-	unknown => qr/^reconcile$/,
+	unknown => qr/^(?:reconcile|replay)$/,
 	sent => qr/^(?:watch|review)?$/,
 	rejected => qr/^(?:review)?$/,
 	review => qr/^(?:review)?$/,
@@ -77,7 +78,7 @@ sub ledger
 {
 	my ($class, $control) = @_;
 
-	return { posts => [ _ledger($control, '/v2/SendPayment', 1) ], lookups => [ _ledger($control, '/v2/GetPaymentStatus', 0) ],
+	return { posts => [ sort { $a->{seq} <=> $b->{seq} } map { _ledger($control, $_, 1) } '/v2/SendPayment', '/v3/payments' ], lookups => [ _ledger($control, '/v2/GetPaymentStatus', 0) ],
 		remote => [ _remote($control) ] };
 }
 
@@ -100,9 +101,10 @@ sub read
 		q{SELECT id, account, customer_reference, reference, status, invoice_id, trim_scale(invoice_value),
 			display_currency_iso, attempts, duplicate_suspected, cancel_requested, notification_option, invoice_url IS NOT NULL, last_error IS NOT NULL
 			FROM mf_invoice ORDER BY id});
-	$self{attempts} = _copy($query, [qw(invoice attempt reference sha256 started_us send_by_us outcome http_status invoice_id)],
+	$self{attempts} = _copy($query, [qw(invoice attempt reference sha256 started_us send_by_us outcome http_status invoice_id api repeats found_us)],
 		q{SELECT invoice, attempt, reference, encode(body_sha256, 'hex'), (extract(epoch FROM started_at) * 1000000)::bigint,
-			(extract(epoch FROM send_by) * 1000000)::bigint, outcome, http_status, invoice_id
+			(extract(epoch FROM send_by) * 1000000)::bigint, outcome, http_status, invoice_id, api, repeats,
+			(extract(epoch FROM found_at) * 1000000)::bigint
 			FROM mf_attempt ORDER BY invoice, attempt});
 	$self{transitions} = _copy($query, [qw(invoice at_us actor from to attempt)],
 		q{SELECT invoice, (extract(epoch FROM changed_at) * 1000000)::bigint, actor, from_status, to_status, attempt
@@ -315,7 +317,7 @@ sub _check_posts
 		# one that was cut off may not have got as far as its reference
 		if (!defined $reference)
 		{
-			$reference = _bytes($1) if defined $post->{body} && $post->{body} =~ /"CustomerReference":"((?:[^"\\]|\\.)*)"/;
+			$reference = _bytes($1) if defined $post->{body} && $post->{body} =~ /"(?:CustomerReference|ExternalIdentifier)":"((?:[^"\\]|\\.)*)"/;
 			next if !defined $reference && !$post->{complete};
 		}
 		my @candidates = @{ $by_reference->{ $reference // '' } // [] };
@@ -418,6 +420,11 @@ sub _check_repetition
 	my ($back) = grep { $_->{attempt} == $n && $_->{to} eq 'queued' } @$transitions;
 	my ($stem, $number) = _reference_number($attempt->{reference});
 
+	if (defined $next->{repeats})
+	{
+		_check_replay($self, $attempt, $next, $complain);
+		return;
+	}
 	if (!$back)
 	{
 		$complain->('was to be sent again after attempt %d without a recorded cause', $n);
@@ -442,6 +449,28 @@ sub _check_repetition
 
 	$complain->('was to be sent again after attempt %d and %d look-ups that found nothing', $n, $lookups)
 	  if $lookups < LOOKUP_STEPS;
+	return;
+}
+
+# A request that is repeated for a link: the same bytes under the same reference, once a look-up has found the invoice,
+# while MyFatoorah keeps the key of the first.
+sub _check_replay
+{
+	my ($self, $attempt, $next, $complain) = @_;
+	my $n = $next->{attempt};
+	my ($first) = grep { $_->{invoice} == $next->{invoice} && $_->{reference} eq $next->{reference} && ($_->{outcome} // '') ne 'not_sent' }
+	  @{ $self->{attempts} };
+	my $found = grep { $_->{status} == 200 && $_->{wall_us} >= $attempt->{started_us} && $_->{wall_us} <= $next->{started_us} }
+	  @{ $self->_lookups_of($attempt->{reference}) };
+
+	$complain->('attempt %d repeats one of SendPayment', $n) if ($attempt->{api} // '') ne 'v3' || ($next->{api} // '') ne 'v3';
+	$complain->('attempt %d repeats %d under another reference', $n, $next->{repeats}) if $next->{reference} ne $attempt->{reference};
+	$complain->('attempt %d repeats %d with other bytes', $n, $next->{repeats}) if $next->{sha256} ne $attempt->{sha256};
+	$complain->('attempt %d was repeated, which was %s', $attempt->{attempt}, $attempt->{outcome} // 'without outcome')
+	  if ($attempt->{outcome} // '') eq 'accepted';
+	$complain->('attempt %d was made without a look-up that had found the invoice', $n)
+	  unless $found || ($attempt->{outcome} // '') eq 'not_sent';
+	$complain->('attempt %d was made after the key was forgotten', $n) if $next->{started_us} > $first->{started_us} + 250 * 60e6;
 	return;
 }
 
