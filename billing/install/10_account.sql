@@ -105,3 +105,28 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT @extschema@.mf_call_at('@extschema@.mf_billing_tick'::text, mf_billing_wake.at) WHERE mf_billing_wake.at IS NOT NULL $$;
 COMMENT ON FUNCTION mf_billing_wake(timestamptz) IS 'has mf_billing_tick() called at that time or earlier; null does nothing';
+
+--
+-- What several parts need
+--
+CREATE FUNCTION mf_row_changes(before jsonb, after jsonb)
+RETURNS jsonb
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_object_agg(a.key, jsonb_build_array(b.value, a.value)) FROM jsonb_each(mf_row_changes.after) a JOIN jsonb_each(mf_row_changes.before) b ON b.key = a.key WHERE b.value <> a.value
+$$;
+COMMENT ON FUNCTION mf_row_changes(jsonb, jsonb) IS 'old and new value of each member of the second row that has changed, for a history; null: none has';
+
+-- Expressions, which are inlined
+CREATE FUNCTION mf_delay(tries integer, shortest interval, longest interval)
+RETURNS interval
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+RETURN least(2 ^ least(tries, 20) * shortest, longest);
+COMMENT ON FUNCTION mf_delay(integer, interval, interval) IS 'how long to wait after so many tries in a row: it doubles with each';
+
+CREATE FUNCTION mf_is_transient(state text)
+RETURNS boolean
+LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
+RETURN left(state, 2) = ANY ('{40,53,57}'::text[]);
+COMMENT ON FUNCTION mf_is_transient(text) IS 'whether an error is not due to the row that was being processed: a conflict of transactions, a lack of resources, somebody who ends the process';

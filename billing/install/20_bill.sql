@@ -452,11 +452,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	changes jsonb;
+	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,balance,overpaid,link_due,link_tries}'::text[]);
 BEGIN
-	SELECT jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value)) INTO changes
-	FROM jsonb_each(to_jsonb(NEW) - '{updated_at,updated_by,balance,overpaid,link_due,link_tries}'::text[]) n
-		JOIN jsonb_each(to_jsonb(OLD)) o ON o.key = n.key WHERE o.value <> n.value;
 	IF changes IS NULL THEN
 		RETURN NULL;
 	END IF;

@@ -108,7 +108,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	UPDATE @extschema@.mf_bill t SET link_tries = least(t.link_tries + 1, 1000) WHERE t.id = mf_bill_wait.bill
-	RETURNING mf_bill_wait.as_of + least(2 ^ least(t.link_tries, 20) * interval '1 second', mf_bill_wait.longest)
+	RETURNING mf_bill_wait.as_of + @extschema@.mf_delay(t.link_tries, interval '1 second', mf_bill_wait.longest)
 $$;
 COMMENT ON FUNCTION mf_bill_wait(bigint, timestamptz, interval) IS 'counts a look that had to wait; returns when to look again';
 
@@ -218,7 +218,7 @@ BEGIN
 	RETURN @extschema@.mf_bill_link_step(mf_bill_link.bill, as_of);
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-	IF state LIKE '40%' OR state LIKE '53%' OR state LIKE '57%' THEN
+	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
 	UPDATE @extschema@.mf_bill t SET link_error = CASE state WHEN '42501' THEN @extschema@.mf_bill_denied(message, t.created_by_id) ELSE @extschema@.mf_bill_words(message) END

@@ -428,12 +428,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	changes jsonb;
+	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries}'::text[]);
 BEGIN
 	PERFORM pg_notify('mf_bill', '{"plan": ' || NEW.id || '}');
-	SELECT jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value)) INTO changes
-	FROM jsonb_each(to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries}'::text[]) n
-		JOIN jsonb_each(to_jsonb(OLD)) o ON o.key = n.key WHERE o.value <> n.value;
 	IF changes IS NOT NULL THEN
 		INSERT INTO @extschema@.mf_plan_history (plan, actor, changes, reason)
 			VALUES (NEW.id, @extschema@.mf_caller(), changes, nullif(current_setting('mf_bill.reason', true), ''));
@@ -574,11 +571,11 @@ BEGIN
 	PERFORM @extschema@.mf_plan_step(mf_plan_try.plan, as_of);
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-	IF state LIKE '40%' OR state LIKE '53%' OR state LIKE '57%' THEN
+	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
 	UPDATE @extschema@.mf_plan t SET last_error = message, tries = least(t.tries + 1, 1000),
-		next_at = as_of + least(2 ^ least(t.tries, 20) * interval '1 minute', interval '1 day') WHERE t.id = mf_plan_try.plan;
+		next_at = as_of + @extschema@.mf_delay(t.tries, interval '1 minute', interval '1 day') WHERE t.id = mf_plan_try.plan;
 END
 $$;
 COMMENT ON FUNCTION mf_plan_try(bigint, timestamptz) IS 'bills the next period of a plan; what fails is put off and noted in last_error';

@@ -332,7 +332,7 @@ BEGIN
 			WHERE t.bill = b.id RETURNING * INTO q;
 		IF NOT @extschema@.mf_bill_asked(b.id, as_of, q.asked_since) THEN
 			UPDATE @extschema@.mf_reminder_queue t SET tries = least(t.tries + 1, 1000) WHERE t.bill = b.id;
-			RETURN as_of + least(2 ^ least(q.tries, 20) * interval '1 second', interval '1 minute');
+			RETURN as_of + @extschema@.mf_delay(q.tries, interval '1 second', interval '1 minute');
 		END IF;
 		-- the answer has been recorded, but may not be booked yet
 		PERFORM @extschema@.mf_bill_book(b.id);
@@ -421,11 +421,11 @@ BEGIN
 			DELETE FROM @extschema@.mf_reminder_queue t WHERE t.bill = q.bill AND again IS NULL;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-			IF state LIKE '40%' OR state LIKE '53%' OR state LIKE '57%' THEN
+			IF @extschema@.mf_is_transient(state) THEN
 				RAISE;
 			END IF;
 			UPDATE @extschema@.mf_reminder_queue t SET error = @extschema@.mf_bill_words(message), tries = least(t.tries + 1, 1000),
-				due = as_of + least(2 ^ least(t.tries, 20) * interval '1 second', interval '1 day') WHERE t.bill = q.bill;
+				due = as_of + @extschema@.mf_delay(t.tries, interval '1 second', interval '1 day') WHERE t.bill = q.bill;
 		END;
 		done := done + 1;
 		EXIT WHEN @extschema@.mf_tick_over(started);

@@ -17,25 +17,25 @@ BEGIN
 	FOR c IN SELECT d.objid::regclass FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'r'
 		WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND e.extname LIKE 'myfatoorah%' ORDER BY d.objid::regclass::text
 	LOOP
-		RETURN QUERY EXECUTE format($q$SELECT %L, string_agg(DISTINCT e.key, ' ' ORDER BY e.key) FROM %s t, jsonb_each_text(to_jsonb(t)) e WHERE e.value !~ '^\\x' AND e.value ~* 'n[oa]u?ra|5556667|2890' HAVING count(*) > 0$q$, c, c);
+		RETURN QUERY EXECUTE format($q$SELECT %L, string_agg(DISTINCT e.key, ' ' ORDER BY e.key) FROM %s t, jsonb_each_text(to_jsonb(t)) e WHERE e.value !~ '^\\x' AND e.value ~* 'z[uo]bayda|50917364|28705120' HAVING count(*) > 0$q$, c, c);
 	END LOOP;
 END
 $$;
 
 INSERT INTO mf_bill (account, customer_name, customer_email, customer_mobile, mobile_country_code, customer_civil_id, customer_reference, total, bill_key, memo) SELECT
-	'clinic', 'Noura', 'noura@example.com', '55566677', '+965', '289012345678', 'file 7', 10, 'visit ' || n, 'Noura, room 3' FROM generate_series(1, 4) n;
-UPDATE mf_bill SET customer_name = 'Naura' WHERE bill_key = 'visit 1';
-INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 10, 'by the brother of Noura' FROM mf_bill WHERE bill_key = 'visit 1';
-SELECT mf_void(id, 'Noura has moved away') IS NOT NULL AS void FROM mf_bill WHERE bill_key = 'visit 2';
+	'clinic', 'Zubayda', 'zubayda@example.com', '50917364', '+965', '287051200917', 'file 7', 10, 'visit ' || n, 'Zubayda, room 3' FROM generate_series(1, 4) n;
+UPDATE mf_bill SET customer_name = 'Zobayda' WHERE bill_key = 'visit 1';
+INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 10, 'by the brother of Zubayda' FROM mf_bill WHERE bill_key = 'visit 1';
+SELECT mf_void(id, 'Zubayda has moved away') IS NOT NULL AS void FROM mf_bill WHERE bill_key = 'visit 2';
 INSERT INTO mf_receipt (bill, method, value) SELECT id, 'cash', 11 FROM mf_bill WHERE bill_key = 'visit 3';
-INSERT INTO mf_plan (account, plan_key, template, starts_on, every, times) SELECT 'clinic', 'plan ' || n, '{"customer_name": "Noura", "customer_mobile": "55566677", "mobile_country_code": "+965", "customer_civil_id": "289012345678", "customer_reference": "file 7", "total": 5, "memo": "Noura"}', '2033-06-01', '1 month', n FROM generate_series(1, 2) n;
-UPDATE mf_plan SET template = template || '{"customer_email": "noura@example.com"}' WHERE plan_key = 'plan 1';
-SELECT mf_end_plan(id, '2033-05-01', 'Noura has moved away') IS NOT NULL AS ended FROM mf_plan WHERE plan_key = 'plan 1';
-INSERT INTO mf_bill (account, customer_name, customer_reference, total, bill_key) VALUES ('clinic', 'Noura', 'file 8', 10, 'another of that name');
+INSERT INTO mf_plan (account, plan_key, template, starts_on, every, times) SELECT 'clinic', 'plan ' || n, '{"customer_name": "Zubayda", "customer_mobile": "50917364", "mobile_country_code": "+965", "customer_civil_id": "287051200917", "customer_reference": "file 7", "total": 5, "memo": "Zubayda"}', '2033-06-01', '1 month', n FROM generate_series(1, 2) n;
+UPDATE mf_plan SET template = template || '{"customer_email": "zubayda@example.com"}' WHERE plan_key = 'plan 1';
+SELECT mf_end_plan(id, '2033-05-01', 'Zubayda has moved away') IS NOT NULL AS ended FROM mf_plan WHERE plan_key = 'plan 1';
+INSERT INTO mf_bill (account, customer_name, customer_reference, total, bill_key) VALUES ('clinic', 'Zubayda', 'file 8', 10, 'another of that name');
 SELECT * FROM pg_temp.mentions();
 
 -- what a function is yet to be told of keeps an invoice unfinished
-CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice IS NOT NULL)$$);
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'cancelled')$$);
 SET ROLE regress_mf_clerk;
 SELECT mf_test.try($$SELECT mf_forget('file 7')$$) ~ '^42501' AS refused;
 SELECT mf_test.try($$SELECT mf_bill_erase(ARRAY[1])$$) ~ '^42501' AS refused;
@@ -50,9 +50,9 @@ SELECT mf_reverse(r.id, 'x') > 0 AS reversed FROM mf_receipt r JOIN mf_bill b ON
 SELECT mf_void(id, 'x') IS NOT NULL AS void FROM mf_bill WHERE bill_key = 'visit 3';
 SELECT mf_end_plan(id, '2033-05-01', 'x') IS NOT NULL AS ended FROM mf_plan WHERE plan_key = 'plan 2';
 SELECT mf_void(id, 'x') IS NOT NULL AS void FROM mf_bill WHERE bill_key = 'another of that name';
-CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice IS NOT NULL)$$);
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'cancelled')$$);
 SELECT f.result, count(*) FROM mf_forget('file 7') f GROUP BY 1 ORDER BY 1;
-SELECT * FROM mf_test.try($$SELECT mf_forget('file 8')$$) t WHERE t ~ '^[0-9A-Z]{5}: ';
+SELECT result FROM mf_forget('file 8');
 SELECT * FROM pg_temp.mentions();
 -- money, days and states stay
 SELECT day = mf_local_day('clinic', now()) AS today, kind, debit, credit, balance FROM mf_statement('file 7', '2020-01-01', '2090-01-01', 'clinic');
