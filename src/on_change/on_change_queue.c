@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
@@ -386,6 +387,7 @@ deliver_next(const MfSqlScope *scope, void *argument)
 		return record_failure(scope, delivery);
 	}
 	end_delivery(scope, delivery);
+	MF_FAILPOINT("function_called");
 	return delivery->called = true;
 }
 
