@@ -9,6 +9,7 @@
 #   make matrix               all of that on other systems, in chroots; one table; see scripts/matrix.sh
 #   make attack               what was tried against it by class, and what held; see docs/security.md
 #   make chaos                the long runs: kills, a hostile network, thousands of invoices; make chaos-mutate
+#   make billing-year         two years of bills of 500 tenants, with a clock that is moved
 #   make ha                   three nodes under Patroni, which are killed, frozen and cut off; see docs/ha.md
 #   make bench                how fast it is, beside others; see bench/README.md
 #   make demo                 a database and the stand-in API to try things in
@@ -16,7 +17,7 @@
 
 # Targets of our own. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb rpm docker-check matrix attack chaos chaos-mutate ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb rpm docker-check matrix attack chaos chaos-mutate billing-year ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)))
@@ -73,6 +74,10 @@ chaos:
 # MUTATIONS="name ..."; see test/chaos/mutate.sh
 chaos-mutate:
 	@test/chaos/mutate.sh
+
+# MF_YEAR_TENANTS=n, MF_YEAR_DAYS=n, MF_YEAR_KILLS=n, MF_YEAR_SEED=n; see test/chaos/billing_year.sh
+billing-year:
+	@test/chaos/billing_year.sh
 
 # MF_HA_ROUNDS=n, MF_HA_MODES, MF_HA_EVENTS, MF_HA_SEED; see test/ha/run.sh
 ha:

@@ -449,6 +449,15 @@ mutate deposit_waits 'the worker waits for a session that has asked for a deposi
 	's/WHERE d\.id = \$1 FOR NO KEY UPDATE SKIP LOCKED/WHERE d.id = \$1 FOR NO KEY UPDATE/' 160_deposits
 mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
 	's/if \(mf_result_int8\(0, 1\) != 0\)\n\t\tmf_change_suppressed\(\);\n\}\n\n\/\* A time/}\n\n\/* A time/' 160_deposits
+mutate none_147 '' src/worker/worker.c '' 147_billing_year MF_YEAR_SEED=4
+mutate remind_unasked 'bills are reminded of without a question' billing/install/60_reminder.sql \
+	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, q\.asked_since\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
+mutate renew_unasked 'links are replaced without a question' billing/install/40_link.sql \
+	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, live\.expires_at\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
+mutate plan_drift 'a period begins one interval after the one before' billing/install/50_calendar.sql \
+	"s/WHEN 'gregorian' THEN \(day \+ every \* k\)::date/WHEN 'gregorian' THEN (day + k * 30)::date/" 147_billing_year MF_YEAR_SEED=4
+mutate kept_name 'closed bills that are old keep their customers' billing/install/68_forget.sql \
+	"s/SET customer_name = '', /SET /" 149_reminders
 
 if [ "$run_one" = check_pattern ]
 then
