@@ -588,11 +588,12 @@ expect "fourteen attempts recorded" 14 "SELECT count(*) FROM mf_attempt"
 step "B-101 moved in yesterday. A plan bills each month once, and every bill is a debt that outlives its links"
 sql postgres <<'SQL'
 CREATE EXTENSION myfatoorah_billing;
-INSERT INTO mf_billing_policy (account, merchant_name) VALUES ('myfatoorah', 'Al Noor Residences');
+INSERT INTO mf_billing_policy (account, merchant_name, weekend) VALUES ('myfatoorah', 'Al Noor Residences', '{}');
 SQL
 sql "$DEMO_ROLE" <<'SQL'
 INSERT INTO mf_plan (plan_key, template, starts_on, every, due_days) VALUES ('B-101',
-  '{"customer_name": "Omar Khalid", "customer_reference": "B-101", "total": 300, "memo": "Rent from {from} to {to}"}', current_date - 1, '1 month', 7);
+  '{"customer_name": "Omar Khalid", "customer_email": "omar@example.com", "customer_reference": "B-101", "total": 300, "memo": "Rent from {from} to {to}"}',
+  current_date - 1, '1 month', 7);
 
 SELECT v.* FROM mf_plan p, mf_plan_preview(p.id, 3) v;
 SQL
@@ -638,15 +639,34 @@ sql "$DEMO_ROLE" <<<"SELECT mf_refresh(invoice) FROM mf_bill;"
 echo
 led_on "the renewal" "$first"
 
-step "Half is paid in cash; the link is replaced by one over the rest, which is paid online"
+step "Nobody has paid. A rule reminds by e-mail, in three seconds, once MyFatoorah has said that nothing came in"
 second=$landed
+asked=$(fetch "$MF_CONTROL_URL/ledger/count?path=GetPaymentStatus" | sed -n 's/.*"count":\([0-9]*\).*/\1/p')
+sql "$DEMO_ROLE" <<'SQL'
+INSERT INTO mf_reminder_rule (name, days_from_due, at_time, via, notification_option)
+SELECT 'a gentle one', at::date - due_date, at::time, 'link', 'EML' FROM mf_bill, (SELECT now() + '3 s' AS at) AS soon;
+SQL
+await "the reminder" "EXISTS (SELECT FROM mf_reminder)"
+echo
+led_on "the link of the reminder" "$second"
+sql "$DEMO_ROLE" <<'SQL'
+SELECT r.name, m.via, i.notification_option AS by, i.customer_email, m.balance, m.due_at::time(0), m.fired_at - m.due_at AS late
+FROM mf_reminder m JOIN mf_reminder_rule r ON r.id = m.rule JOIN mf_invoice i ON i.id = m.invoice;
+SQL
+expect "one reminder, not before its time" "1 t" "SELECT count(*) || ' ' || bool_and(fired_at >= due_at)::text::char FROM mf_reminder"
+[ "$(fetch "$MF_CONTROL_URL/ledger/count?path=GetPaymentStatus" | sed -n 's/.*"count":\([0-9]*\).*/\1/p')" -gt "$asked" ] || fail "a question before the reminder"
+mailed=$(fetch "$MF_CONTROL_URL/invoices/$(value "SELECT invoice_id FROM mf_reminder m JOIN mf_invoice i ON i.id = m.invoice")" | sed -n 's/.*"notification":"\([A-Z]*\)".*/\1/p')
+[ "$mailed" = EML ] || fail "an e-mail for the stand-in API to send"
+
+step "Half is paid in cash; the link is replaced by one over the rest, which is paid online"
+third=$landed
 sql "$DEMO_ROLE" <<'SQL'
 INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 150.000, 'at the office' FROM mf_bill;
 
 SELECT customer, currency, bills, not_due, days_1_30, total FROM mf_aging;
 SQL
 echo
-led_on "the link over the rest" "$second"
+led_on "the link over the rest" "$third"
 pay_at "$landed" 'Omar Khalid'
 await "the payment of the bill" "(SELECT status = 'paid' FROM mf_bill)"
 sql "$DEMO_ROLE" <<'SQL'
@@ -657,7 +677,7 @@ SELECT day, kind, document, debit, credit, balance FROM mf_statement('B-101', cu
 SELECT invoice, live, value, retired_why FROM mf_link ORDER BY invoice;
 SQL
 expect "the receipts of the bill" "cash 150.000, online 150.000" "SELECT string_agg(method || ' ' || value, ', ' ORDER BY id) FROM mf_receipt"
-expect "three links, of which none is live" "3 0" "SELECT count(*) || ' ' || count(*) FILTER (WHERE live) FROM mf_link"
+expect "four links, of which none is live" "4 0" "SELECT count(*) || ' ' || count(*) FILTER (WHERE live) FROM mf_link"
 page=$(fetch "$bill")
 [[ $page == *'<h1>Paid</h1>'*'300.000 KWD'* ]] || fail "the page of the paid bill"
 echo
