@@ -15,6 +15,7 @@
 #include "flow/round_items.h"
 #include "process/notify.h"
 #include "process/wait.h"
+#include "store/inquiries.h"
 #include "store/operation_sums.h"
 #include "store/operations.h"
 
@@ -430,6 +431,7 @@ mf_operations_ask(const MfSqlScope *scope, const int64 *invoices, bool refunds, 
 
 	if (mf_sql_execute(scope, &ask_statement, values, NULL) != (uint64) count)
 		mf_change_suppressed();
+	mf_inquiry_wake();
 }
 
 bool
