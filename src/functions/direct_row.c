@@ -19,7 +19,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -37,6 +36,7 @@
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
 #include "store/invoice.h"
+#include "store/invoice_lookup.h"
 #include "store/invoice_number.h"
 #include "store/queue.h"
 
@@ -332,22 +332,17 @@ static void
 wait_for_reference(Oid schema, Datum reference)
 {
 	Relation	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
-	Oid			index = get_relname_relid("mf_invoice_reference_idx", schema);
 	TransactionId inserter;
 
-	mf_invoice_check_columns(RelationGetDescr(relation));
 	do
 	{
 		SnapshotData dirty;
-		ScanKeyData key;
 		SysScanDesc scan;
 		HeapTuple	tuple;
 		ItemPointerData tid;
 
-		ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
-		key.sk_collation = TupleDescAttr(RelationGetDescr(relation), MF_IC_REFERENCE - 1)->attcollation;
 		InitDirtySnapshot(dirty);
-		scan = systable_beginscan(relation, index, OidIsValid(index), &dirty, 1, &key);
+		scan = mf_invoice_scan_reference(relation, reference, &dirty);
 		inserter = InvalidTransactionId;
 		while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		{

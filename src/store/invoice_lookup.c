@@ -7,12 +7,20 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "database/sql_array.h"
+#include "database/sql_version.h"
 #include "store/archive.h"
+#include "store/invoice.h"
 #include "store/invoice_lookup.h"
 #include "store/queue_internal.h"
 #include "store/row_rights.h"
@@ -54,27 +62,44 @@ static MfNamed *get_named(MfNamed *named, int count, int64 invoice);
 static void find_archived(Oid schema, MfNamed *named, int count);
 static int	find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
+SysScanDesc
+mf_invoice_scan_reference(Relation invoices, Datum reference, Snapshot snapshot)
+{
+	Oid			index = get_relname_relid("mf_invoice_reference_idx", RelationGetNamespace(invoices));
+	ScanKeyData key;
+
+	mf_invoice_check_columns(RelationGetDescr(invoices));
+	ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
+	key.sk_collation = TupleDescAttr(RelationGetDescr(invoices), MF_IC_REFERENCE - 1)->attcollation;
+	return systable_beginscan(invoices, index, OidIsValid(index), snapshot, 1, &key);
+}
+
 int64
 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 {
-	static MfStatement statement = {
-		"SELECT id::int8, created_by_id::oid FROM @mf_invoice WHERE reference = $1", 1, {TEXTOID}, NULL
-	};
-	MfSqlScope	scope;
-	Datum		value;
+	Relation	relation;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 	int64		invoice = 0;
 	int			stem;
 
+	mf_sql_require_version();
 	(void) mf_reference_number(reference, &stem);
-	value = PointerGetDatum(cstring_to_text_with_len(reference, stem));
-	mf_sql_begin(&scope, schema);
-	scope.latest = true;
-	if (mf_sql_execute(&scope, &statement, &value, NULL) > 0)
+	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = mf_invoice_scan_reference(relation, PointerGetDatum(cstring_to_text_with_len(reference, stem)), snapshot);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
 	{
-		invoice = mf_result_int8(0, 1);
-		*creator = mf_result_oid(0, 2);
+		bool		isnull;
+
+		invoice = DatumGetInt64(heap_getattr(tuple, MF_IC_ID, RelationGetDescr(relation), &isnull));
+		*creator = DatumGetObjectId(heap_getattr(tuple, MF_IC_CREATED_BY_ID, RelationGetDescr(relation), &isnull));
 	}
-	mf_sql_end(&scope);
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, AccessShareLock);
 	return invoice;
 }
 
