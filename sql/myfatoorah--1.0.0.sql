@@ -1223,6 +1223,50 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_payment_status IS 'asks MyFatoorah for one invoice by PaymentId, InvoiceId or CustomerReference and waits for the answer';
 
+CREATE FUNCTION mf_payment_methods(value numeric, currency text DEFAULT NULL, account text DEFAULT 'myfatoorah')
+RETURNS TABLE (
+	payment_method_id integer,
+	payment_method_code text,
+	payment_method_en text,
+	payment_method_ar text,
+	is_direct_payment boolean,
+	is_embedded_supported boolean,
+	service_charge numeric,
+	total_amount numeric,
+	currency_iso text,
+	payment_currency_iso text,
+	image_url text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 8
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_payment_methods IS 'asks MyFatoorah (InitiatePayment) by which methods that amount can be paid, in the currency of the account unless another is given, and for which fee, and waits for the answer';
+
+CREATE FUNCTION mf_exchange_rates(account text DEFAULT 'myfatoorah')
+RETURNS TABLE (currency text, rate numeric)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_exchange_rates IS 'asks MyFatoorah for its rates, so much of each currency for one of the account''s, and waits for the answer';
+
+CREATE FUNCTION mf_suppliers(account text DEFAULT 'myfatoorah')
+RETURNS TABLE (
+	supplier_code bigint,
+	supplier_name text,
+	supplier_status text,
+	comment text,
+	mobile text,
+	email text,
+	business_name text,
+	commission_value numeric,
+	commission_percentage numeric,
+	is_percentage_of_net_value boolean,
+	deposit_terms text,
+	deposit_day text,
+	display_supplier_details boolean,
+	supplier_commissions jsonb,
+	business_category jsonb)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_suppliers IS 'asks MyFatoorah for the suppliers of the account, and waits for the answer; they are made in the portal';
+
 CREATE FUNCTION mf_payment_transactions(
 	key text,
 	key_type text DEFAULT 'PaymentId',
@@ -1841,7 +1885,7 @@ GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
 -- parameters of functions for mf_on_change()
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
 GRANT USAGE ON TYPE mf_response TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_payment_methods, mf_exchange_rates, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
@@ -1863,7 +1907,7 @@ GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoo
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_suppliers, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 

@@ -117,7 +117,7 @@ SELECT * FROM mf_payment_transactions('7085810', 'InvoiceId');
 CALL mf_test.reset_sandbox();
 SELECT invoice_id FROM mf_send_payment('Ahmad', 250.000, customer_reference => 'rent/1', user_defined_field => 'flat 12', customer_mobile => '99999999',
 	customer_email => 'ahmad@example.com', invoice_items => '[{"ItemName": "Rent", "Quantity": 2, "UnitPrice": 125.000, "Weight": 0.5}]',
-	suppliers => '[{"SupplierCode": 3, "InvoiceShare": 200.5, "ProposedShare": null}]') \gset
+	suppliers => '[{"SupplierCode": 3, "InvoiceShare": 250, "ProposedShare": null}]') \gset
 SELECT mf_test.sandbox('invoices/' || :'invoice_id' || '/fail', '{"error_code": "MF002"}') IS NOT NULL AS failed,
 	mf_test.sandbox('invoices/' || :'invoice_id' || '/leave', '{}') IS NOT NULL AS left_open,
 	mf_test.sandbox('invoices/' || :'invoice_id' || '/pay', '{"gateway": "KNET"}') IS NOT NULL AS paid;

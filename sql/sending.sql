@@ -27,7 +27,7 @@ INSERT INTO mf_invoice (customer_name, invoice_value, notification_option, custo
 	invoice_payment_methods, source_info)
 VALUES ('everything', 12.500, 'ALL', 'ahmad@example.com', '99999999', '+965', 'KWD', 'AR', '289010112345', 'flat 12', 'https://www.example.com/paid', 'https://www.example.com/failed',
 	'https://www.example.com/hook', '2030-01-31 12:34:56+00', '{"Block": "1"}', '[{"ItemName": "Rent", "Quantity": 1, "UnitPrice": 12.500}]', 1,
-	'{"PersonName": "Ahmad", "Mobile": "99999999", "LineAddress": "Gulf 7", "CityName": "Kuwait", "CountryCode": "KW"}', '[{"SupplierCode": 3, "InvoiceShare": 10.5}]',
+	'{"PersonName": "Ahmad", "Mobile": "99999999", "LineAddress": "Gulf 7", "CityName": "Kuwait", "CountryCode": "KW"}', '[{"SupplierCode": 3, "InvoiceShare": 12.5}]',
 	'{"AutoCapture": false}', '{1, 2}', 'pg');
 CALL mf_test.wait_for($$(SELECT status = 'sent' FROM pg_temp.mine WHERE customer_name = 'everything')$$);
 SELECT mf_test.masked(body) FROM pg_temp.request WHERE name = 'everything';

@@ -178,8 +178,10 @@ SELECT pg_temp.tried('invoice_value invoice_items', v, quote_literal(i)) FROM (V
 	('12345678.901', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 12345678.901}]'), ('12345678.902', '[{"ItemName": "a", "Quantity": 1, "UnitPrice": 12345678.901}]')) x(v, i);
 SELECT pg_temp.tried('invoice_value invoice_items', '1001', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1001))$$);
 SELECT left(pg_temp.tried('invoice_value invoice_items', '1000', $$(SELECT jsonb_agg('{"ItemName": "a", "Quantity": 1, "UnitPrice": 1}'::jsonb) FROM generate_series(1, 1000))$$), 160);
-SELECT pg_temp.tried('suppliers', quote_literal(v)) FROM unnest(ARRAY['[{"SupplierCode": 1, "InvoiceShare": 5}]', '[]', '{}', '[{"SupplierCode": 1}]', '[{"InvoiceShare": 5}]', '[{"SupplierCode": "1", "InvoiceShare": 5}]',
-	'[{"SupplierCode": 1.00, "InvoiceShare": 5.00}]', '[{"SupplierCode": 1.01, "InvoiceShare": 5}]', '[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]']) v;
+SELECT pg_temp.tried('invoice_value suppliers', '5', quote_literal(v)) FROM unnest(ARRAY['[{"SupplierCode": 1, "InvoiceShare": 5}]', '[]', '{}', '[{"SupplierCode": 1}]', '[{"InvoiceShare": 5}]', '[{"SupplierCode": "1", "InvoiceShare": 5}]',
+	'[{"SupplierCode": 1.00, "InvoiceShare": 5.00}]', '[{"SupplierCode": 1.01, "InvoiceShare": 5}]', '[{"SupplierCode": 0, "InvoiceShare": 5}]', '[{"SupplierCode": 1, "InvoiceShare": -5}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": "x"}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "Name": "x"}]',
+	'[{"SupplierCode": 1, "InvoiceShare": 4.999}]', '[{"SupplierCode": 1, "InvoiceShare": 2.5}, {"SupplierCode": 2, "InvoiceShare": 2.500}]', '[{"SupplierCode": 1, "InvoiceShare": 5}, {"SupplierCode": 2, "InvoiceShare": 0.001}]',
+	'[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": 5.00}]', '[{"SupplierCode": 1, "InvoiceShare": 5, "ProposedShare": 5.001}]']) v;
 SELECT pg_temp.tried('invoice_payment_methods', v) FROM unnest(ARRAY['''{1,2}''', '''{}''', '''{NULL}''', '''{1,NULL}''', '''{0}''', '''{-1}''', '''{{1,2},{3,4}}''', '''[5:6]={1,2}''']) v;
 
 -- Sizes: of each text and number in an object, of a list, of a field, and of the whole request, which says what is largest
@@ -195,7 +197,7 @@ SELECT left(pg_temp.tried('invoice_value invoice_items', '70', $$(SELECT jsonb_a
 
 -- A price list with numeric(10,2) columns: whole numbers go out as such
 SELECT invoice_id > 0 AS sent FROM mf_send_payment('x', 10, customer_reference => 'whole', invoice_items => '[{"ItemName": "a", "Quantity": 2.00, "UnitPrice": 5.00}]',
-	suppliers => '[{"SupplierCode": 3.0, "InvoiceShare": 5.50}]');
+	suppliers => '[{"SupplierCode": 3.0, "InvoiceShare": 5.50}, {"SupplierCode": 4, "InvoiceShare": 4.5}]');
 SELECT body::jsonb -> 'InvoiceItems' AS items, body::jsonb -> 'Suppliers' AS suppliers FROM mf_test.requests() WHERE body::jsonb ->> 'CustomerReference' = 'whole';
 
 -- Drivers learn the column, and of many rows the one by the user's own reference.

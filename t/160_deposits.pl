@@ -140,25 +140,31 @@ $sandbox->wait_count($call, $asked + 1) and ok(1, 'until a person asks again');
 $mf->wait_for($node, $db, "SELECT error ~ 'No data match' FROM mf_deposit WHERE deposit_reference = '2020999999'");
 sql("DELETE FROM mf_deposit_state WHERE deposit_reference = '2020999999'");
 
-# Asked for while a request is under way: that one's answer is not enough
+# Asked for while a request is under way, and no other can be made: that one's answer is not enough
 $asked = $sandbox->count(%$call);
-$sandbox->faults({ path => 'GetDepositedInvoices', delay_ms => 1500, times => 1 });
+$sandbox->faults({ path => 'GetDepositedInvoices', delay_ms => 1500, times => 2 });
+sql("SELECT mf_read_deposit('$_->{reference}')") for $first, $second;
+$sandbox->wait_count($call, $asked + 2);
 sql("SELECT mf_read_deposit('$first->{reference}')");
-$sandbox->wait_count($call, $asked + 1);
-sql("SELECT mf_read_deposit('$first->{reference}')");
-$sandbox->wait_count($call, $asked + 2) and ok(1, 'what is asked for while a request is under way is asked once more');
+wait_deposit($second);
 wait_deposit($first);
+is($sandbox->count(%$call), $asked + 3, 'what is asked for while a request is under way is asked once more');
 
-# A session that has asked and does not commit holds up nothing but its own deposit
+# A session that has asked and does not commit holds up nothing but its own deposit, even if the answer to an earlier question comes
 my $session = $mf->session($node, $db);
+$asked = $sandbox->count(%$call);
+$sandbox->faults({ path => 'GetDepositedInvoices', delay_ms => 1000, times => 1 });
+sql("SELECT mf_read_deposit('$second->{reference}')");
+$sandbox->wait_count($call, $asked + 1);
 $session->query_safe("BEGIN; SELECT mf_read_deposit('$second->{reference}')");
+$sandbox->wait_count({ %$call, phase => 'answered' }, $asked + 1);
 sql("SELECT mf_read_deposit('$first->{reference}')");
 wait_deposit($first);
 $mf->insert($node, $db, 'beside');
 $mf->wait_status($node, $db, 'beside');
 $session->query_safe('COMMIT');
 wait_deposit($second);
-ok(1, 'an open transaction holds up no other deposit and no invoice');
+is(sql("SELECT sum(value) FROM mf_metrics() WHERE name = 'rounds' AND result = 'failed'"), 0, 'an open transaction holds up no other deposit, no invoice and no round');
 $session->quit;
 
 # Suppliers, and references that are none

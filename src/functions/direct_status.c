@@ -39,10 +39,9 @@ static void free_status_result(void *result);
 static const char *status_key_type(const char *key_type);
 static const MfStatusResult *find_invoice(FunctionCallInfo fcinfo, const MfAccount **account);
 static char *check_key(const char *name, const char *key, const char *key_type);
-pg_noreturn static void report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account,
+static void report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account,
 											  const char *key, const char *key_type, bool under_policies,
 											  const char *error, const char *shown);
-static Datum field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
 
 PG_FUNCTION_INFO_V1(mf_payment_status);
 PG_FUNCTION_INFO_V1(mf_payment_transactions);
@@ -171,8 +170,6 @@ static void
 report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account, const char *key,
 					  const char *key_type, bool under_policies, const char *error, const char *shown)
 {
-	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
-
 	switch (lookup)
 	{
 		case MF_LOOKUP_NOT_FOUND:
@@ -184,6 +181,28 @@ report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAcc
 					 errdetail_internal("%s", error),
 					 errhint("Check that the key is of that type and belongs to account \"%s\".", account->name)));
 			break;
+		case MF_LOOKUP_REFUSED:
+			ereport(ERROR,
+					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
+					 errmsg("MyFatoorah refused the inquiry"),
+					 errdetail_internal("%s", error),
+					 errhint("Correct the key or its type.")));
+			break;
+		default:
+			break;
+	}
+	mf_report_unanswered(lookup, result->not_sent, account, error, shown);
+}
+
+void
+mf_report_unanswered(MfLookup lookup, bool not_sent, const MfAccount *account, const char *error, const char *shown)
+{
+	char	   *check = psprintf("SELECT * FROM mf_check(%s)", quote_literal_cstr(account->name));
+
+	switch (lookup)
+	{
+		case MF_LOOKUP_FOUND:
+			return;
 		case MF_LOOKUP_THROTTLED:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
@@ -199,17 +218,17 @@ report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAcc
 					 errhint("Run %s to find out why.", check)));
 			break;
 		case MF_LOOKUP_REFUSED:
+		case MF_LOOKUP_NOT_FOUND:
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah refused the inquiry"),
-					 errdetail_internal("%s", error),
-					 errhint("Correct the key or its type.")));
+					 errdetail_internal("%s", error)));
 			break;
 		default:
 			break;
 	}
 	ereport(ERROR,
-			(errcode(result->not_sent ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION :
+			(errcode(not_sent ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION :
 					 ERRCODE_CONNECTION_FAILURE),
 			 errmsg("could not get an answer from MyFatoorah for account \"%s\"", account->name),
 			 errdetail_internal("%s", shown),
@@ -231,8 +250,8 @@ mf_payment_status(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type of %d columns", MF_PS_COUNT);
 
 	for (i = 0; i < MF_PS_COUNT; i++)
-		values[i] = field_datum(&mf_payment_status_fields[i], result->values[i],
-								TupleDescAttr(desc, i)->atttypid, account, &nulls[i]);
+		values[i] = mf_field_datum(&mf_payment_status_fields[i], result->values[i],
+								   TupleDescAttr(desc, i)->atttypid, account, &nulls[i]);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
@@ -273,8 +292,8 @@ mf_payment_transactions(PG_FUNCTION_ARGS)
 		PG_TRY();
 		{
 			for (i = 0; i < MF_TX_COUNT; i++)
-				values[i] = field_datum(&mf_transaction_fields[i], texts[i],
-										TupleDescAttr(rsinfo->setDesc, i)->atttypid, account, &nulls[i]);
+				values[i] = mf_field_datum(&mf_transaction_fields[i], texts[i],
+										   TupleDescAttr(rsinfo->setDesc, i)->atttypid, account, &nulls[i]);
 		}
 		PG_FINALLY();
 		{
@@ -286,9 +305,8 @@ mf_payment_transactions(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Converts a text of an answer to an SQL type, by that type's input function. */
-static Datum
-field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull)
+Datum
+mf_field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull)
 {
 	Oid			input;
 	Oid			parameter;

@@ -27,6 +27,16 @@ extern const MfStatusResult *mf_ask_payment_status(const MfAccount *account, con
 extern const MfStatusResult *mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_type,
 											 const char *account_name, const MfAccount **account);
 
+/*
+ * Raises the error for a question that had no answer, or was refused.  Returns if the
+ * lookup is MF_LOOKUP_FOUND.
+ */
+extern void mf_report_unanswered(MfLookup lookup, bool not_sent, const MfAccount *account, const char *error,
+								 const char *shown);
+
+/* Converts a text of an answer to an SQL type, by that type's input function. */
+extern Datum mf_field_datum(const MfField *field, const char *value, Oid type, const MfAccount *account, bool *isnull);
+
 /* As much of the error of a request as the current role may see.  "sent": the request has left. */
 extern const char *mf_shown_error(const MfHttpExchange *exchange, const MfAccount *account, bool sent,
 								  const char *error);

@@ -97,14 +97,12 @@ static int	compare_with_int(Numeric number, int other);
 static void check_member_length(const CheckedObject *checked, const Member *member, int length, int limit);
 static bool is_blank(const JsonbValue *text);
 static const Member *find_member(const Member *members, const JsonbValue *key);
-static void check_sum(const MfRequest *request);
 static void check_object_field(MfRequest *request, MfSendPaymentField field, const Member *members);
 static void check_array_field(MfRequest *request, MfSendPaymentField field, const Member *members);
 static void rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Member *members);
 static bool needs_rewrite(const Member *member, Numeric number);
 static char *number_text(Numeric number);
 static Numeric trim_scale(Numeric number);
-static Numeric member_number(JsonbContainer *object, const char *name);
 
 void
 mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
@@ -128,48 +126,9 @@ mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccoun
 	else
 		check_object_field(request, field, fields[field].members);
 	if (field == MF_SP_INVOICE_ITEMS)
-		check_sum(request);
-}
-
-/* Checks that the items, whose members are valid, add up to invoice_value exactly. */
-static void
-check_sum(const MfRequest *request)
-{
-	Jsonb	   *items;
-	JsonbIterator *it;
-	JsonbValue	value;
-	JsonbIteratorToken token;
-	Datum		total;
-
-	if (request->isnull[MF_SP_INVOICE_VALUE])
-		return;
-
-	items = DatumGetJsonbP(request->values[MF_SP_INVOICE_ITEMS]);
-	if (JB_ROOT_COUNT(items) == 0)
-		return;
-
-	total = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
-	it = JsonbIteratorInit(&items->root);
-	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
-		Datum		price;
-
-		if (token != WJB_ELEM)
-			continue;
-		price = DirectFunctionCall2(numeric_mul,
-									NumericGetDatum(member_number(value.val.binary.data, "UnitPrice")),
-									NumericGetDatum(member_number(value.val.binary.data, "Quantity")));
-		total = DirectFunctionCall2(numeric_add, total, price);
-	}
-
-	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, total, request->values[MF_SP_INVOICE_VALUE])))
-		ereport(ERROR,
-				(mf_err_field(request, MF_SP_INVOICE_ITEMS),
-				 errmsg("invoice_items do not add up to invoice_value"),
-				 errdetail("The items add up to %s; invoice_value is %s.",
-						   DatumGetCString(DirectFunctionCall1(numeric_out, total)),
-						   DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]))),
-				 errhint("Correct one of them; put a discount or a fee into the prices of the items.")));
+		mf_check_item_sum(request);
+	if (field == MF_SP_SUPPLIERS)
+		mf_check_supplier_shares(request);
 }
 
 /* Checks a field that must be an object. */
@@ -446,15 +405,4 @@ static Numeric
 trim_scale(Numeric number)
 {
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
-}
-
-/* A required number of an object that check_object() has checked. */
-static Numeric
-member_number(JsonbContainer *object, const char *name)
-{
-	JsonbValue	buffer;
-	JsonbValue *found = getKeyJsonValueFromContainer(object, name, (int) strlen(name), &buffer);
-
-	Assert(found != NULL && found->type == jbvNumeric);
-	return found->val.numeric;
 }

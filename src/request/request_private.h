@@ -70,6 +70,13 @@ extern void mf_field_check_word(MfRequest *request, MfSendPaymentField field, co
 /* A check of a jsonb field; request_json.c */
 extern void mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
 
+/*
+ * Of lists whose members are valid; request_sums.c.  The items add up to invoice_value
+ * exactly; so do the shares of suppliers, and none is promised more than its share.
+ */
+extern void mf_check_item_sum(const MfRequest *request);
+extern void mf_check_supplier_shares(const MfRequest *request);
+
 /* Name of the column, which is also the name of the argument. */
 extern const char *mf_field_name(MfSendPaymentField field);
 

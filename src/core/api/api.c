@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/ascii.h"
 #include "core/text/json.h"
 #include "core/text/text.h"
 
@@ -176,6 +177,7 @@ add_value(cJSON *object, const MfField *field, const char *value)
 		case MF_INTEGER:
 			return is_integer(value) && add_json(object, field->name, value, true);
 		case MF_JSON:
+		case MF_BOOLEAN:
 			return add_json(object, field->name, value, false);
 		case MF_LOCAL_TIME:
 			return add_time(object, field->name, value);
@@ -262,6 +264,18 @@ read_time(const cJSON *node, char **value)
 	return copy_text(plain, value);
 }
 
+static ReadResult
+read_boolean(const cJSON *node, char **value)
+{
+	bool		is_text = cJSON_IsString(node);
+
+	if (cJSON_IsTrue(node) || (is_text && mf_ascii_compare(node->valuestring, "true") == 0))
+		return copy_text("true", value);
+	if (cJSON_IsFalse(node) || (is_text && mf_ascii_compare(node->valuestring, "false") == 0))
+		return copy_text("false", value);
+	return READ_BAD;
+}
+
 /* Reads one member. *value stays NULL for a null, absent or empty one. */
 static ReadResult
 read_value(const cJSON *node, MfFieldKind kind, char **value)
@@ -288,6 +302,8 @@ read_value(const cJSON *node, MfFieldKind kind, char **value)
 		case MF_JSON:
 			*value = mf_json_print(node);
 			return *value != NULL ? READ_OK : READ_OUT_OF_MEMORY;
+		case MF_BOOLEAN:
+			return read_boolean(node, value);
 		case MF_CURRENCY:
 			if (!cJSON_IsString(node) || !mf_currency_iso(node->valuestring, iso))
 				return READ_BAD;

@@ -27,6 +27,8 @@ typedef enum MfFieldKind
 	MF_INTEGER,					/* JSON number without fraction, of at most 18
 								 * digits; a string of digits is read too */
 	MF_JSON,					/* any JSON value, as text */
+	MF_BOOLEAN,					/* true or false, read as that; the words are
+								 * read as strings, too, in any case */
 	MF_CURRENCY,				/* abbreviation or ISO code, read as ISO code */
 	MF_LOCAL_TIME				/* read as "YYYY-MM-DD hh:mm:ss.ffffff",
 								 * without zone; written from that (or with a

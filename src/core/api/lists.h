@@ -1,0 +1,50 @@
+/*
+ * lists.h
+ *	  Answers that are lists of rows: methods of payment, exchange rates, suppliers,
+ *	  MyFatoorah's own recurring payments.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/core/api/lists.h
+ */
+#ifndef MF_LISTS_H
+#define MF_LISTS_H
+
+#include "core/api/outcome.h"
+
+/* A list: whose answer it is, where its rows are, and the fields of a row */
+typedef struct MfList
+{
+	MfEndpointNumber endpoint;
+	const char *member;			/* of Data; NULL = Data itself is the list */
+	const MfField *fields;
+	int			field_count;
+} MfList;
+
+extern const MfList mf_payment_method_list;
+extern const MfList mf_exchange_rate_list;
+extern const MfList mf_supplier_list;
+extern const MfList mf_recurring_list;
+
+typedef struct MfListResult
+{
+	MfLookup	lookup;			/* MF_LOOKUP_FOUND, even if there are no rows */
+	bool		not_sent;
+	char	  **values;			/* row by row, in the canonical form of their kinds, or NULL */
+	int			value_count;
+	int			row_count;
+	char	   *error;			/* one line, NULL only if found */
+	int			retry_after;	/* seconds, 0 if the answer names none */
+} MfListResult;
+
+/* {"InvoiceAmount":...,"CurrencyIso":...}; malloc'd, NULL when out of memory or not valid */
+extern char *mf_payment_methods_body(const char *value, const char *currency, size_t *len);
+
+/*
+ * Parses the answer as mf_status_result_read() does; free with mf_list_result_free().
+ * A row that is no object, or lacks an essential field, makes the whole answer
+ * unreadable: a list that is not whole would be taken for one that is.
+ */
+extern void mf_list_result_read(const MfList *list, const MfHttpExchange *exchange, MfListResult *result);
+extern void mf_list_result_free(MfListResult *result);
+
+#endif							/* MF_LISTS_H */
