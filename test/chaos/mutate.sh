@@ -459,6 +459,30 @@ mutate plan_drift 'a period begins one interval after the one before' billing/in
 mutate kept_name 'closed bills that are old keep their customers' billing/install/68_forget.sql \
 	"s/SET customer_name = '', /SET /" 149_reminders
 
+mutate none_165 '' src/worker/worker.c '' 165_links_that_survive
+mutate endless_key 'a request is repeated however old its key is' src/flight/replay.c \
+	's/if \(left <= 0\)\n\t\treturn window;/if (left <= 0)\n\t\tleft = 60000000;/' 165_links_that_survive
+mutate moved_clock 'a request is repeated although the clock was moved' src/flight/replay.c \
+	's/ \|\| elapsed < elapsed_by_clock - CORRECTION_MAX_US \|\|\n\t\telapsed > elapsed_by_clock \+ CORRECTION_MAX_US\)/)/' 165_links_that_survive
+mutate other_boot 'a request is repeated although the machine was started anew' src/flight/replay.c \
+	's/ \|\| boot != reference->first_boot\)/)/' 165_links_that_survive
+mutate other_time 'a request is repeated whatever time MyFatoorah tells' src/flight/replay.c \
+	's/return date != 0 && date >= now/return true || date >= now/' 165_links_that_survive
+mutate thawed_row 'another request than was committed is sent under the key' src/sending/claim_replay.c \
+	's/return strcmp\(digits, reference->digest\) == 0;/return true;/' 165_links_that_survive
+mutate other_merchant 'a request is repeated with another key' src/sending/claim_replay.c \
+	's/!reference->sent \|\| reference->sent_to != mf_http_target_checksum\(target\) \|\|\n\t\t//' 165_links_that_survive
+mutate told_twice 'requests whose customers are notified are repeated' src/sending/claim_replay.c \
+	's/ &&\n\t\tmf_text_is\(job->request\.values\[MF_SP_NOTIFICATION_OPTION\], "LNK"\)//' 165_links_that_survive
+mutate second_hidden 'a repeated request that made another invoice passes for the first' src/flight/flight_outcome.c \
+	's/return found_id == NULL \|\| strcmp\(invoice_id, found_id\) != 0;/return false;/' 165_links_that_survive
+mutate unproved_api 'rows go by POST \/v3\/payments before anything is proved' src/store/api_proof.c \
+	's/ && proof == MF_PROOF_GIVEN\)/)/' 165_links_that_survive
+mutate rejected_again 'a refusal of a repeated request rejects the row' src/flight/flight_outcome.c \
+	's/if \(end->repeats > 0 && end->outcome != MF_OUTCOME_ACCEPTED\)/if (false)/' 165_links_that_survive
+mutate receipt_taken 'the receipt of a payment that was not asked for is taken for a link' src/core/api/create_payment.c \
+	's/if \(!cJSON_IsFalse\(mf_json_get\(envelope->data, "PaymentCompleted"\)\)\)/if (false)/' core/test_create_payment
+
 if [ "$run_one" = check_pattern ]
 then
 	[ "$misfits" -eq 0 ]
