@@ -175,6 +175,19 @@ wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 is(sql("SELECT account FROM mf_bill WHERE id = $bill"), 'houses', 'its payment is booked');
 sql('ALTER SERVER houses RENAME TO myfatoorah');
 
+# So does the role that owns bills: payments are booked, pages answer, and the tick is called
+$bill = bill('role');
+$link = link_of($bill);
+sql('ALTER ROLE myfatoorah_billing RENAME TO keeper_of_books');
+is(gets($bill), sql("SELECT invoice_url FROM mf_invoice WHERE id = $link"), 'the page of a bill while the role that owns it has another name');
+$sandbox->invoice(number($link), 'pay');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+sql(q{INSERT INTO mf_plan (plan_key, template, starts_on, every, times, at_time) VALUES ('role', '{"customer_name": "Ahmad", "total": 5}', current_date - 2, '1 month', 1, '00:01')});
+wait_for(q{SELECT count(*) FROM mf_bill WHERE bill_key = 'role/1'}, 1);
+pass('and its payment is booked, and its plan bills');
+sql('ALTER ROLE keeper_of_books RENAME TO myfatoorah_billing');
+
 #
 # A tick with a time ahead, and the clock
 #

@@ -458,6 +458,32 @@ mutate plan_drift 'a period begins one interval after the one before' billing/in
 	"s/WHEN 'gregorian' THEN \(day \+ every \* k\)::date/WHEN 'gregorian' THEN (day + k * 30)::date/" 147_billing_year MF_YEAR_SEED=4
 mutate kept_name 'closed bills that are old keep their customers' billing/install/68_forget.sql \
 	"s/SET customer_name = '', /SET /" 149_reminders
+mutate none_141 '' src/worker/worker.c '' 141_bill_links
+mutate bills_stay 'bills keep the old name of their account' src/store/move_account.c \
+	's/mf_followers_move\(schema, old_name, new_name\);//' 141_bill_links
+mutate role_by_name 'what an extension has registered ends with the name of its role' src/database/user_call.c \
+	's/call->registrant == NULL \? mf_user_function\(call\) : InvalidOid/InvalidOid/' 141_bill_links
+mutate pay_in_progress 'a page sends to pay while a payment is in progress' billing/install/75_page.sql \
+	's/ELSIF \@extschema\@\.mf_bill_in_progress\(b\.id, as_of\) THEN/ELSIF false THEN/' 141_bill_links
+mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked' src/request/public_url.c \
+	's/mf_route_callbacks \|\| come_back/mf_route_callbacks/g' 141_bill_links
+mutate doubt_stays 'somebody has to decide about a payment that a bill has booked' billing/install/40_link.sql \
+	's/IF new\.payment_doubt ~ /IF false AND new.payment_doubt ~ /' 141_bill_links
+mutate stranded 'what a tick with a time ahead has put off stays so' billing/install/90_tick.sql \
+	's/UPDATE \@extschema\@\.mf_bill t SET link_due = as_of WHERE/UPDATE \@extschema\@.mf_bill t SET link_due = as_of WHERE false AND/' 141_bill_links
+mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
+	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
+mutate none_143 '' src/worker/worker.c '' 143_dropped_books
+mutate books_dropped 'bills are dropped unawares' billing/src/books.c 's/sub_id != 0 \|\| drop_books \|\|/sub_id != 0 || !drop_books ||/' 143_dropped_books
+mutate unguarded 'nothing loads the library that keeps bills' billing/install/92_books.sql \
+	's/\tPERFORM \@extschema\@\.mf_ours\(\);/\tNULL;/' 143_dropped_books
+mutate times_take_numbers 'times take the numbers of what a dump brings' src/on_change/on_change_queue.c \
+	's/\(id, function, failures, due\) OVERRIDING SYSTEM VALUE "/(function, failures, due) "/; s/VALUES \(-1 - floor\(random\(\) \* 9e15\)::int8, \$1/VALUES (\$1/' 143_dropped_books
+mutate none_142 '' src/worker/worker.c '' 142_rights_on_bills
+mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
+	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills
+mutate planted_mover 'a function that somebody has planted is called when an account is renamed' src/store/account_followers.c \
+	's/  AND EXISTS \(SELECT FROM pg_depend d [^"]*"/"/' 142_rights_on_bills
 
 mutate none_165 '' src/worker/worker.c '' 165_links_that_survive
 mutate endless_key 'a request is repeated however old its key is' src/flight/replay.c \
