@@ -366,6 +366,11 @@ BEGIN
 		NEW.updated_at := now();
 		NEW.updated_by := current_user;
 	END IF;
+	-- the account's own currency may become another one
+	IF jsonb_typeof(NEW.template) = 'object' AND NEW.template->>'currency' IS NULL THEN
+		NEW.template := NEW.template || jsonb_build_object('currency', CASE TG_OP WHEN 'UPDATE' THEN OLD.template->>'currency'
+			ELSE (SELECT f.currency FROM @extschema@.mf_account_facts(NEW.account) f) END);
+	END IF;
 	NEW.starts_on := coalesce(NEW.starts_on, NEW.part_days[1]);
 	NEW.parts := coalesce(NEW.parts, cardinality(NEW.part_days));
 	NEW.anchor_on := coalesce(NEW.anchor_on, NEW.starts_on);

@@ -105,6 +105,10 @@ SELECT regexp_replace(name, '\d+\)', 'N)') AS name, days_from_due, active FROM m
 SELECT link_days FROM mf_billing_policy WHERE account = 'flats';
 SELECT day, name FROM mf_day_off WHERE account = 'flats' ORDER BY 1;
 SELECT mf_test.try('SET ROLE regress_mf_clerk; SELECT mf_move_billing(''flats'', ''myfatoorah'')') ~ '^42501' AS for_the_core_only;
+-- nor is anything billed in another currency
+ALTER SERVER flats OPTIONS (SET country 'SAU');
+SELECT p.plan_key, p.template->>'currency' AS currency, v.value FROM mf_plan p, mf_plan_preview(p.id, 1) v WHERE p.account = 'flats' ORDER BY 1;
+UPDATE mf_plan SET template = '{"customer_name": "Salma", "total": 5.125}' WHERE account = 'flats' AND plan_key = 'flat 3' RETURNING template->>'currency' AS currency;
 -- what is of an account that is gone can be given up
 SET client_min_messages = error;
 DROP SERVER flats CASCADE;

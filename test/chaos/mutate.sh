@@ -470,7 +470,7 @@ mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked
 mutate doubt_stays 'somebody has to decide about a payment that a bill has booked' billing/install/40_link.sql \
 	's/IF new\.payment_doubt ~ /IF false AND new.payment_doubt ~ /' 141_bill_links
 mutate stranded 'what a tick with a time ahead has put off stays so' billing/install/90_tick.sql \
-	's/UPDATE \@extschema\@\.mf_bill t SET link_due = as_of WHERE/UPDATE \@extschema\@.mf_bill t SET link_due = as_of WHERE false AND/' 141_bill_links
+	's/SET link_due = as_of WHERE t\.id IN/SET link_due = as_of WHERE false AND t.id IN/' 141_bill_links
 mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
 	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
 mutate none_143 '' src/worker/worker.c '' 143_dropped_books
