@@ -1478,6 +1478,24 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_resolve_refund(bigint, text, text, bigint) IS 'decides about a refund in review: filed (with the RefundId that the portal shows) or refused (the portal shows none)';
 
+CREATE FUNCTION mf_capture(id bigint, value numeric DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_capture(bigint, numeric, text) IS 'has an authorized payment of an invoice captured, all of it or a part, which gives up the rest; returns mf_operation.id';
+
+CREATE FUNCTION mf_release(id bigint, reason text DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_release(bigint, text) IS 'has an authorized payment of an invoice given back; returns mf_operation.id';
+
+CREATE FUNCTION mf_cancel_capture(id bigint, reason text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_cancel_capture(bigint, text) IS 'cancels the capture or release of an invoice that is queued or in review';
+
 CREATE FUNCTION mf_on_change(function regprocedure, payments_only boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1748,6 +1766,19 @@ COMMENT ON COLUMN mf_open.days_open IS 'whole days since it was sent';
 COMMENT ON COLUMN mf_open.expires_at IS 'as last reported by MyFatoorah, else expiry_date';
 COMMENT ON COLUMN mf_open.last_try IS 'status of the customer''s latest transaction, as MyFatoorah spells it; null if there is none';
 
+CREATE VIEW mf_hold WITH (security_barrier) AS
+	SELECT i.id AS invoice, i.account, i.customer_reference, i.customer_name, i.base_value AS value, i.base_currency AS currency,
+		   t.authorized_at, pg_catalog.date_part('day', pg_catalog.now() - t.authorized_at)::integer AS days_held,
+		   o.kind AS operation, o.value AS operation_value, o.status AS operation_status, o.last_error, o.created_by, o.comment AS reason
+	FROM mf_invoice i LEFT JOIN LATERAL (
+		SELECT pg_catalog.min(coalesce(t.transaction_date, t.first_seen_at)) AS authorized_at
+		FROM mf_transaction t WHERE t.invoice = i.id AND pg_catalog.lower(t.transaction_status) = 'authorize') t ON true
+		LEFT JOIN LATERAL (SELECT p.* FROM mf_operation p WHERE p.invoice = i.id AND p.kind <> 'refund' ORDER BY p.id DESC LIMIT 1) o ON true
+	WHERE i.payment_status = 'authorized' AND mf_invoice_visible(i.id);
+COMMENT ON VIEW mf_hold IS 'authorized payments that are neither captured nor released, the oldest of which the bank may give back by itself: since when, and what was asked for';
+COMMENT ON COLUMN mf_hold.days_held IS 'whole days since it was authorized';
+COMMENT ON COLUMN mf_hold.operation IS 'capture or release, the latest one that was asked for; null: none';
+
 CREATE VIEW mf_unmatched WITH (security_barrier) AS
 	SELECT e.id, e.account, e.source, e.event_name, e.event_status, e.invoice_id, e.payment_id,
 		   e.customer_reference, e.deliveries, e.received_at, e.last_received_at, e.data, k.id AS archived,
@@ -1804,9 +1835,10 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		  UNION ALL
 		  SELECT id, NULL, NULL, payment_doubt, NULL, NULL FROM mf_invoice WHERE payment_doubt IS NOT NULL
 		  UNION ALL
-		  SELECT o.invoice, NULL, NULL, NULL, pg_catalog.format('%s %s of %s %s: %s', o.kind, o.id, o.value, o.currency, o.last_error),
-			   pg_catalog.format('Look the refund up in the MyFatoorah portal, by its comment, amount and ExternalIdentifier %s. If it is there: SELECT mf_resolve_refund(%s, ''filed'', ''reason'', refund_id => NUMBER). If it is not: SELECT mf_retry_refund(%s, ''reason''), or mf_resolve_refund(%s, ''refused'', ''reason'')',
-				o.reference, o.id, o.id, o.id)
+		  SELECT o.invoice, NULL, NULL, NULL, pg_catalog.concat_ws(': ', pg_catalog.concat_ws(' ', o.kind, o.id, 'of ' || o.value, o.currency), o.last_error),
+			   CASE WHEN o.kind <> 'refund' THEN pg_catalog.format('Look the payment up in the MyFatoorah portal. If it was captured or released: SELECT mf_refresh(%s). If not: SELECT mf_cancel_capture(%s, ''reason''), and call mf_capture() or mf_release() again', o.invoice, o.invoice)
+			   ELSE pg_catalog.format('Look the refund up in the MyFatoorah portal, by its comment, amount and ExternalIdentifier %s. If it is there: SELECT mf_resolve_refund(%s, ''filed'', ''reason'', refund_id => NUMBER). If it is not: SELECT mf_retry_refund(%s, ''reason''), or mf_resolve_refund(%s, ''refused'', ''reason'')',
+				o.reference, o.id, o.id, o.id) END
 		  FROM mf_operation o WHERE o.status = 'review') q
 		JOIN mf_invoice i ON i.id = q.invoice
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
@@ -1868,7 +1900,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
 GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
@@ -1889,16 +1921,16 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
 	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
 	TO myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_listener_stat(), mf_wait, mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_read;
 
 -- A right of its own: who may only submit invoices may not give money back.
-GRANT SELECT ON mf_refund TO myfatoorah_refund;
+GRANT SELECT ON mf_refund, mf_hold TO myfatoorah_refund;
 GRANT INSERT (invoice, value, payment_id, charge_on_customer, comment, suppliers, idempotency_key) ON mf_refund TO myfatoorah_refund;
-GRANT EXECUTE ON FUNCTION mf_invoice_visible, mf_cancel_refund, mf_retry_refund, mf_resolve_refund TO myfatoorah_refund;
+GRANT EXECUTE ON FUNCTION mf_invoice_visible, mf_cancel_refund, mf_retry_refund, mf_resolve_refund, mf_capture, mf_release, mf_cancel_capture TO myfatoorah_refund;
 GRANT EXECUTE ON FUNCTION mf_refundable TO myfatoorah_submit, myfatoorah_read, myfatoorah_refund;
 
 -- What monitoring reads has numbers and names of accounts, and no invoice.

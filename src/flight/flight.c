@@ -359,6 +359,7 @@ mf_flight_create_operation(MemoryContext context, const MfOperation *operation, 
 	flight->operation = operation->id;
 	flight->operation_kind = operation->kind;
 	flight->with_suppliers = operation->suppliers != NULL;
+	flight->invoice_id = MemoryContextStrdup(flight->memory, operation->invoice_id);
 	flight->attempt = operation->attempts + 1;
 	flight->reference = MemoryContextStrdup(flight->memory, operation->reference);
 	flight->sent_reference = MemoryContextStrdup(flight->memory, sent_reference);
@@ -392,7 +393,8 @@ mf_flight_endpoint(const MfFlight *flight)
 		case MF_JOB_SEND:
 			return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT : MF_SEND_PAYMENT];
 		case MF_JOB_OPERATION:
-			return &mf_endpoints[flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
+			return &mf_endpoints[flight->operation_kind != MF_OPERATION_REFUND ? MF_UPDATE_PAYMENT_STATUS :
+								 flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
 		case MF_JOB_REFUNDS:
 			return &mf_endpoints[MF_GET_REFUND_STATUS];
 		case MF_JOB_WEBHOOK_LOG:
@@ -415,7 +417,10 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	{
 		case MF_JOB_SEND:
 		case MF_JOB_OPERATION:
-			mf_create_result_read(mf_flight_endpoint(flight), exchange, flight->sent_reference, &flight->sent);
+			if (flight->operation_kind == MF_OPERATION_REFUND)
+				mf_create_result_read(mf_flight_endpoint(flight), exchange, flight->sent_reference, &flight->sent);
+			else
+				mf_change_result_read(mf_flight_endpoint(flight), exchange, flight->invoice_id, &flight->sent);
 			break;
 		case MF_JOB_REFUNDS:
 			mf_refund_result_read(exchange, &flight->refunds);

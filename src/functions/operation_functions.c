@@ -1,7 +1,6 @@
 /*
  * operation_functions.c
- *	  What people have done to refunds: mf_refundable(), mf_cancel_refund(),
- *	  mf_retry_refund(), mf_resolve_refund().
+ *	  What people have done about paid invoices: refunds, captures and releases.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/operation_functions.c
@@ -13,19 +12,25 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "account/account.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "functions/invoice_actions.h"
 #include "process/wakeup.h"
+#include "request/request.h"
 #include "store/invoice_lookup.h"
 #include "store/ledger.h"
 #include "store/operations.h"
 #include "store/row_rights.h"
 
 static MfOperation *locked_refund(FunctionCallInfo fcinfo);
+static MfRefundedInvoice *locked_invoice(FunctionCallInfo fcinfo, int64 *id);
+static Datum settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason);
+static const char *capture_value(FunctionCallInfo fcinfo, int64 id, const MfRefundedInvoice *invoice);
 static char *required_reason(FunctionCallInfo fcinfo, int number);
 static void begin_change(MfOperationChange *change, const MfOperation *operation, const char *reason);
 static void refuse(const MfOperation *operation, const char *hint);
@@ -34,6 +39,9 @@ PG_FUNCTION_INFO_V1(mf_refundable);
 PG_FUNCTION_INFO_V1(mf_cancel_refund);
 PG_FUNCTION_INFO_V1(mf_retry_refund);
 PG_FUNCTION_INFO_V1(mf_resolve_refund);
+PG_FUNCTION_INFO_V1(mf_capture);
+PG_FUNCTION_INFO_V1(mf_release);
+PG_FUNCTION_INFO_V1(mf_cancel_capture);
 
 /* What can still be refunded of an invoice or a payment; null if there is none that the role sees. */
 Datum
@@ -185,6 +193,132 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for outcome: \"%.40s\"", outcome),
 				 errhint("Valid values are: filed, refused.")));
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
+	mf_wake_operations_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* The invoice of the first argument, which the current role may have captured, locked. */
+static MfRefundedInvoice *
+locked_invoice(FunctionCallInfo fcinfo, int64 *id)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfRefundedInvoice *invoice = NULL;
+
+	mf_require_argument(fcinfo, 0, "id");
+	*id = PG_GETARG_INT64(0);
+	if (!mf_is_under_policies(schema) || mf_queue_is_visible(schema, *id))
+		invoice = mf_operations_lock_invoice(schema, *id, NULL, NULL);
+	if (invoice == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice %lld does not exist", (long long) *id),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
+	mf_check_row_right(*id, get_relname_relid("mf_invoice", schema), invoice->creator);
+	return invoice;
+}
+
+Datum
+mf_capture(PG_FUNCTION_ARGS)
+{
+	return settle(fcinfo, MF_OPERATION_CAPTURE, 2);
+}
+
+Datum
+mf_release(PG_FUNCTION_ARGS)
+{
+	return settle(fcinfo, MF_OPERATION_RELEASE, 1);
+}
+
+/* Has the worker capture or release an authorized payment, once for ever; the id of the row. */
+static Datum
+settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Oid			role = GetUserId();
+	MfNewSettling settling;
+	MfRefundedInvoice *invoice;
+	const MfAccount *account;
+
+	memset(&settling, 0, sizeof(settling));
+	invoice = locked_invoice(fcinfo, &settling.invoice);
+	account = mf_account_get(invoice->account);
+	mf_account_check_usage(account, role);
+	if (invoice->settling != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld is captured or released already", (long long) settling.invoice),
+				 errdetail("It has: %s.", invoice->settling),
+				 errhint("MyFatoorah allows one of them for each invoice. mf_cancel_capture() cancels one that is queued or in review.")));
+	if (strcmp(invoice->payment_status, "authorized") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld is not authorized", (long long) settling.invoice),
+				 errdetail("Its payment_status is \"%s\".", invoice->payment_status),
+				 errhint("SELECT * FROM mf_hold shows what can be captured.")));
+	settling.kind = kind;
+	if (kind == MF_OPERATION_CAPTURE)
+		settling.value = capture_value(fcinfo, settling.invoice, invoice);
+	settling.currency = account->currency;
+	settling.reference = text_to_cstring(mf_new_reference(NULL, 0));
+	settling.reason = mf_reason_argument(fcinfo, reason);
+	settling.created_by = GetUserNameFromId(role, false);
+	settling.sender.role = role;
+	settling.sender.could_login = mf_role_can_login(role);
+	settling.sender.could_insert = mf_role_can_insert(get_relname_relid("mf_refund", schema), role);
+	mf_wake_operations_at_commit();
+	PG_RETURN_INT64(mf_operations_add(schema, &settling));
+}
+
+/* The amount in the second argument, or all that was authorized */
+static const char *
+capture_value(FunctionCallInfo fcinfo, int64 id, const MfRefundedInvoice *invoice)
+{
+	const char *value;
+
+	if (invoice->base_value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the value of invoice %lld in the currency of its account is not known yet", (long long) id),
+				 errhint("SELECT mf_refresh(%lld) has MyFatoorah asked.", (long long) id)));
+	if (PG_ARGISNULL(1))
+		return invoice->base_value;
+	value = DatumGetCString(DirectFunctionCall1(numeric_out, PG_GETARG_DATUM(1)));
+	if (numeric_is_nan(PG_GETARG_NUMERIC(1)) || mf_amount_compare(value, "0") <= 0 ||
+		mf_amount_compare(value, invoice->base_value) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value must be greater than zero, and at most %s", invoice->base_value)));
+	if (DatumGetInt32(DirectFunctionCall1(numeric_min_scale, PG_GETARG_DATUM(1))) > MF_VALUE_SCALE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value has more than %d decimals", MF_VALUE_SCALE_MAX),
+				 errhint("Round it first.")));
+	return value;
+}
+
+/* A capture or release that is queued, or that a person has looked up, is not asked for. */
+Datum
+mf_cancel_capture(PG_FUNCTION_ARGS)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfOperation *operation = NULL;
+	MfOperationChange change;
+	char	   *reason = mf_reason_argument(fcinfo, 1);
+	int64		invoice;
+	int64		id;
+
+	(void) locked_invoice(fcinfo, &invoice);
+	id = mf_operations_find_settling(schema, invoice);
+	if (id != 0)
+		operation = mf_operation_lock(schema, id);
+	if (operation == NULL || (operation->status != MF_OPERATION_QUEUED && operation->status != MF_OPERATION_REVIEW))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld has no capture or release to cancel", (long long) invoice),
+				 errhint("Only one that is queued or in review can be cancelled.")));
+	begin_change(&change, operation, reason ? reason : "cancelled");
+	change.to = MF_OPERATION_CANCELLED;
+	mf_operation_apply_alone(schema, &change);
 	mf_wake_operations_at_commit();
 	PG_RETURN_VOID();
 }

@@ -189,6 +189,8 @@ read_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 		return;
 	}
 	change->read = true;
+	if (is_capture(flight, row))
+		batch->hold_answers = lappend(batch->hold_answers, flight);
 	read_status(batch, flight, row, change);
 	if (mf_payment_was_paid(change->to))
 		read_money(batch, flight, row, change, tries);

@@ -11,6 +11,7 @@
 #include "inquiry/inquiry.h"
 #include "store/events.h"
 #include "store/ledger.h"
+#include "store/operations.h"
 #include "store/payment.h"
 
 /* Claims of inquiries for one account */
@@ -67,6 +68,7 @@ typedef struct MfInquiryBatch
 	int64	   *answered;		/* invoices with a usable answer */
 	int			answered_count;
 	List	   *refund_answers; /* of MfFlight: those about refunds */
+	List	   *hold_answers;	/* likewise those about payments that are or were authorized */
 } MfInquiryBatch;
 
 /*
@@ -111,6 +113,17 @@ extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
 
 /* Changes rows of refunds as the answers about refunds say, and adds rows for those of the portal. */
 extern void mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch);
+
+/*
+ * inquiry_holds.c
+ */
+
+/* Changes rows of captures and releases as the answers about payments say. */
+extern void mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch);
+
+/* What the rest of these files share: see inquiry_refunds.c */
+extern void mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, TimestampTz now);
+extern void mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes, int count);
 
 /*
  * inquiry_money.c

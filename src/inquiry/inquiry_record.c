@@ -279,6 +279,8 @@ write_batch(const MfSqlScope *scope, MfInquiryBatch *batch)
 		mf_inquiry_write_changes(scope, batch);
 	if (batch->refund_answers != NIL)
 		mf_inquiry_settle_refunds(scope, batch);
+	if (batch->hold_answers != NIL)
+		mf_inquiry_settle_holds(scope, batch);
 	if (batch->try_count > 0)
 		tried_count = mf_payment_store_tries(scope, batch->tries, batch->try_count, tried);
 	if (batch->answered_count > 0)

@@ -48,8 +48,6 @@ static int	find_row(const Settlement *settlement, const MfFlight *flight, const 
 static void change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refund, MfOperationStatus status);
 static void add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refund, MfOperationStatus status);
 static void count_not_found(Settlement *settlement, const MfFlight *flight);
-static void decide_not_found(MfOperationChange *change, const MfOperation *row);
-static void write_changes(const MfSqlScope *scope, Settlement *settlement);
 
 void
 mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
@@ -71,8 +69,7 @@ mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
 	settlement.foreign = (MfForeignRefund *) palloc0((refunds + 1) * sizeof(MfForeignRefund));
 	foreach(lc, batch->refund_answers)
 		settle_answer(&settlement, (const MfFlight *) lfirst(lc));
-	if (settlement.change_count > 0)
-		write_changes(scope, &settlement);
+	mf_inquiry_apply_operations(scope, settlement.changes, settlement.change_count);
 	if (settlement.foreign_count == 0)
 		return;
 	twice = mf_operations_add_foreign(scope, settlement.foreign, settlement.foreign_count);
@@ -227,10 +224,7 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 			settlement->matched[foreach_current_index(lc)] || row->asked_at == 0 || flight->claimed_at < row->asked_at)
 			continue;
 		mf_operation_change_begin(change, row, ACTOR);
-		change->lookups = row->lookups + 1;
-		change->due = mf_lookup_time(change->lookups, settlement->now);
-		if (change->lookups >= MF_LOOKUP_STEPS)
-			decide_not_found(change, row);
+		mf_inquiry_not_found(change, row, settlement->now);
 		settlement->change_count++;
 	}
 }
@@ -240,12 +234,16 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
  * is asked for again.  If the request was refused for the sake of the key or the pace,
  * it is.
  */
-static void
-decide_not_found(MfOperationChange *change, const MfOperation *row)
+void
+mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, TimestampTz now)
 {
 	bool		refused = row->ended &&
 		(row->outcome == MF_OUTCOME_THROTTLED || row->outcome == MF_OUTCOME_ACCOUNT_PROBLEM);
 
+	change->lookups = row->lookups + 1;
+	change->due = mf_lookup_time(change->lookups, now);
+	if (change->lookups < MF_LOOKUP_STEPS)
+		return;
 	change->lookups = 0;
 	if (refused)
 	{
@@ -261,24 +259,24 @@ decide_not_found(MfOperationChange *change, const MfOperation *row)
 }
 
 /* Writes the changes of rows that nobody has locked, and that are as they were read. */
-static void
-write_changes(const MfSqlScope *scope, Settlement *settlement)
+void
+mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes, int count)
 {
-	int64	   *ids = (int64 *) palloc(settlement->change_count * sizeof(int64));
+	int64	   *ids = (int64 *) palloc((count + 1) * sizeof(int64));
 	List	   *locked;
 	int			kept = 0;
 	int			i;
 
-	for (i = 0; i < settlement->change_count; i++)
-		ids[i] = settlement->changes[i].id;
-	locked = mf_operations_lock(scope, ids, settlement->change_count);
-	for (i = 0; i < settlement->change_count; i++)
+	for (i = 0; i < count; i++)
+		ids[i] = changes[i].id;
+	locked = count > 0 ? mf_operations_lock(scope, ids, count) : NIL;
+	for (i = 0; i < count; i++)
 	{
-		const MfOperation *row = (const MfOperation *) mf_find_id(locked, settlement->changes[i].id);
+		const MfOperation *row = (const MfOperation *) mf_find_id(locked, changes[i].id);
 
-		if (row != NULL && row->status == settlement->changes[i].from)
-			settlement->changes[kept++] = settlement->changes[i];
+		if (row != NULL && row->status == changes[i].from)
+			changes[kept++] = changes[i];
 	}
 	if (kept > 0)
-		mf_operations_apply(scope, settlement->changes, kept);
+		mf_operations_apply(scope, changes, kept);
 }

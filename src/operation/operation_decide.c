@@ -150,6 +150,8 @@ refusal(const MfOperation *operation)
 	if (operation->kind == MF_OPERATION_REFUND && !operation->fits)
 		return psprintf("%s is more than what is left to be refunded, %s", operation->value,
 						operation->left ? operation->left : "0");
+	if (operation->kind != MF_OPERATION_REFUND && strcmp(operation->payment_status, "authorized") != 0)
+		return psprintf("the invoice is \"%s\", and not authorized any more", operation->payment_status);
 	return NULL;
 }
 
@@ -232,6 +234,9 @@ build_body(const MfOperation *operation, size_t *len)
 {
 	MfRefundRequest request;
 
+	if (operation->kind != MF_OPERATION_REFUND)
+		return mf_update_payment_body(operation->kind == MF_OPERATION_CAPTURE ? "Capture" : "Release",
+									  operation->invoice_id, operation->value, len);
 	memset(&request, 0, sizeof(request));
 	request.key = operation->payment_id ? operation->payment_id : operation->invoice_id;
 	request.key_type = operation->payment_id ? "PaymentId" : "InvoiceId";

@@ -25,7 +25,9 @@ static MfStatement lock_invoice_statement = {
 static MfStatement invoice_statement = {
 	"SELECT i.account::text, i.status::text, i.payment_status::text, i.base_currency::text, i.created_by_id::oid, "
 	"  EXISTS (SELECT FROM @mf_operation k WHERE k.idempotency_key = $3 AND k.account = i.account), "
-	"  " MF_INVOICE_LEFT("i", "") "::text, " MF_PAYMENT_LEFT("i.id", "$2", "") "::text "
+	"  " MF_INVOICE_LEFT("i", "") "::text, " MF_PAYMENT_LEFT("i.id", "$2", "") "::text, i.base_value::text, "
+	"  (SELECT format('%s, %s', s.kind, s.status) FROM @mf_operation s WHERE s.invoice = i.id AND s.kind <> 'refund' "
+	"    AND " MF_OPERATION_LIVES("s") " LIMIT 1)::text "
 	"FROM @mf_invoice i WHERE i.id = $1",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
@@ -36,6 +38,19 @@ static MfStatement refundable_statement = {
 	"  $2 IS NULL OR EXISTS (SELECT FROM @mf_money m WHERE m.invoice = i.id AND m.kind = 'payment' AND m.payment_id = $2) "
 	"FROM @mf_invoice i WHERE i.id = $1",
 	2, {INT8OID, TEXTOID}, NULL
+};
+
+static MfStatement add_statement = {
+	"INSERT INTO @mf_operation (invoice, account, kind, value, currency, reference, comment, created_by, created_by_id, "
+	"  could_login, could_insert, due, origin) "
+	"SELECT i.id, i.account, $2, $3::numeric, coalesce(i.base_currency, $4), $5, $6, $7::name, $8, $9, $10, clock_timestamp(), "
+	"  @mf_origin() FROM @mf_invoice i WHERE i.id = $1 RETURNING id::int8",
+	10, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, BOOLOID}, NULL
+};
+
+static MfStatement find_settling_statement = {
+	"SELECT o.id::int8 FROM @mf_operation o WHERE o.invoice = $1 AND o.kind <> 'refund' AND o.status IN ('queued', 'review')",
+	1, {INT8OID}, NULL
 };
 
 /* CASE, because otherwise the order of the tests is not certain */
@@ -143,10 +158,51 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 			found->key_taken = mf_result_bool(0, 6);
 			found->left = mf_result_text(0, 7);
 			found->payment_left = mf_result_text(0, 8);
+			found->base_value = mf_result_text(0, 9);
+			found->settling = mf_result_text(0, 10);
 		}
 	}
 	mf_sql_end(&scope);
 	return found;
+}
+
+int64
+mf_operations_add(Oid schema, const MfNewSettling *settling)
+{
+	MfSqlScope	scope;
+	int64		id;
+	Datum		values[] = {
+		Int64GetDatum(settling->invoice), CStringGetTextDatum(mf_operation_kind_name(settling->kind)),
+		settling->value ? CStringGetTextDatum(settling->value) : (Datum) 0, CStringGetTextDatum(settling->currency),
+		CStringGetTextDatum(settling->reference),
+		settling->reason ? CStringGetTextDatum(settling->reason) : (Datum) 0, CStringGetTextDatum(settling->created_by),
+		ObjectIdGetDatum(settling->sender.role), BoolGetDatum(settling->sender.could_login),
+		BoolGetDatum(settling->sender.could_insert)
+	};
+	const char	nulls[] = {
+		' ', ' ', settling->value ? ' ' : 'n', ' ', ' ', settling->reason ? ' ' : 'n', ' ', ' ', ' ', ' '
+	};
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &add_statement, values, nulls) != 1)
+		mf_change_suppressed();
+	id = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return id;
+}
+
+int64
+mf_operations_find_settling(Oid schema, int64 invoice)
+{
+	MfSqlScope	scope;
+	int64		id = 0;
+	Datum		value = Int64GetDatum(invoice);
+
+	mf_sql_begin(&scope, schema);
+	if (mf_sql_execute(&scope, &find_settling_statement, &value, NULL) > 0)
+		id = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return id;
 }
 
 char *

@@ -175,6 +175,12 @@ mf_operation_status_name(MfOperationStatus status)
 	return status_names[status];
 }
 
+const char *
+mf_operation_kind_name(MfOperationKind kind)
+{
+	return kind_names[kind];
+}
+
 static int
 number_of(const char *const *names, int count, const char *name)
 {

@@ -41,6 +41,7 @@ typedef enum MfOperationStatus
 } MfOperationStatus;
 
 extern const char *mf_operation_status_name(MfOperationStatus status);
+extern const char *mf_operation_kind_name(MfOperationKind kind);
 
 /* Whether money may move, or may have moved, by an operation of that status, in SQL. */
 #define MF_OPERATION_LIVES(row) row ".status NOT IN ('refused', 'cancelled')"
@@ -206,6 +207,8 @@ typedef struct MfRefundedInvoice
 	bool		key_taken;		/* another row has the idempotency key */
 	char	   *left;			/* of the invoice */
 	char	   *payment_left;	/* of the payment; NULL = it has no such payment */
+	char	   *base_value;		/* of the invoice, in the currency of the account; NULL = not known */
+	char	   *settling;		/* what it has of captures and releases, for messages; NULL = nothing */
 } MfRefundedInvoice;
 
 /*
@@ -213,6 +216,25 @@ typedef struct MfRefundedInvoice
  * transaction.  NULL = there is none.  "payment_id" and "key" may be NULL.  Own scope.
  */
 extern MfRefundedInvoice *mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, const char *key);
+
+/* A capture or release of an invoice, for mf_operations_add(); who and what is as in MfOperation */
+typedef struct MfNewSettling
+{
+	int64		invoice;
+	MfOperationKind kind;
+	const char *value;			/* NULL of a release */
+	const char *currency;
+	const char *reference;
+	const char *reason;
+	const char *created_by;
+	MfSender	sender;
+} MfNewSettling;
+
+/* Inserts a row for it; returns its id.  The invoice is locked.  Own scope. */
+extern int64 mf_operations_add(Oid schema, const MfNewSettling *settling);
+
+/* The id of the capture or release of an invoice that is queued or in review; 0 = there is none.  Own scope. */
+extern int64 mf_operations_find_settling(Oid schema, int64 invoice);
 
 /* The sum of what suppliers bear, decimal text; NULL if the JSON is not an array as MyFatoorah wants it.  Own scope. */
 extern char *mf_operations_suppliers_sum(Oid schema, Datum suppliers);

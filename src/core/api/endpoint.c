@@ -34,7 +34,8 @@ const MfEndpoint mf_endpoints[MF_ENDPOINT_COUNT] = {
 	.effect = MF_EFFECT_CREATES, .idempotency_key = true, REFUND_MEMBERS},
 
 	[MF_UPDATE_PAYMENT_STATUS] = {"UpdatePaymentStatus", POST_DATA, .path = "/v2/UpdatePaymentStatus",
-	.effect = MF_EFFECT_CHANGES},
+		.effect = MF_EFFECT_CHANGES,
+	.traces = {"InvoiceStatus", "InvoiceTransactions"}},
 	[MF_V3_UPDATE_PAYMENT] = {"Update Payment", MF_HTTP_PUT, .path = "/v3/payments/", .effect = MF_EFFECT_CHANGES,
 	.idempotency_key = true},
 	[MF_CANCEL_RECURRING_PAYMENT] = {"CancelRecurringPayment", MF_HTTP_POST, .shape = MF_SHAPE_BOOLEAN,

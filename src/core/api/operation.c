@@ -37,6 +37,20 @@ mf_refund_body(const MfRefundRequest *request, size_t *len)
 	return mf_fields_body(fields, sizeof(fields) / sizeof(fields[0]), values, len);
 }
 
+char *
+mf_update_payment_body(const char *operation, const char *invoice_id, const char *amount, size_t *len)
+{
+	static const MfField fields[] = {
+		{"Operation", "operation", MF_TEXT, false},
+		{"KeyType", "key_type", MF_TEXT, false},
+		{"Key", "key", MF_TEXT, false},
+		{"Amount", "amount", MF_DECIMAL, false},
+	};
+	const char *values[] = {operation, "InvoiceId", invoice_id, amount};
+
+	return mf_fields_body(fields, sizeof(fields) / sizeof(fields[0]), values, len);
+}
+
 bool
 mf_refund_is_early(const char *error)
 {

@@ -29,6 +29,11 @@ typedef struct MfRefundRequest
 extern char *mf_refund_body(const MfRefundRequest *request, size_t *len);
 
 /*
+ * Likewise the body of UpdatePaymentStatus about an invoice: "Capture" with an amount, "Release" with NULL.
+ */
+extern char *mf_update_payment_body(const char *operation, const char *invoice_id, const char *amount, size_t *len);
+
+/*
  * Whether a refusal says that another refund of the payment is being processed: nothing
  * was filed, and the same request may succeed later.
  */

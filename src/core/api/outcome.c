@@ -408,6 +408,53 @@ mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange
 	mf_envelope_free(&envelope);
 }
 
+/* Why an answer does not prove that an invoice was changed; NULL if it does */
+static const char *
+change_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *invoice_id)
+{
+	const char *number;
+
+	if (envelope->root == NULL)
+		return "the answer is not valid JSON";
+	if (envelope->is_success != 1)
+		return "the answer does not confirm success";
+	number = mf_json_number(envelope->data, "InvoiceId");
+	if (number == NULL || strcmp(number, invoice_id) != 0)
+		return "the answer is not about the invoice";
+	return exchange->body_sent < exchange->body_len ? "the answer came before the whole request was sent" : NULL;
+}
+
+void
+mf_change_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *invoice_id,
+					  MfSendResult *result)
+{
+	MfEnvelope	envelope;
+	const char *problem;
+	BodyEvidence evidence;
+
+	memset(result, 0, sizeof(*result));
+	result->outcome = MF_OUTCOME_UNKNOWN;
+	if (proves_nothing_left(exchange))
+		result->outcome = MF_OUTCOME_NOT_SENT;
+	if (!mf_is_answered(exchange))
+	{
+		result->error = describe_exchange(exchange);
+		return;
+	}
+	result->retry_after = exchange->retry_after;
+	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, &envelope))
+		return;
+	problem = change_problem(exchange, &envelope, invoice_id);
+	evidence = body_evidence(&envelope, problem);
+	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
+	if (result->outcome == MF_OUTCOME_REJECTED)
+		result->error = copy_text(envelope.error);
+	else if (result->outcome != MF_OUTCOME_ACCEPTED)
+		result->error = answer_error(exchange, evidence < BODY_DOUBTFUL && envelope.error != NULL ? envelope.error :
+									 problem != NULL ? problem : "the answer contradicts its status");
+	mf_envelope_free(&envelope);
+}
+
 void
 mf_send_result_free(MfSendResult *result)
 {

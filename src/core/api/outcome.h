@@ -91,6 +91,13 @@ extern void mf_send_result_read(const MfHttpExchange *exchange, const char *refe
  */
 extern void mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *reference,
 								  MfSendResult *result);
+
+/*
+ * The same for an endpoint that changes what exists (MF_EFFECT_CHANGES) and answers with
+ * the invoice that it was about: success that names another one proves nothing.
+ */
+extern void mf_change_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *invoice_id,
+								  MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
 /* Whether the exchange brought a complete answer. If not, mf_http_describe() says why. */

@@ -1,0 +1,137 @@
+# Captures and releases: one request of an invoice, whatever becomes of the answer, and MyFatoorah's transactions say what came of it.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $true = JSON::PP::true;
+my $db = 'postgres';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
+my $update = { path => '/v2/UpdatePaymentStatus' };
+
+$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->wait_worker($node, $db);
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# An invoice whose payment is held: its ids here and there
+sub held
+{
+	my ($name) = @_;
+	my $id = $mf->insert($node, $db, $name, invoice_value => '40.000', processing_details => q('{"AutoCapture": false}'));
+
+	$mf->wait_status($node, $db, $name);
+	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
+	$sandbox->invoice($number, 'authorize');
+	sql("SELECT mf_refresh($id)");
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'authorized');
+	return ($id, $number);
+}
+
+sub wait_state
+{
+	my ($id, $state) = @_;
+
+	return $mf->wait_for($node, $db, "SELECT status FROM mf_operation WHERE invoice = $id ORDER BY id DESC LIMIT 1", $state);
+}
+
+sub requests
+{
+	my ($number) = @_;
+
+	return scalar grep { $_->{body} =~ /"Key":"$number"/ } $sandbox->ledger(%$update);
+}
+
+# The transactions of an invoice at the stand-in that have changed it
+sub changes
+{
+	my ($id) = @_;
+
+	return sql("SELECT string_agg(transaction_status, ',' ORDER BY transaction_status) FROM mf_transaction WHERE invoice = $id");
+}
+
+#
+# Done, whatever is answered
+#
+my %fault = (
+	'no answer' => { never => $true, create => $true },
+	'an error page' => { status => 500, body => '<h1>Oops</h1>', create => $true },
+	'success without the invoice' => { status => 200, body => '{"IsSuccess":true,"Message":"","Data":null}', create => $true },
+	'success of another invoice' => { status => 200, body => '{"IsSuccess":true,"Data":{"InvoiceId":17,"InvoiceStatus":"Paid"}}', create => $true },
+	'a refusal that shows it' => { status => 400, body => '{"IsSuccess":false,"ValidationErrors":[{"Name":"Operation","Error":"no"}],"Data":{"InvoiceStatus":"Paid"}}', create => $true },
+	'an answer cut off' => { cut_answer_at => 150, create => $true });
+my %case = map { $_ => [ held($_) ] } keys %fault;
+my %released = map { $_ => [ held("$_, released") ] } keys %fault;
+
+for my $what (sort keys %fault)
+{
+	$sandbox->faults({ path => 'UpdatePaymentStatus', contains => $_->[1], %{ $fault{$what} } }) for $case{$what}, $released{$what};
+	sql("SELECT mf_capture($case{$what}[0], 15), mf_release($released{$what}[0])");
+}
+for my $what (sort keys %fault)
+{
+	my ($id, $number) = @{ $case{$what} };
+
+	wait_state($id, 'captured');
+	is(sql("SELECT payment_status, trim_scale(base_value), trim_scale(received_value) FROM mf_invoice WHERE id = $id"), 'paid|15|15', "$what: captured");
+	is(requests($number), 1, 'by one request');
+	is(sql("SELECT a.outcome FROM mf_operation_attempt a JOIN mf_operation o ON o.id = a.operation WHERE o.invoice = $id"), 'unknown', 'of which the answer proved nothing');
+	($id, $number) = @{ $released{$what} };
+	wait_state($id, 'released');
+	is(sql("SELECT payment_status, received_value FROM mf_invoice WHERE id = $id"), 'unpaid|0', 'and released');
+	is(requests($number), 1, 'by one request');
+}
+
+#
+# Not done: a person decides
+#
+{
+	my ($id, $number) = held('lost');
+
+	$sandbox->faults({ path => 'UpdatePaymentStatus', never => $true });
+	sql("SELECT mf_capture($id)");
+	wait_state($id, 'review');
+	is(requests($number), 1, 'a lost request is not repeated');
+	like(sql('SELECT what_happened FROM mf_review'), qr/^capture \d+ of 40(?:\.000)? KWD: outcome unknown, and MyFatoorah does not show it/, 'mf_review says what happened');
+	like(sql('SELECT next_step FROM mf_review'), qr/mf_cancel_capture\($id, 'reason'\)/, 'and which call to make');
+	is(sql('SELECT operation_status, days_held FROM mf_hold'), 'review|0', 'it is still held');
+	my (undef, undef, $error) = $node->psql($db, "SELECT mf_capture($id)");
+	like($error, qr/is captured or released already/, 'and not captured by another call');
+	sql("SELECT mf_cancel_capture($id, 'portal shows none'); SELECT mf_capture($id)");
+	wait_state($id, 'captured');
+	is(requests($number), 2, 'before a person has decided');
+	is(changes($id), 'Authorize,Succss', 'MyFatoorah has captured it once');
+}
+
+#
+# The answers of the reference page, and a worker that is killed under way
+#
+{
+	my ($id, $number) = held('reference');
+
+	$sandbox->account(capture_answers => 'reference');
+	sql("SELECT mf_capture($id, 3)");
+	wait_state($id, 'captured');
+	is(sql("SELECT outcome FROM mf_operation_attempt a JOIN mf_operation o ON o.id = a.operation WHERE o.invoice = $id"), 'accepted', 'the other answer is read, too');
+	$sandbox->account(capture_answers => 'guide');
+
+	($id, $number) = held('killed');
+	my $before = $sandbox->count(%$update);
+	$sandbox->faults({ path => 'UpdatePaymentStatus', never => $true, create => $true });
+	sql("SELECT mf_capture($id)");
+	$sandbox->wait_count($update, $before + 1) or die "it is not sent\n";
+	my $pid = $mf->worker_pid($node, $db);
+	kill 'KILL', $pid;
+	$node->poll_query_until($db, 'SELECT true');
+	$mf->wait_worker($node, $db, not => $pid);
+	wait_state($id, 'captured');
+	is(requests($number), 1, 'what was killed under way is found, and not repeated');
+}
+unlike(slurp_file($node->logfile), qr/is put off because|could not write/, 'and no round has failed');
+
+$node->stop;
+done_testing();
