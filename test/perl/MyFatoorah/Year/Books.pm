@@ -14,6 +14,9 @@ use constant SECOND => 1_000_000;
 use constant MINUTE => 60 * SECOND;
 use constant DAY => 1440 * MINUTE;
 
+# Before a reminder MyFatoorah has answered since a quarter of an hour at most
+use constant ASKED => 16 * MINUTE;
+
 my $plans = 'MyFatoorah::Year::Plans';
 
 # new(year): reads everything
@@ -31,8 +34,8 @@ sub new
 		  $year->rows('SELECT plan, number, lower(period), upper(period), bill, value, skipped, ' . $us->('made_at') . ' FROM mf_plan_period ORDER BY plan, number') ];
 	$self->{receipts} = [ map { my %receipt; @receipt{qw(bill method value note at)} = @$_; \%receipt }
 		  $year->rows('SELECT bill, method, value, note, ' . $us->('created_at') . ' FROM mf_receipt ORDER BY id') ];
-	$self->{events} = [ map { my %event; @event{qw(bill rule at withdrawn via)} = @$_; \%event }
-		  $year->rows('SELECT bill, rule, ' . $us->('fired_at') . ', ' . $us->('withdrawn_at') . ', via FROM mf_reminder ORDER BY id') ];
+	$self->{events} = [ map { my %event; @event{qw(bill rule at via invoice)} = @$_; \%event }
+		  $year->rows('SELECT bill, rule, ' . $us->('fired_at') . ', via, invoice FROM mf_reminder ORDER BY id') ];
 	$self->{attempts} = { map { @$_ } $year->rows('SELECT reference, invoice FROM mf_attempt') };
 	push @{ $self->{cash}{ $_->{bill} } }, $_ for values %{ $year->{cash} };
 	$self->{period_of}{ $_->{bill} } = $_ for grep { $_->{bill} } @{ $self->{periods} };
@@ -236,7 +239,7 @@ sub _received_by
 	foreach my $invoice (@{ $self->{made}{$bill} // [] })
 	{
 		my @paid = grep { $_->{at} < $at } @{ $invoice->{paid} };
-		my @asked = grep { $_ < $at - 2 * SECOND } @{ $self->{asked}{ $invoice->{reference} } // [] };
+		my @asked = grep { $_ < $at - 2 * SECOND && $_ > $at - ASKED } @{ $self->{asked}{ $invoice->{reference} } // [] };
 		my $latest = @asked ? max(@asked) : $at;
 
 		# a payment after the last question whose answer could be heard crossed with what was sent
@@ -277,15 +280,16 @@ sub _judge_reminders
 {
 	my ($self) = @_;
 	my ($reminders, $after) = (0, 0);
-	my (%fired, %link_reminder);
+	my (%fired, %link_reminder, %by_bill);
 
 	foreach my $event (@{ $self->{events} })
 	{
+		push @{ $by_bill{ $event->{bill} } }, $event;
 		$self->_wrong("bill $event->{bill}: rule $event->{rule} fired twice") if $fired{"$event->{bill}/$event->{rule}"}++;
 		$link_reminder{ $event->{bill} }++ if $event->{via} eq 'link';
 		next if $event->{via} eq 'link';
 		$reminders++;
-		$after += $self->_judge_reminder($event->{bill}, $event->{at}, 'event');
+		$after += $self->_judge_reminder($event->{bill}, $event->{at}, $event->{at}, 'event');
 	}
 	foreach my $bill (keys %{ $self->{made} })
 	{
@@ -293,7 +297,9 @@ sub _judge_reminders
 		{
 			$reminders++;
 			$link_reminder{$bill}--;
-			$after += $self->_judge_reminder($bill, $invoice->{at}, 'mail');
+			my ($event) = grep { $_->{invoice} eq $invoice->{row} } @{ $by_bill{$bill} // [] };
+
+			$after += $self->_judge_reminder($bill, $invoice->{at}, $event ? $event->{at} : $invoice->{at}, 'mail');
 		}
 	}
 	# one that was fired and replaced before it was sent stays with us
@@ -304,14 +310,19 @@ sub _judge_reminders
 
 sub _judge_reminder
 {
-	my ($self, $bill, $at, $kind) = @_;
+	my ($self, $bill, $at, $fired, $kind) = @_;
 	my $account = $self->{bills}{$bill}{account};
 	my ($day, $time, $weekday) = MyFatoorah::Clock->civil($account->{zone}, $at);
 	my ($received, $total) = ($self->_received_by($bill, $at), $self->_total_by($bill, $at));
 
-	# what is sent in the last minute before nine goes a moment later
-	$self->_wrong("bill $bill: $kind at $day $time, in quiet hours, fired " . join ' ', map { (MyFatoorah::Clock->civil($account->{zone}, $_->{at}))[0, 1] } grep { $_->{bill} == $bill } @{ $self->{events} }) if $time ge '21:01:00' || $time lt '08:00:00';
+	$self->_wrong("bill $bill: $kind at $day $time, in quiet hours") if $time ge '21:01:00' || $time lt '08:00:00';
 	$self->_wrong("bill $bill: $kind on $day, a day off") if grep { $_ == $weekday } @{ $account->{weekend} };
+	foreach my $invoice (grep { $_->{at} < $fired - SECOND && $_->{expires} > $fired && !@{ $_->{paid} } } @{ $self->{made}{$bill} // [] })
+	{
+		next if grep { $_ > $fired - ASKED && $_ < $fired + SECOND } @{ $self->{asked}{ $invoice->{reference} } // [] };
+		$self->{figures}{'reminders without a question'}++;
+		$self->_wrong("bill $bill: $kind at $day $time, and no question about $invoice->{reference}");
+	}
 	return 0 if $received < $total && !$self->_void_by($bill, $at);
 	$self->_wrong("bill $bill: $kind at $day $time, though $received of $total had come in");
 	return 1;
