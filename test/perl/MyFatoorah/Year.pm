@@ -117,7 +117,7 @@ sub _begin
 		$self->insist("CREATE SERVER $name FOREIGN DATA WRAPPER myfatoorah OPTIONS (country '$country', environment 'live', time_zone '$account->{zone}', base_url '" . $self->{sandbox}->url . qq{', connect_timeout '2s', timeout '10s');
 			CREATE USER MAPPING FOR PUBLIC SERVER $name OPTIONS (api_key_file '$name.key', webhook_secret '$secret');
 			INSERT INTO mf_billing_policy (account, quiet_from, quiet_to, merchant_name) VALUES ('$name', '21:00', '08:00', 'The landlord');
-			INSERT INTO mf_reminder_rule (account, name, days_from_due, at_time, via) VALUES ('$name', 'soon', -2, '10:00', 'link'), ('$name', 'late', 5, '10:00', 'link'), ('$name', 'letter', 15, '11:30', 'event')});
+			INSERT INTO mf_reminder_rule (account, name, days_from_due, at_time, via) VALUES ('$name', 'soon', -2, '10:00', 'link'), ('$name', 'letter', 3, '11:30', 'event'), ('$name', 'late', 8, '10:00', 'link')});
 	}
 	$self->insist("ALTER DATABASE $db SET myfatoorah.listen_port = $self->{port}");
 	$chaos->until_true('the listener', sub { ($self->value('SELECT count(*) FROM mf_listener_status') // 0) == 1 });
