@@ -972,9 +972,10 @@ CREATE VIEW mf_deposit_item WITH (security_barrier) AS
 		   r.created_date, r.paid_date, r.invoice_value, r.due_value, r.paid_currency, r.paid_currency_value,
 		   r.total_service_charge, r.due_deposit
 	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
-		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice_number n JOIN mf_invoice i ON i.id = n.invoice AND i.invoice_id = n.invoice_id
-			WHERE n.invoice_id = r.invoice_id AND i.account = d.account ORDER BY i.id LIMIT 1) i ON true
-		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account ORDER BY a.id LIMIT 1) k ON i.id IS NULL
+		-- neither is a join, nor in the order of an index: a plan that knows little of the tables might walk all invoices for each row
+		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice i WHERE i.id = ANY (ARRAY(SELECT n.invoice FROM mf_invoice_number n WHERE n.invoice_id = r.invoice_id))
+			AND i.invoice_id = r.invoice_id AND i.account = d.account ORDER BY i.id + 0 LIMIT 1) i ON true
+		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account ORDER BY a.id + 0 LIMIT 1) k ON i.id IS NULL
 	WHERE mf_invoice_visible(coalesce(i.id, k.id));
 COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
 COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
