@@ -1,22 +1,28 @@
 # shellcheck shell=bash
-# What deb, rpm and docker share: throw-away systems of Debian, each a directory that is entered by chroot, with processes,
+# What deb, rpm, docker and matrix share: throw-away systems of Debian, each a directory that is entered by chroot, with processes,
 # mounts and a network of its own. To be sourced after server.sh. Needs root, and Debian's archive.
 #
 #   MIRROR=URL     the archive (the one of this machine)
 #   MF_ROOTS       the directory that holds them, and the log of all that is done in them (mf_roots_begin)
 
-# mf_roots_begin NAME: makes MF_ROOTS, which is removed at the end of the script unless that fails.
-mf_roots_begin()
+# mf_roots_need NAME: what it takes to make them; sets MIRROR
+mf_roots_need()
 {
 	[ "$(id -u)" -eq 0 ] || mf_die "make $1 makes chroots, so it needs root"
 	command -v mmdebstrap >/dev/null && command -v ip >/dev/null || EXTRA="mmdebstrap iproute2" scripts/install-deps.sh
 	MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Origin: Debian' |
 		grep -v security | head -n 1)}
 	[ -n "$MIRROR" ] || mf_die "set MIRROR: this system does not tell an archive of Debian"
+	MF_HOLDERS=()
+}
+
+# mf_roots_begin NAME: makes MF_ROOTS, which is removed at the end of the script unless that fails.
+mf_roots_begin()
+{
+	mf_roots_need "$1"
 	MF_ROOTS=$(mktemp -d "${TMPDIR:-/tmp}/$1.XXXXXX")
 	mkdir "$MF_ROOTS/archives"
 	MF_ROOTS_NAME=$1
-	MF_HOLDERS=()
 	trap mf_roots_end EXIT
 	trap 'exit 129' HUP INT TERM
 }
@@ -35,8 +41,8 @@ mf_roots_end()
 	fi
 }
 
-# mf_root_new NAME SUITE PACKAGES: a minimal system with these packages and the lists of what there is, started
-mf_root_new()
+# mf_root_make NAME SUITE PACKAGES: a minimal system with these packages and the lists of what there is
+mf_root_make()
 {
 	local option options=(--dpkgopt=force-unsafe-io)
 
@@ -48,6 +54,12 @@ mf_root_new()
 	done < <(apt-config dump --no-empty | grep -E '^Acquire::(http|https|Check-)')
 	mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/apt/lists ${3:+--include="$3"} "${options[@]}" \
 		"$2" "$MF_ROOTS/$1" "$MIRROR" >>"$MF_ROOTS/log" 2>&1
+}
+
+# mf_root_new NAME SUITE PACKAGES: likewise, started
+mf_root_new()
+{
+	mf_root_make "$@"
 	mf_root_start "$1"
 }
 

@@ -20,6 +20,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
+. scripts/chroot.sh
 
 ALL_SUITES="core fuzz sandbox regress isolation tap crash"
 CELLS="row system postgresql libcurl libmicrohttpd warnings demo $ALL_SUITES unknown left seconds note"
@@ -121,8 +122,37 @@ try_suites()
 	sed -n -E 's, +sanitizers .*\((.*)\)$,\1,p' "$MF_LOG/$1.log" >>"$MF_LOG/cell.note"
 }
 
+# What runs here beside this script and what holds the namespaces of a chroot
+processes_left()
+{
+	local dir args
+
+	for dir in /proc/[0-9]*
+	do
+		args=$({ tr '\0' ' ' <"$dir/cmdline"; } 2>/dev/null) || continue
+		[[ -z $args || $dir = /proc/1 || $args == *"matrix.sh --steps"* || $args == "sleep infinity "* || $args == "tr "* ]] || echo "${dir#/proc/} $args"
+	done
+}
+
+no_process_left()
+{
+	[ -z "$(processes_left)" ]
+}
+
 # The steps of a row, in its system
 run_steps()
+{
+	local left
+
+	try_all
+	mf_poll 5 no_process_left || true
+	left=$(processes_left)
+	echo "$left" >"$MF_LOG/left.log"
+	cell left "$(grep -c . "$MF_LOG/left.log" || true)"
+	[ -z "$left" ] || wrong "processes left" left.log
+}
+
+try_all()
 {
 	local compiler
 
@@ -152,122 +182,88 @@ run_steps()
 }
 
 # ----------
-# Around it, in namespaces of the row's own
-# ----------
-
-# enter_row ROOT PACKAGES: mounts what a system needs, has its steps run, and looks for processes that they have left
-enter_row()
-{
-	local root=$1 status=0 left name variables=()
-
-	for name in MF_ROW SUITES COMPILERS DEMO SENDS JOBS TESTS REGRESS ISOLATION MF_SUITE_TIME PG_TEST_TIMEOUT_DEFAULT
-	do
-		[ -z "${!name+set}" ] || variables+=("$name=${!name}")
-	done
-	mount -t proc proc /proc
-	if [ -n "$root" ]
-	then
-		mount -t proc proc "$root/proc"
-		mount --rbind /dev "$root/dev"
-		mount --bind "$2" "$root/var/cache/apt/archives"
-		mkdir -p "$root/root/log" "$root/root/p"
-		mount --bind "$MF_LOG" "$root/root/log"
-		tar -C "$root/root/p" --no-same-owner -xf "$MF_TREE"
-		cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-		chroot "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb DEBIAN_FRONTEND=noninteractive \
-			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-			MF_LOG=/root/log "${variables[@]}" bash /root/p/scripts/matrix.sh --steps || status=$?
-	else
-		mkdir "$MF_LOG/p"
-		tar -C "$MF_LOG/p" --no-same-owner -xf "$MF_TREE"
-		env NOINSTALL=1 PG_CONFIG="$MF_ROW" bash "$MF_LOG/p/scripts/matrix.sh" --steps || status=$?
-		rm -rf "$MF_LOG/p"
-	fi
-	mf_poll 5 no_process_left || true
-	left=$(processes_left)
-	echo "$left" >"$MF_LOG/left.log"
-	cell left "$(grep -c . "$MF_LOG/left.log" || true)"
-	[ -z "$left" ] || wrong "processes left" left.log
-	return "$status"
-}
-
-processes_left()
-{
-	# all of this namespace but this script's
-	ps -eo pid=,ppid=,stat=,args= | awk -v self=$$ '$1 != self && $3 !~ /^Z/ && !/ps -eo pid=/ && !/awk -v self/ && !/matrix.sh --row/'
-}
-
-no_process_left()
-{
-	[ -z "$(processes_left)" ]
-}
-
-# ----------
 # All rows
 # ----------
 
 cleanup()
 {
-	# its namespace, with all that runs there, ends with it
+	# their namespaces, with all that runs there, end with them
 	[ -z "${running-}" ] || { kill -KILL "$running" && wait "$running" || true; } 2>/dev/null
-	rm -rf --one-file-system "$MF_TREE" "$CACHE/work.$$"
+	mf_root_stop
+	rm -rf --one-file-system "$MF_TREE" "${MF_ROOTS:?}/$work" "$MF_ROOTS/$work.up"
 }
 
 # make_base RELEASE: its chroot
 make_base()
 {
-	local base=$CACHE/$1 mirror option options=()
-
 	if [ -n "${FRESH-}" ] && [[ " $made " != *" $1 "* ]]
 	then
-		rm -rf --one-file-system "$base"
+		rm -rf --one-file-system "${MF_ROOTS:?}/$1"
 	fi
 	made+=" $1"
-	[ ! -e "$base/.complete" ] || return 0
-	mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' 'Origin: Debian' |
-		grep -v security | head -n 1)}
-	mf_say "making a chroot of $1"
-	rm -rf --one-file-system "$base"
-	# the archive is reached as this system reaches it
-	while read -r option
-	do
-		options+=("--aptopt=$option")
-	done < <(apt-config dump --no-empty | grep -E '^Acquire::(http|https|Check-)')
-	mmdebstrap --quiet --mode=root --variant=minbase "${options[@]}" --include=ca-certificates,git,make "$1" "$base" "$mirror" \
-		>"$results/$1.log" 2>&1 || return
-	touch "$base/.complete"
+	[ ! -e "$MF_ROOTS/$1/.complete" ] || return 0
+	rm -rf --one-file-system "${MF_ROOTS:?}/$1"
+	mf_root_make "$1" "$1" ca-certificates,git,make || return
+	touch "$MF_ROOTS/$1/.complete"
+}
+
+# in_chroot RELEASE VARIABLE=VALUE...: the steps, in a copy of its chroot, which is removed
+in_chroot()
+{
+	local status=0 root=$MF_ROOTS/$work
+
+	mf_root_copy "$1" "$work"
+	mkdir -p "$root/root/log" "$root/root/p"
+	tar -C "$root/root/p" --no-same-owner -xf "$MF_TREE"
+	mf_root_enter "$work" -- env MF_LOG=/root/log "${@:2}" bash /root/p/scripts/matrix.sh --steps >"$MF_LOG/row.log" 2>&1 &
+	running=$!
+	wait "$running" || status=$?
+	running=
+	cp -a "$root/root/log/." "$MF_LOG"
+	# what the suites have left of a failure
+	find "$root/tmp" -maxdepth 1 -name 'mf.*' -exec cp -a -t "$MF_LOG" {} + || true
+	mf_root_remove "$work"
+	return "$status"
+}
+
+# here VARIABLE=VALUE...: likewise with a PostgreSQL of this system
+here()
+{
+	local status=0
+
+	mkdir "$MF_LOG/p"
+	tar -C "$MF_LOG/p" --no-same-owner -xf "$MF_TREE"
+	unshare --mount --propagation private --mount-proc --pid --fork --kill-child \
+		env NOINSTALL=1 PG_CONFIG="$MF_ROW" "$@" bash "$MF_LOG/p/scripts/matrix.sh" --steps >"$MF_LOG/row.log" 2>&1 </dev/null &
+	running=$!
+	wait "$running" || status=$?
+	running=
+	rm -rf "$MF_LOG/p"
+	return "$status"
 }
 
 # run_row NAME: its logs and the cells of its line end up in a directory of the results
 run_row()
 {
-	local release=${1%+sanitize} root= packages= status=0 start=$SECONDS
+	local release=${1%+sanitize} status=0 start=$SECONDS name variables=("MF_ROW=$1" TERM=dumb)
 	export MF_ROW=$1 MF_LOG=$results/$1
 
+	for name in SUITES COMPILERS DEMO SENDS JOBS TESTS REGRESS ISOLATION MF_SUITE_TIME PG_TEST_TIMEOUT_DEFAULT
+	do
+		[ -z "${!name+set}" ] || variables+=("$name=${!name}")
+	done
 	[[ $1 != */* ]] || MF_LOG=$results/$(tr / _ <<<"${1#/}")
 	mkdir "$MF_LOG"
 	cell row "$1"
-	if [[ $1 != */* ]]
+	if [[ $1 == */* ]]
 	then
+		mf_say "$1: logs in $MF_LOG"
+		here "${variables[@]}" || status=$?
+	else
 		release=${release/#experimental/sid}
-		make_base "$release" || { wrong "no chroot" "../$release.log"; return 1; }
-		root=$CACHE/work.$$
-		packages=$CACHE/packages/$release
-		mkdir -p "$packages/partial"
-		rm -rf --one-file-system "$root"
-		cp -a "$CACHE/$release" "$root"
-	fi
-	mf_say "$1: logs in $MF_LOG"
-	unshare --mount --propagation private --pid --fork --kill-child \
-		bash scripts/matrix.sh --row "$root" "$packages" >"$MF_LOG/row.log" 2>&1 </dev/null &
-	running=$!
-	wait "$running" || status=$?
-	running=
-	if [ -n "$root" ]
-	then
-		# what the suites have left of a failure
-		find "$root/tmp" -maxdepth 1 -name 'mf.*' -exec cp -a -t "$MF_LOG" {} + || true
-		rm -rf --one-file-system "$root"
+		make_base "$release" || { wrong "no chroot" "../../log"; return 1; }
+		mf_say "$1: logs in $MF_LOG, while it runs in $MF_ROOTS/$work/root/log"
+		in_chroot "$release" "${variables[@]}" || status=$?
 	fi
 	[ "$status" -eq 0 ] || wrong "ended with status $status" row.log
 	cell seconds $((SECONDS - start))
@@ -305,17 +301,17 @@ print_table()
 
 case ${1-} in
 	--steps) run_steps; exit ;;
-	--row) enter_row "$2" "$3"; exit ;;
 esac
 
 [ "$(id -u)" -eq 0 ] || mf_die "make matrix makes chroots, so it needs root"
 rows=${MATRIX-bookworm trixie forky experimental trixie+sanitize}
-[ -z "${rows// /}" ] || command -v mmdebstrap >/dev/null || mf_die "make matrix needs mmdebstrap (a Debian package)"
+[ -z "${rows// /}" ] || mf_roots_need matrix
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 CACHE=${CACHE:-/var/cache/myfatoorah-matrix}
-mkdir -p "$CACHE/results"
-CACHE=$(cd "$CACHE" && pwd -P)
-results=$(mktemp -d "$CACHE/results/$(date -u +%Y-%m-%d).XXXX")
+mkdir -p "$CACHE/results" "$CACHE/archives/partial"
+MF_ROOTS=$(cd "$CACHE" && pwd -P)
+work=work.$$
+results=$(mktemp -d "$MF_ROOTS/results/$(date -u +%Y-%m-%d).XXXX")
 chmod 755 "$results"
 export MF_TREE=$results/tree.tar
 git archive -o "$MF_TREE" HEAD
