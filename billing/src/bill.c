@@ -38,12 +38,12 @@
 #define MAX_SEND_AT ((TimestampTz) (date2j(9998, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
 /*
- * Bytes of a token: it stands for a bill, and must not be guessed.  It begins with the
- * time, so that new tokens come at the end of their index, and end in random bytes.
+ * Bytes of a token: it stands for a bill, and must not be guessed.  All are random; the
+ * first ones are the same for the bills of a statement, so that these lie side by side
+ * in their index.
  */
 #define TOKEN_BYTES 16
-#define TIME_BYTES 6
-#define TIME_SHIFT 4			/* in units of 16 us it lasts until the year 2142 */
+#define SHARED_BYTES 6
 
 /* Tokens for which random bytes are drawn at a time, from the second row of a statement on */
 #define TOKENS_AT_ONCE 32
@@ -76,6 +76,7 @@ typedef struct Filler
 	int			link_days;
 	int			tokens;			/* how many are left in "random"; -1 = first row */
 	unsigned char random[TOKENS_AT_ONCE * TOKEN_BYTES];
+	unsigned char shared[SHARED_BYTES]; /* of the first token */
 } Filler;
 
 /* A row that is being filled */
@@ -247,27 +248,28 @@ fill_results(NewBill *bill)
 		clear_column(bill, empty[i]);
 }
 
-/* The time and random bytes of the server's strong source, as hexadecimal digits */
+/* Random bytes of the server's strong source, as hexadecimal digits */
 static text *
 new_token(Filler *filler)
 {
 	static const char digits[] = "0123456789abcdef";
-	uint64		time = (uint64) GetCurrentTimestamp() >> TIME_SHIFT;
+	bool		first = filler->tokens < 0;
 	char		token[2 * TOKEN_BYTES];
 	unsigned char *bytes;
 	int			i;
 
 	if (filler->tokens <= 0)
 	{
-		filler->tokens = filler->tokens < 0 ? 1 : TOKENS_AT_ONCE;
+		filler->tokens = first ? 1 : TOKENS_AT_ONCE;
 		if (!pg_strong_random(filler->random, filler->tokens * TOKEN_BYTES))
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate a random token")));
 	}
 	bytes = filler->random + --filler->tokens * TOKEN_BYTES;
-	for (i = TIME_BYTES - 1; i >= 0; i--, time >>= BITS_PER_BYTE)
-		bytes[i] = (unsigned char) time;
+	if (first)
+		memcpy(filler->shared, bytes, SHARED_BYTES);
+	memcpy(bytes, filler->shared, SHARED_BYTES);
 	for (i = 0; i < TOKEN_BYTES; i++)
 	{
 		token[2 * i] = digits[bytes[i] >> 4];
