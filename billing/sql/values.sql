@@ -55,6 +55,16 @@ REVOKE ALL ON mf_plan FROM regress_mf_outsider;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM regress_mf_outsider;
 DROP ROLE regress_mf_outsider;
 
+-- A link that cannot be cancelled is not left to be sent beside the next one
+CREATE FUNCTION pg_temp.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'invoices are kept'; END $$;
+INSERT INTO mf_bill (customer_name, bill_key, total, send_at) VALUES ('Ahmad', 'kept', 10, now() + interval '1 day');
+CREATE TRIGGER keep BEFORE UPDATE ON mf_invoice FOR EACH ROW WHEN (NEW.status = 'cancelled') EXECUTE FUNCTION pg_temp.keep();
+SELECT regexp_replace(regexp_replace(mf_test.try($$SELECT mf_void(id, 'x') FROM mf_bill WHERE bill_key = 'kept'$$), 'bill \d+', 'bill N'), 'mf_cancel\(\d+', 'mf_cancel(N');
+SELECT split_part(mf_test.try($$UPDATE mf_bill SET total = 11 WHERE bill_key = 'kept'$$), ':', 1) AS refused;
+SELECT b.status, b.total, b.invoice = k.invoice AS has_its_link, k.live, i.status FROM mf_bill b JOIN mf_link k ON k.bill = b.id JOIN mf_invoice i ON i.id = k.invoice WHERE b.bill_key = 'kept';
+DROP TRIGGER keep ON mf_invoice;
+SELECT mf_void(id, 'the end of this test') FROM mf_bill WHERE bill_key = 'kept';
+
 -- In a dump no table has to be put in order by itself
 SELECT conrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conrelid = confrelid AND conrelid::regclass::text LIKE 'mf\_%';
 DROP ROLE regress_mf_clerk;
