@@ -988,8 +988,9 @@ CREATE VIEW mf_undeposited WITH (security_barrier) AS
 		   i.paid_at, pg_catalog.date_part('day', pg_catalog.now() - i.paid_at)::integer AS days
 	FROM mf_invoice i
 	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
-		AND NOT EXISTS (SELECT FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
-			WHERE r.invoice_id = i.invoice_id AND d.account = i.account AND d.supplier_code = 0);
+		-- looked up by the index for each invoice: as a join it would be a nested loop while the tables are not analyzed
+		AND (SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
+			AND (SELECT d.account = i.account AND d.supplier_code = 0 FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL;
 COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit of the account that was read; those of mf_invoice, not archived ones';
 COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
 
