@@ -51,6 +51,8 @@ my @goals = (
 	  of => [['mf_invoice, INSERT'], 'ms'], over => [['plain table, INSERT'], 'ms'] },
 	{ what => 'COPY into mf_invoice, time over an equal table', goal => '<= 2', part => 'insert',
 	  of => [['mf_invoice, COPY'], 'ms'], over => [['plain table, COPY'], 'ms'] },
+	{ what => 'INSERT into mf_bill, time over mf_invoice', goal => '<= 2.5', part => 'insert',
+	  of => [['mf_bill, INSERT'], 'ms'], over => [['mf_invoice, INSERT'], 'ms'] },
 	{ what => 'With finished invoices, over an empty table', goal => '>= 0.9', part => 'flat',
 	  of => [['finished invoices'], 'rate'], over => [['empty table', 'empty table, again'], 'rate'] },
 	{ what => 'With a snapshot held, over none', goal => '>= 0.9', part => 'flat',

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What inserting costs: into mf_invoice, with its checks, its reference and the agenda, and into an equal table without.
 # Equal are columns, constraints, indexes, and how far pages are filled; beside it, for comparison only, one whose pages
-# are filled to the end.
+# are filled to the end. Then bills, each of which makes an invoice.
 
 # Runs the statement and prints its milliseconds.
 bench_timed()
@@ -23,6 +23,7 @@ part_insert()
 	local run file=$BENCH_OUT/rows.copy options
 
 	bench_database
+	bench_sql -c "CREATE EXTENSION myfatoorah_billing"
 	# LIKE does not copy them
 	options=$(bench_sql -c "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = 'mf_invoice'::regclass")
 	bench_sql -c "CREATE TABLE plain_invoice (LIKE mf_invoice INCLUDING ALL) WITH ($options)" \
@@ -35,6 +36,10 @@ part_insert()
 		bench_measure "plain table, INSERT" "$run" bench_insert_plain plain_invoice
 		bench_measure "mf_invoice, INSERT" "$run" bench_timed "INSERT INTO mf_invoice ($BENCH_COLUMNS)
 			SELECT $BENCH_VALUES FROM generate_series(1, $BENCH_INSERT) n"
+		bench_measure "mf_bill, INSERT" "$run" bench_timed "INSERT INTO mf_bill (customer_name, total, notification_option, customer_email,
+				language, customer_reference, bill_key, due_date)
+			SELECT 'Ahmad Al-Sabah', 250.000, 'EML', 'ahmad@example.com', 'EN', 'rent-' || lpad(n::text, 8, '0'), 'month-' || n, '2031-01-01'
+			FROM generate_series(1, $BENCH_INSERT) n"
 		bench_measure "plain table, full pages, INSERT" "$run" bench_insert_plain full_invoice
 		bench_empty
 		bench_measure "plain table, COPY" "$run" bench_timed "\\copy plain_invoice (${BENCH_PLAIN_COLUMNS//$'\n'/}) from '$file.plain'"
@@ -47,7 +52,7 @@ part_insert()
 bench_empty()
 {
 	bench_sql -c "TRUNCATE plain_invoice, full_invoice, mf_queue"
-	bench_sql -c "SET session_replication_role = replica" -c "TRUNCATE mf_invoice" -c CHECKPOINT
+	bench_sql -c "SET session_replication_role = replica; SET client_min_messages = warning" -c "TRUNCATE mf_bill CASCADE" -c "TRUNCATE mf_link, mf_invoice" -c CHECKPOINT
 }
 
 # bench_insert_plain TABLE
