@@ -108,6 +108,7 @@ sub _begin
 	$self->{sandbox}->webhooks(url => "http://127.0.0.1:$self->{port}/webhook", version => 'v2', secret => $secret, retries => 0);
 	$self->{node} = $mf->new_node('year', start => 0, conf => "$conf\nmyfatoorah.public_url = 'http://127.0.0.1:$self->{port}'");
 	$self->start_server;
+	die "the server does not see the clock that was moved\n" if abs($self->insist('SELECT round(extract(epoch FROM clock_timestamp()) * 1000000)') - $self->now) > 60 * SECOND;
 	$self->insist('CREATE EXTENSION myfatoorah_billing CASCADE');
 	foreach my $account (@accounts)
 	{
