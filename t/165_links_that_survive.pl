@@ -198,6 +198,18 @@ foreach my $what (sort keys %unrepeated)
 }
 $sandbox->clear_faults;
 
+# What is found was made by SendPayment, and MyFatoorah has never heard of the key.
+$sandbox->faults({ path => $v3, reference_prefix => 'mixed.', times => 1, status => 429, body => '', headers => { 'Retry-After' => '60' } });
+$sandbox->faults({ path => 'SendPayment', reference_prefix => 'mixed.', create => $true, times => 1, cut_answer_at => 0 });
+$id = insert('mixed');
+wait_row('mixed', 'status || attempts', 'queued1');
+sql(q{ALTER SERVER myfatoorah OPTIONS (ADD api 'v2'); SELECT mf_resume('myfatoorah')});
+wait_row('mixed', 'status || attempts', 'unknown2');
+sql(q{ALTER SERVER myfatoorah OPTIONS (DROP api)});
+look_up($id);
+wait_row('mixed', q{status || attempts || (last_error ~ 'link was lost')}, 'sent2true');
+is(scalar(made('mixed')), 1, 'SendPayment made it after POST /v3/payments was throttled: not repeated');
+
 # Customers who are notified have their link.
 foreach my $option ('EML', 'SMS', 'ALL')
 {

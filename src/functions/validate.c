@@ -34,9 +34,17 @@ typedef struct UsageCheck
 	const MfAccount *account;
 } UsageCheck;
 
+/* Argument of find_checksum() */
+typedef struct SentTo
+{
+	const MfAccount *account;
+	int32		sent_to;
+} SentTo;
+
 static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
 static void fill_defaults(Relation table, MfInvoiceRow *row);
 static void check_usage(void *argument);
+static void find_checksum(void *argument);
 static void tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_validate);
@@ -125,6 +133,15 @@ check_usage(void *argument)
 	mf_row_check_usage(usage->table, usage->account);
 }
 
+/* A key that cannot be used is no error of the row. */
+static void
+find_checksum(void *argument)
+{
+	SentTo	   *place = (SentTo *) argument;
+
+	place->sent_to = mf_backend_target_checksum(place->account);
+}
+
 /*
  * Tells by which endpoint the row would be sent, where that is a question.  With which key
  * is known only if the role may use the account, which was checked.
@@ -136,14 +153,15 @@ tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account)
 	MfRequest	request;
 	MfSqlScope	scope;
 	MfProof		proof = MF_PROOF_NONE;
+	SentTo		place = {account, 0};
 	size_t		len;
 	char	   *body;
 
 	if (!account->country->idempotency_key || account->api == MF_API_V2)
 		return;
 	mf_sql_begin(&scope, schema);
-	if (mf_api_proof_any(&scope))
-		proof = mf_api_proof(&scope, account, mf_backend_target_checksum(account));
+	if (mf_api_proof_any(&scope) && mf_sql_try(find_checksum, &place) == NULL)
+		proof = mf_api_proof(&scope, account, place.sent_to);
 	mf_sql_end(&scope);
 	if (!mf_api_is_v3(account, proof))
 		return;

@@ -80,6 +80,7 @@ static MfStatement references_statement = {
 	"  (array_agg(a.sent_to::int4 ORDER BY a.attempt DESC) FILTER (WHERE " MF_MAY_HAVE_MADE("a") "))[1], "
 	"  max(a.attempt)::int4, "
 	"  coalesce(bool_or(" BY_V3 " AND " MF_MAY_HAVE_MADE("a") "), false), "
+	"  coalesce(bool_or(a.api IS NULL AND " MF_MAY_HAVE_MADE("a") "), false), "
 	"  bool_or(a.invoice_url IS NOT NULL), "
 	"  min(a.started_at::timestamptz) FILTER (WHERE " BY_V3 "), "
 	"  coalesce((array_agg(a.boot::int8 ORDER BY a.attempt) FILTER (WHERE " BY_V3 "))[1], 0), "
@@ -226,13 +227,14 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 		entry->sent = !none;
 		entry->latest = mf_result_int4(i, 6);
 		entry->v3 = mf_result_bool(i, 7);
-		entry->has_url = mf_result_bool(i, 8);
-		entry->first_at = mf_result_timestamp(i, 9);
-		entry->first_boot = mf_result_int8(i, 10);
-		entry->first_boot_clock = mf_result_int8(i, 11);
-		entry->digest = mf_result_text(i, 12);
-		entry->found_at = mf_result_timestamp(i, 13);
-		entry->repeated = mf_result_int4(i, 14);
+		entry->v2 = mf_result_bool(i, 8);
+		entry->has_url = mf_result_bool(i, 9);
+		entry->first_at = mf_result_timestamp(i, 10);
+		entry->first_boot = mf_result_int8(i, 11);
+		entry->first_boot_clock = mf_result_int8(i, 12);
+		entry->digest = mf_result_text(i, 13);
+		entry->found_at = mf_result_timestamp(i, 14);
+		entry->repeated = mf_result_int4(i, 15);
 		references = lappend(references, entry);
 	}
 	return references;

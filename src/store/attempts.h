@@ -66,6 +66,7 @@ typedef struct MfReference
 
 	/* of attempts by POST /v3/payments, which have the reference for their Idempotency-Key */
 	bool		v3;				/* one may have created an invoice */
+	bool		v2;				/* one by SendPayment may, too */
 	bool		has_url;		/* an answer had a link */
 	TimestampTz first_at;		/* start of the first */
 	int64		first_boot;		/* and mf_boot_clock() then */

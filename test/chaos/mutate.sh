@@ -498,6 +498,8 @@ mutate thawed_row 'another request than was committed is sent under the key' src
 	's/return strcmp\(digits, reference->digest\) == 0;/return true;/' 165_links_that_survive
 mutate other_merchant 'a request is repeated with another key' src/sending/claim_replay.c \
 	's/!reference->sent \|\| reference->sent_to != mf_http_target_checksum\(target\) \|\|\n\t\t//' 165_links_that_survive
+mutate other_call 'a request is repeated although SendPayment may have made what was found' src/sending/claim_replay.c \
+	's/ \|\| reference->v2\)/)/' 165_links_that_survive
 mutate told_twice 'requests whose customers are notified are repeated' src/sending/claim_replay.c \
 	's/ &&\n\t\tmf_text_is\(job->request\.values\[MF_SP_NOTIFICATION_OPTION\], "LNK"\)//' 165_links_that_survive
 mutate second_hidden 'a repeated request that made another invoice passes for the first' src/flight/flight_outcome.c \
