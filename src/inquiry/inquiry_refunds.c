@@ -77,7 +77,6 @@ mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
 		ereport(LOG,
 				(mf_log_event("refund_twice", "an earlier request for a refund was carried out after all: %d of them", twice),
 				 errhint("SELECT * FROM mf_refund WHERE last_error IS NOT NULL shows it; cancel what is one too many in the MyFatoorah portal.")));
-	MF_FAILPOINT("operation_settled");
 }
 
 static int
@@ -277,6 +276,8 @@ mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes,
 		if (row != NULL && row->status == changes[i].from)
 			changes[kept++] = changes[i];
 	}
-	if (kept > 0)
-		mf_operations_apply(scope, changes, kept);
+	if (kept == 0)
+		return;
+	mf_operations_apply(scope, changes, kept);
+	MF_FAILPOINT("operation_settled");
 }

@@ -145,6 +145,9 @@ mutate none_041 '' src/worker/worker.c '' 041_history_checker
 mutate none_031 '' src/worker/worker.c '' 031_worker_sigkill
 mutate none_013 '' src/worker/worker.c '' 013_late_answers
 
+mutate operation_again 'a refund whose outcome nobody recorded is asked for again' src/operation/operation_decide.c \
+	's/MF_OUTCOME_UNKNOWN, NULL, operation->error/MF_OUTCOME_NOT_SENT, NULL, operation->error/' \
+	163_operation_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=held
 mutate no_fence 'the outcome is written whatever the row has become' src/sending/sender_outcomes.c \
 	's/if \(invoice->status == mf_flight_expected_status\(flight\) && invoice->attempts == flight->attempt\)/if (true)/' 013_late_answers
 mutate late_dropped 'a late acceptance is dropped' src/flight/flight_outcome.c \
