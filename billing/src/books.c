@@ -25,6 +25,13 @@
 
 #include "books.h"
 
+/* PostgreSQL 19: flags */
+#if PG_VERSION_NUM >= 190000
+#define begin_scan(relation, snapshot) table_beginscan(relation, snapshot, 0, NULL, 0)
+#else
+#define begin_scan(relation, snapshot) table_beginscan(relation, snapshot, 0, NULL)
+#endif
+
 static object_access_hook_type previous_hook = NULL;
 static bool drop_books = false;
 
@@ -76,7 +83,7 @@ has_rows(Oid table)
 {
 	Relation	relation = table_open(table, NoLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+	TableScanDesc scan = begin_scan(relation, snapshot);
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
 	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
 
