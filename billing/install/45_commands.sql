@@ -135,9 +135,11 @@ CREATE VIEW mf_overpaid WITH (security_barrier) AS
 	SELECT b.id AS bill, b.account, b.status, b.customer_name, b.customer_reference, b.currency, b.total, b.received, b.overpaid,
 		p.payments,
 		CASE WHEN p.payments IS NULL THEN pg_catalog.format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', b.overpaid, b.currency)
-			ELSE pg_catalog.format('Refund %s %s in the MyFatoorah portal, of payment %s; the refund becomes a receipt by itself.', b.overpaid, b.currency,
-				(SELECT pg_catalog.string_agg(q.payment_id, ' or ') FROM pg_catalog.unnest(p.payments) q(payment_id))) END AS next_step
-	FROM mf_bill b, LATERAL (SELECT pg_catalog.array_agg(r.payment_id ORDER BY r.id DESC) AS payments FROM mf_receipt r
+			ELSE pg_catalog.format('Refund %s %s, of payment %s: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (%s, %s, %L). The refund becomes a receipt by itself.', b.overpaid, b.currency,
+				(SELECT pg_catalog.string_agg(q.payment_id, ' or ') FROM pg_catalog.unnest(p.payments) q(payment_id)),
+				p.invoices[1], least(b.overpaid, p.amounts[1]), p.payments[1]) END AS next_step
+	FROM mf_bill b, LATERAL (SELECT pg_catalog.array_agg(r.payment_id ORDER BY r.id DESC) AS payments, pg_catalog.array_agg(r.invoice ORDER BY r.id DESC) AS invoices,
+			pg_catalog.array_agg(r.value ORDER BY r.id DESC) AS amounts FROM mf_receipt r
 		WHERE r.bill = b.id AND r.method = 'online' AND r.value > 0) p
 	WHERE b.overpaid > 0 AND mf_bill_visible(b.id);
 COMMENT ON VIEW mf_overpaid IS 'bills for which more has come in than is owed: paid twice, or after they were void; what to refund, by which call';

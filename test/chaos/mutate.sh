@@ -516,6 +516,20 @@ mutate rejected_again 'a refusal of a repeated request rejects the row' src/flig
 	's/if \(end->repeats > 0 && end->outcome != MF_OUTCOME_ACCEPTED\)/if (false)/' 165_links_that_survive
 mutate receipt_taken 'the receipt of a payment that was not asked for is taken for a link' src/core/api/create_payment.c \
 	's/if \(!cJSON_IsFalse\(mf_json_get\(envelope->data, "PaymentCompleted"\)\)\)/if (false)/' core/test_create_payment
+mutate refund_unrecorded 'a refund leaves without an attempt' src/operation/operation_decide.c \
+	's/if \(decisions\.started != NIL\)\n\t\trecord_starts/if (false)\n\t\trecord_starts/' 161_refunds
+mutate refund_repeated 'a refund whose outcome is unknown is asked for again by itself' src/operation/operation_outcome.c \
+	's/change->to = MF_OPERATION_UNKNOWN;/change->to = MF_OPERATION_QUEUED;/' 161_refunds
+mutate refund_unsummed 'more is refunded than was received, if sessions do it at once' src/triggers/operation_trigger.c \
+	's/ \|\| mf_amount_compare\(value, invoice->left\) > 0\)/)/' 161_refunds
+mutate refund_two_at_once 'two requests for refunds of an invoice at once' src/operation/operation_decide.c \
+	's/if \(operation->blocked \|\| is_started\(decisions, operation->invoice\)\)/if (false)/' 161_refunds
+mutate refund_guessed 'a refund that is not found is asked for again' src/inquiry/inquiry_refunds.c \
+	's/if \(refused\)/if (true)/' 161_refunds
+mutate refund_copied 'a copy carries out refunds that were queued' src/store/operation_rows.c \
+	's/THEN .unknown. ELSE .review. END AS status/THEN \x27queued\x27 ELSE \x27queued\x27 END AS status/' 164_refunds_in_copies
+mutate capture_repeated 'a capture that MyFatoorah does not show is asked for again' src/inquiry/inquiry_refunds.c \
+	's/change->to = MF_OPERATION_REVIEW;\n\tchange->due = 0;/change->to = MF_OPERATION_QUEUED;/' 162_captures
 
 if [ "$run_one" = check_pattern ]
 then
