@@ -53,6 +53,8 @@ may_stand(const MfField *field, const char *value)
 			return is_readable(value);
 		case MF_LOCAL_TIME:
 			return mf_timestamp_plain(value, time, sizeof(time)) && strchr(time, 'Z') == NULL;
+		case MF_BOOLEAN:
+			return strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
 	}
 	return false;
 }
@@ -84,6 +86,9 @@ check_member(const MfField *field, const char *value, const cJSON *node)
 		case MF_LOCAL_TIME:
 			CHECK(cJSON_IsString(node) && strlen(node->valuestring) == 19);
 			CHECK(memcmp(node->valuestring, value, 10) == 0 && memcmp(node->valuestring + 11, value + 11, 8) == 0);
+			break;
+		case MF_BOOLEAN:
+			CHECK(cJSON_IsBool(node) && cJSON_IsTrue(node) == (strcmp(value, "true") == 0));
 			break;
 	}
 }

@@ -46,6 +46,9 @@ check_values(const MfField *fields, char *const *values, int count)
 			case MF_LOCAL_TIME:
 				CHECK(judge_moment(value, false));
 				break;
+			case MF_BOOLEAN:
+				CHECK(strcmp(value, "true") == 0 || strcmp(value, "false") == 0);
+				break;
 		}
 	}
 }
