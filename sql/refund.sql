@@ -174,7 +174,7 @@ SELECT mf_test.try(format('INSERT INTO mf_refund (invoice, value) VALUES (%s, 1)
 SELECT mf_test.try('SELECT mf_cancel_refund(1)');
 SELECT count(*) > 0 AS sees FROM mf_refund;
 SET ROLE refund_cashier;
-SELECT regexp_replace(mf_test.try(format('INSERT INTO mf_refund (invoice, value) VALUES (%s, 1)', :huda)), '[0-9]{2,}|role ".*"', 'N', 'g');
+SELECT regexp_replace(mf_test.try(format('INSERT INTO mf_refund (invoice, value) VALUES (%s, 1)', :huda)), '[0-9]+|role ".*"', 'N', 'g');
 SELECT mf_test.try(format('INSERT INTO mf_refund (invoice, value, status) VALUES (%s, 1, ''refunded'')', :huda));
 SELECT mf_test.try(format('UPDATE mf_refund SET value = 1 WHERE invoice = %s', :huda));
 SELECT mf_test.try(format('INSERT INTO mf_operation (invoice, value) VALUES (%s, 1)', :huda));
@@ -197,7 +197,7 @@ REVOKE ALL ON SCHEMA mf_test FROM refund_submit, refund_cashier, refund_boss;
 DROP ROLE refund_submit, refund_cashier, refund_boss;
 
 -- An invoice with an unfinished refund stays
-SELECT regexp_replace(mf_test.try(format('DELETE FROM mf_invoice WHERE id = %s', pg_temp.id('huda'))), '[0-9]{2,}|= [0-9]+', 'N', 'g');
+SELECT regexp_replace(mf_test.try(format('DELETE FROM mf_invoice WHERE id = %s', pg_temp.id('huda'))), '[0-9]+|= [0-9]+', 'N', 'g');
 SELECT count(*) FROM mf_refund WHERE status NOT IN ('filed', 'refunded', 'refused', 'cancelled');
 -- the rest is carried out, and nothing is asked about any more
 SELECT count(mf_test.sandbox(format('refunds/%s/approve', refund_id), '{}')) > 0 AS approved FROM mf_refund WHERE status = 'filed';
