@@ -345,11 +345,11 @@ fill_link_due(NewBill *bill, TimestampTz now)
 {
 	const Filler *filler = bill->filler;
 	TimestampTz send_at = bill->nulls[filler->columns[SEND_AT]] ? now : DatumGetTimestampTz(bill->values[filler->columns[SEND_AT]]);
-	int			days = bill->nulls[filler->columns[LINK_DAYS]] ? filler->link_days : DatumGetInt32(bill->values[filler->columns[LINK_DAYS]]);
+	int			link_days = bill->nulls[filler->columns[LINK_DAYS]] ? filler->link_days : DatumGetInt32(bill->values[filler->columns[LINK_DAYS]]);
 	Interval	life = {0};
 
-	if (days < 1 || days > MAX_LINK_DAYS || send_at < MIN_SEND_AT || send_at > MAX_SEND_AT)
+	if (link_days < 1 || link_days > MAX_LINK_DAYS || send_at < MIN_SEND_AT || send_at > MAX_SEND_AT)
 		return;
-	life.day = days;
+	life.day = link_days;
 	set_column(bill, LINK_DUE, DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(Max(now, send_at)), IntervalPGetDatum(&life)));
 }

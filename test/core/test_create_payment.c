@@ -299,7 +299,7 @@ typedef struct Answer
 } Answer;
 
 static const char *const success_texts[] = {"\"IsSuccess\":true,", "\"IsSuccess\":false,", ""};
-static const char *const invoice_texts[] = {"", ",\"InvoiceId\":\"" NUMBER "\"", ",\"InvoiceId\":" NUMBER,
+static const char *const invoice_texts[] = {"", (",\"InvoiceId\":\"" NUMBER "\""), (",\"InvoiceId\":" NUMBER),
 	",\"InvoiceId\":0", ",\"InvoiceId\":\"x\""};
 static const char *const url_texts[] = {"", ",\"PaymentURL\":\"\"", ",\"PaymentURL\":\"" LINK "\""};
 static const char *const completed_texts[] = {",\"PaymentCompleted\":false", ",\"PaymentCompleted\":true", ""};
