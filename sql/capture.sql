@@ -96,9 +96,22 @@ SELECT regexp_replace(mf_test.try(format('SELECT mf_capture(%s)', :ghada)), 'inv
 RESET ROLE;
 REVOKE ALL ON FOREIGN SERVER myfatoorah FROM capture_submit, capture_cashier;
 REVOKE ALL ON SCHEMA mf_test FROM capture_submit, capture_cashier;
+-- whoever has lost the right to the invoice since is not obeyed
+SELECT mf_pause();
+GRANT myfatoorah_operate TO capture_cashier;
+GRANT USAGE ON FOREIGN SERVER myfatoorah TO capture_cashier;
+SET ROLE capture_cashier;
+SELECT mf_capture(:ghada) > 0 AS asked;
+RESET ROLE;
+REVOKE myfatoorah_operate FROM capture_cashier;
+SELECT mf_resume();
+CALL mf_test.wait_for($$ (SELECT last_error IS NOT NULL OR status <> 'queued' FROM mf_operation WHERE invoice = pg_temp.id('ghada')) $$);
+SELECT status, last_error FROM mf_operation WHERE invoice = :ghada;
+SELECT mf_cancel_capture(:ghada);
+REVOKE ALL ON FOREIGN SERVER myfatoorah FROM capture_cashier;
 DROP ROLE capture_submit, capture_cashier;
 SELECT mf_release(:ghada) > 0 AS asked;
-CALL pg_temp.wait_state('ghada', 'release released');
+CALL pg_temp.wait_state('ghada', 'capture cancelled, release released');
 -- nothing is asked about any more
 CALL mf_test.wait_for($$ NOT EXISTS (SELECT FROM mf_operation WHERE due IS NOT NULL) $$);
 DELETE FROM mf_inquiry WHERE invoice IN (SELECT id FROM pg_temp.mine);

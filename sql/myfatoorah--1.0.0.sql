@@ -606,7 +606,7 @@ COMMENT ON COLUMN mf_operation.reference IS 'ExternalIdentifier of the latest at
 COMMENT ON COLUMN mf_operation.done_at IS 'when an answer first said that it was refunded, captured or released';
 COMMENT ON COLUMN mf_operation.due IS 'the worker does nothing before this time; of status sending, the end of the lease; null: nothing is to be done';
 COMMENT ON COLUMN mf_operation.lookups IS 'of status unknown, look-ups so far that have not found it; of status queued, refusals because another one is under way';
-COMMENT ON COLUMN mf_operation.asked_at IS 'when MyFatoorah was last to be asked about it: only answers to later questions count as not found';
+COMMENT ON COLUMN mf_operation.asked_at IS 'when MyFatoorah was to be asked about it, until an answer has come: only the first answer to a later question counts as not found';
 COMMENT ON COLUMN mf_operation.origin IS 'mf_origin() of the database that made this row; no other database acts on it';
 
 CREATE TABLE mf_operation_attempt (

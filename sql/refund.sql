@@ -191,6 +191,11 @@ REVOKE myfatoorah_operate FROM refund_boss;
 SELECT mf_resume();
 CALL mf_test.wait_for($$ (SELECT last_error IS NOT NULL FROM mf_refund WHERE invoice = pg_temp.id('huda') AND value = 0.5) $$);
 SELECT status, last_error FROM mf_refund WHERE invoice = pg_temp.id('huda') AND value = 0.5;
+-- nor who may refund, but not this invoice any more
+GRANT myfatoorah_refund TO refund_boss;
+SELECT mf_resume();
+CALL mf_test.wait_for($$ (SELECT last_error LIKE '%right to its invoice%' OR status <> 'queued' FROM mf_refund WHERE invoice = pg_temp.id('huda') AND value = 0.5) $$);
+SELECT status, last_error FROM mf_refund WHERE invoice = pg_temp.id('huda') AND value = 0.5;
 SELECT mf_cancel_refund(id) FROM mf_refund WHERE invoice = pg_temp.id('huda') AND value = 0.5;
 REVOKE ALL ON FOREIGN SERVER myfatoorah FROM refund_submit, refund_cashier, refund_boss;
 REVOKE ALL ON SCHEMA mf_test FROM refund_submit, refund_cashier, refund_boss;

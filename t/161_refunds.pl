@@ -30,6 +30,15 @@ sub wait_for
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 $mf->wait_worker($node, $db);
 
+# The first look-up comes that long after no answer can come any more
+sub set_lookup_delay
+{
+	my ($delay) = @_;
+
+	sql("ALTER SYSTEM SET myfatoorah.lookup_delay = '$delay'");
+	return $node->reload;
+}
+
 # An invoice that was sent and paid: its ids here and there
 sub paid
 {
@@ -212,6 +221,33 @@ sub requests
 	is(sql("SELECT string_agg(outcome, ',' ORDER BY attempt) FROM mf_operation_attempt WHERE operation = $refund"), 'throttled,accepted', 'after 429 it is looked up, and asked for again');
 	is(scalar(filed($number)), 1, 'once');
 	is(scalar(grep { $_->{body} =~ /$number/ } $sandbox->ledger(path => '/v2/GetRefundStatus')) >= 5, 1, 'and not before');
+}
+
+#
+# What MyFatoorah does not show yet has the time of five look-ups, however often others ask about the invoice.
+#
+{
+	my ($id, $number) = paid('asked often', '4.000');
+
+	set_lookup_delay('1h');
+	$sandbox->faults({ path => 'MakeRefund', never => $true });
+	my $refund = refund($id, '1');
+	wait_refund($refund, 'unknown');
+	asked($id) for 1 .. 2;
+	is(sql("SELECT lookups FROM mf_operation WHERE id = $refund"), 0, 'a question before its time does not count');
+	sql("UPDATE mf_operation SET due = now() WHERE id = $refund; SELECT mf_resume()");
+	wait_for("SELECT lookups FROM mf_operation WHERE id = $refund", 1);
+	asked($id) for 1 .. 6;
+	is(sql("SELECT status, lookups, due > now() + interval '50 minutes' FROM mf_operation WHERE id = $refund"), 'unknown|1|t', 'a question of the worker counts once, and those of others not');
+	set_lookup_delay('20ms');
+	for my $lookups (2 .. 5)
+	{
+		sql("UPDATE mf_operation SET due = now() WHERE id = $refund AND lookups < $lookups; SELECT mf_resume()");
+		wait_for("SELECT status = 'review' OR lookups >= $lookups FROM mf_operation WHERE id = $refund");
+	}
+	wait_refund($refund, 'review');
+	sql("SELECT mf_retry_refund($refund, 'portal shows none')");
+	wait_refund($refund, 'filed');
 }
 
 #

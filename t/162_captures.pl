@@ -108,6 +108,36 @@ for my $what (sort keys %fault)
 }
 
 #
+# A capture that MyFatoorah does not show yet has the time of five look-ups, however often others ask about the invoice.
+#
+{
+	my ($id, $number) = held('asked often');
+	my $lookups = "SELECT lookups FROM mf_operation WHERE invoice = $id";
+
+	sql(q{ALTER SYSTEM SET myfatoorah.lookup_delay = '1h'});
+	$node->reload;
+	$sandbox->faults({ path => 'UpdatePaymentStatus', never => $true });
+	sql("SELECT mf_capture($id)");
+	wait_state($id, 'unknown');
+	sql("UPDATE mf_operation SET due = now() WHERE invoice = $id; SELECT mf_resume()");
+	$mf->wait_for($node, $db, $lookups, 1);
+	for (1 .. 6)
+	{
+		sql("SELECT mf_refresh($id)");
+		$mf->wait_for($node, $db, "SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND due <= now()", 0);
+	}
+	is(sql("SELECT status, lookups, due > now() + interval '50 minutes' FROM mf_operation WHERE invoice = $id"), 'unknown|1|t', 'a question of the worker counts once, and those of others not');
+	sql(q{ALTER SYSTEM RESET myfatoorah.lookup_delay});
+	$node->reload;
+	for my $count (2 .. 5)
+	{
+		sql("UPDATE mf_operation SET due = now() WHERE invoice = $id AND lookups < $count; SELECT mf_resume()");
+		$mf->wait_for($node, $db, "SELECT status = 'review' OR lookups >= $count FROM mf_operation WHERE invoice = $id");
+	}
+	wait_state($id, 'review');
+}
+
+#
 # The answers of the reference page, and a worker that is killed under way
 #
 {

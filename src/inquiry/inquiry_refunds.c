@@ -207,7 +207,8 @@ add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refu
 /*
  * Counts the look-up for rows of the invoice that are unknown and not in the answer.  It
  * counts only if it was made after we wanted to know: then MyFatoorah cannot be processing
- * the request any more.
+ * the request any more.  Each time that we want to know counts once: inquiries that are
+ * repeated soon, or that others ask for, do not shorten the time that MyFatoorah has.
  */
 static void
 count_not_found(Settlement *settlement, const MfFlight *flight)

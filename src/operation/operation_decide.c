@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -52,6 +53,7 @@ typedef struct Decisions
 static void decide(Decisions *decisions, const MfOperation *operation);
 static void decide_queued(Decisions *decisions, const MfOperation *operation);
 static char *refusal(const MfOperation *operation);
+static char *lost_right(const Decisions *decisions, const MfOperation *operation);
 static void settle_lease(Decisions *decisions, const MfOperation *operation);
 static void ask(Decisions *decisions, const MfOperation *operation);
 static void put_off(Decisions *decisions, const MfOperation *operation, int64 delay_ms, const char *error);
@@ -133,8 +135,7 @@ decide_queued(Decisions *decisions, const MfOperation *operation)
 				target->error);
 		return;
 	}
-	error = mf_sender_refusal(decisions->account, get_relname_relid("mf_refund", decisions->scope->schema),
-							  &operation->sender);
+	error = lost_right(decisions, operation);
 	if (error != NULL)
 		put_off(decisions, operation, NO_RIGHT_DELAY_MS, psprintf("%s; mf_resume() tries it again", error));
 	else
@@ -153,6 +154,20 @@ refusal(const MfOperation *operation)
 	if (operation->kind != MF_OPERATION_REFUND && strcmp(operation->payment_status, "authorized") != 0)
 		return psprintf("the invoice is \"%s\", and not authorized any more", operation->payment_status);
 	return NULL;
+}
+
+/* Why the role that inserted it may not do so any more, as things are now; NULL if it may. */
+static char *
+lost_right(const Decisions *decisions, const MfOperation *operation)
+{
+	Oid			schema = decisions->scope->schema;
+	char	   *error = mf_sender_refusal(decisions->account, get_relname_relid("mf_refund", schema), &operation->sender);
+
+	if (error != NULL ||
+		mf_role_has_row_right(get_relname_relid("mf_invoice", schema), operation->owner.role, operation->sender.role))
+		return error;
+	return psprintf("role \"%s\", which inserted it, has no right to its invoice any more",
+					GetUserNameFromId(operation->sender.role, false));
 }
 
 /*

@@ -113,7 +113,7 @@ static MfStatement apply_statement = {
 	"    reference = coalesce(t.reference, o.reference), refund_id = coalesce(t.refund_id::int8, o.refund_id), "
 	"    refund_reference = coalesce(t.refund_reference, o.refund_reference), "
 	"    refunded_value = coalesce(t.refunded_value::numeric, o.refunded_value), rrn = coalesce(t.rrn, o.rrn), "
-	"    last_error = t.error, "
+	"    asked_at = NULL, last_error = t.error, "
 	"    filed_at = CASE WHEN t.to_status IN ('filed', 'refunded', 'captured', 'released') "
 	"      THEN coalesce(o.filed_at, clock_timestamp()) ELSE o.filed_at END, "
 	"    done_at = CASE WHEN t.to_status IN ('refunded', 'captured', 'released') "

@@ -81,7 +81,7 @@ typedef struct MfOperation
 	char	   *refund_reference;	/* likewise */
 	char	   *last_error;		/* NULL = none */
 	TimestampTz filed_at;		/* 0 = not yet */
-	TimestampTz asked_at;		/* 0 = never */
+	TimestampTz asked_at;		/* when it was to be asked about, until that is answered; 0 = it is not */
 	MfSender	sender;			/* who has inserted the row */
 	MfKeyOwner	owner;			/* of the invoice: whose key is used */
 	char	   *invoice_id;		/* NULL = the invoice has none any more */
@@ -145,6 +145,7 @@ extern void mf_operation_change_begin(MfOperationChange *change, const MfOperati
 /*
  * Applies changes to locked rows, each once, with lines in the history for changes of
  * status.  When one of an invoice has ended, those that have waited for it become due.
+ * Questions about the rows are answered by that: mf_operations_ask() puts the next ones.
  */
 extern void mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, int count);
 

@@ -68,10 +68,16 @@ mf_network_error(bool sent)
 bool
 mf_has_row_right(Oid table, Oid creator)
 {
-	Oid			role = GetUserId();
+	return mf_role_has_row_right(table, creator, GetUserId());
+}
+
+bool
+mf_role_has_row_right(Oid table, Oid creator, Oid role)
+{
+	Oid			operate = get_role_oid(MF_OPERATE_ROLE, true);
 
 	return (OidIsValid(creator) && has_privs_of_role(role, creator)) || mf_owns_relation(table, role) ||
-		mf_has_role(MF_OPERATE_ROLE);
+		(OidIsValid(operate) && has_privs_of_role(role, operate));
 }
 
 void

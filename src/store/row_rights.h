@@ -20,7 +20,10 @@ extern bool mf_has_role(const char *name);
  */
 extern bool mf_has_row_right(Oid table, Oid creator);
 
-/* Raises 42501 unless that is so. */
+/* The same of another role, whom policies are not asked about. */
+extern bool mf_role_has_row_right(Oid table, Oid creator, Oid role);
+
+/* Raises 42501 unless the current role has it. */
 extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
 
 /*
