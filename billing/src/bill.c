@@ -11,14 +11,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -178,11 +181,16 @@ read_account(Filler *filler, Datum account, MemoryContext context)
 {
 	text	   *name = DatumGetTextPP(account);
 	HeapTupleHeader facts;
+	Oid			server;
 	bool		isnull;
 
 	if (filler->account != NULL && same_text(filler->account, name))
 		return;
 	filler->account = NULL;
+	/* the server keeps its name until the transaction ends: what is renamed later finds the bill */
+	server = get_foreign_server_oid(text_to_cstring(name), true);
+	if (OidIsValid(server))
+		LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
 	facts = DatumGetHeapTupleHeader(FunctionCall1(&filler->facts, account));
 	filler->currency = copy_text(GetAttributeByNum(facts, 1, &isnull), context);
 	filler->time_zone = copy_text(GetAttributeByNum(facts, 2, &isnull), context);

@@ -13,6 +13,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -76,6 +77,27 @@ mf_account_get(const char *name)
 	cached = (CachedAccount *) hash_search(cached_accounts, name, HASH_ENTER, NULL);
 	cached->account = kept;
 	return account;
+}
+
+const MfAccount *
+mf_account_hold(const char *name)
+{
+	const MfAccount *account = mf_account_get(name);
+
+	for (;;)
+	{
+		Oid			server = account->serverid;
+
+		LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
+		if (!cached_accounts_stale)
+			return account;
+
+		/* a server has changed meanwhile, perhaps this one while we waited */
+		account = mf_account_get(name);
+		if (account->serverid == server)
+			return account;
+		UnlockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
+	}
 }
 
 /* Empties the cache; callers have copies. */

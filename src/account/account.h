@@ -56,6 +56,12 @@ typedef struct MfAccount
  */
 extern const MfAccount *mf_account_get(const char *name);
 
+/*
+ * The same for who is about to write the name into a row: until the transaction ends,
+ * the server cannot be renamed or dropped.  What is renamed later finds the row.
+ */
+extern const MfAccount *mf_account_hold(const char *name);
+
 /* The server of that name, palloc'd; NULL if there is none of the wrapper myfatoorah. */
 extern struct ForeignServer *mf_account_server(const char *name);
 

@@ -34,6 +34,7 @@ typedef struct RowCheck
 	Relation	table;
 	const MfAccount *account;	/* NULL = there is none */
 	int			column;
+	bool		writes;			/* the row is written then; otherwise only errors are collected */
 } RowCheck;
 
 /* Value of a column that only we write in a new row that does not give it */
@@ -83,7 +84,7 @@ static bool has_default(const MfInvoiceRow *row, int column);
 const MfAccount *
 mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 {
-	RowCheck	check = {row, table, NULL, 0};
+	RowCheck	check = {row, table, NULL, 0, errors == NULL};
 	MfRequest	request;
 
 	run_check(&check, check_account, MF_IC_ACCOUNT, errors);
@@ -106,7 +107,7 @@ mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 void
 mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 {
-	RowCheck	check = {row, table, NULL, 0};
+	RowCheck	check = {row, table, NULL, 0, true};
 
 	run_check(&check, check_metadata, MF_IC_METADATA, NULL);
 }
@@ -114,7 +115,7 @@ mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 void
 mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 {
-	RowCheck	check = {unconstify(MfInvoiceRow *, row), table, NULL, 0};
+	RowCheck	check = {unconstify(MfInvoiceRow *, row), table, NULL, 0, true};
 	int			column;
 
 	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
@@ -142,6 +143,7 @@ check_account(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
 	ErrorContextCallback context;
+	const char *name;
 
 	if (check->row->isnull[MF_IC_ACCOUNT])
 		ereport(ERROR,
@@ -153,7 +155,8 @@ check_account(void *argument)
 	context.arg = check->table;
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	check->account = mf_account_get(TextDatumGetCString(check->row->values[MF_IC_ACCOUNT]));
+	name = TextDatumGetCString(check->row->values[MF_IC_ACCOUNT]);
+	check->account = check->writes ? mf_account_hold(name) : mf_account_get(name);
 	error_context_stack = context.previous;
 }
 
