@@ -115,8 +115,10 @@ try_suites()
 	SUITES=${suites# } make "$1" >"$MF_LOG/$1.log" 2>&1 || wrong "make $1" "$1.log"
 	for suite in $suites
 	do
-		counts=$(sed -n -E "s, +$suite +([0-9]+) ok +([0-9]+) not ok( +([0-9]+) skipped)?.*,\1/\2/\4,p" "$MF_LOG/$1.log" | tail -n 1)
-		[[ $counts != */ ]] || counts+=0
+		# those of billing are counted apart, and shown together
+		counts=$(awk -v suite="$suite" '$1 == suite || $1 == (suite "-billing") {
+			ok += $2; not += $4; skipped += $8 == "skipped" ? $7 : 0; found = 1 }
+			END { if (found) print ok "/" not "/" skipped }' < <(sed -n '/^== summary/,$p' "$MF_LOG/$1.log"))
 		cell "$suite" "${counts:--}"
 	done
 	sed -n -E 's, +sanitizers .*\((.*)\)$,\1,p' "$MF_LOG/$1.log" >>"$MF_LOG/cell.note"

@@ -39,6 +39,7 @@ sub same
 	return;
 }
 
+same('billing/myfatoorah_billing.control', first('billing/myfatoorah_billing.control', qr/^default_version = '([^']*)'/m));
 my $meta = decode_json(text('META.json'));
 same('META.json, version', $meta->{version});
 same("META.json, provides $_", $meta->{provides}{$_}{version}) foreach sort keys %{ $meta->{provides} };

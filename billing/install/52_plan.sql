@@ -338,6 +338,8 @@ BEGIN
 			IF NOT pg_has_role(current_user, @extschema@.mf_billing_role(), 'USAGE') THEN
 				RAISE EXCEPTION 'column "status" of mf_plan is written by myfatoorah_billing only' USING ERRCODE = 'insufficient_privilege', COLUMN = 'status';
 			END IF;
+			-- in another cluster a role has another OID; none of that name: the plan is for operators
+			NEW.created_by_id := coalesce(to_regrole(quote_ident(NEW.created_by))::oid, 0);
 			RETURN NEW;
 		END IF;
 		NEW.status := 'active';

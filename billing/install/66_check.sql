@@ -12,8 +12,13 @@ DECLARE
 	wrong boolean := false;
 BEGIN
 	-- bills, plans and rules of accounts whose server was dropped, or renamed where the library was not loaded
-	FOR r IN SELECT t.account, string_agg(format('%s %s', t.number, t.kind), ', ' ORDER BY t.kind) AS what FROM (
-			SELECT b.account, 'open bills' AS kind, count(*) AS number FROM @extschema@.mf_bill b WHERE b.status = 'open' GROUP BY 1
+	-- (accounts are found one after the other by the index, because open bills may be many)
+	FOR r IN WITH RECURSIVE accounts AS (
+			SELECT min(b.account COLLATE "C") AS account FROM @extschema@.mf_bill b WHERE b.status = 'open'
+			UNION ALL SELECT (SELECT min(b.account COLLATE "C") FROM @extschema@.mf_bill b WHERE b.status = 'open' AND b.account COLLATE "C" > a.account) FROM accounts a WHERE a.account IS NOT NULL)
+		SELECT t.account, string_agg(format('%s %s', t.number, t.kind), ', ' ORDER BY t.kind) AS what FROM (
+			SELECT a.account, 'open bills' AS kind, (SELECT count(*) FROM @extschema@.mf_bill b WHERE b.status = 'open' AND b.account COLLATE "C" = a.account) AS number
+				FROM accounts a WHERE a.account IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = a.account)
 			UNION ALL SELECT p.account, 'plans', count(*) FROM @extschema@.mf_plan p WHERE p.status <> 'ended' GROUP BY 1
 			UNION ALL SELECT q.account, 'rules of reminders', count(*) FROM @extschema@.mf_reminder_rule q WHERE q.active GROUP BY 1) t
 		WHERE NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = t.account) GROUP BY 1 ORDER BY 1

@@ -3,7 +3,8 @@
 --
 -- Called by the core in the transaction in which a server is renamed, and by mf_move_account().  All columns of ours that
 -- name an account are here; billing/sql/renamed.sql finds one that is not.  Where the new name has a row of the same key, which a
--- server of that name left when it was dropped, both stay, and neither bills nor reminds in place of the other.
+-- server of that name left when it was dropped, both stay, and neither bills nor reminds in place of the other.  What waited
+-- for want of a server is tried at once.
 CREATE FUNCTION mf_move_billing(old_account text, new_account text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -24,7 +25,8 @@ BEGIN
 		SELECT b.id, @extschema@.mf_caller(), jsonb_build_object('bill_key', jsonb_build_array(b.bill_key, NULL)), format('account %s has a bill with that key', new_account)
 		FROM @extschema@.mf_bill b WHERE b.account = old_account AND EXISTS (SELECT FROM @extschema@.mf_bill o WHERE o.account = new_account AND o.bill_key = b.bill_key);
 	UPDATE @extschema@.mf_bill b SET account = new_account,
-		bill_key = CASE WHEN NOT EXISTS (SELECT FROM @extschema@.mf_bill o WHERE o.account = new_account AND o.bill_key = b.bill_key) THEN b.bill_key END
+		bill_key = CASE WHEN NOT EXISTS (SELECT FROM @extschema@.mf_bill o WHERE o.account = new_account AND o.bill_key = b.bill_key) THEN b.bill_key END,
+		link_due = CASE WHEN b.link_tries > 0 THEN least(b.link_due, now()) ELSE b.link_due END
 		WHERE b.account = old_account;
 	GET DIAGNOSTICS moved = ROW_COUNT;
 	rows := rows + moved;
@@ -33,7 +35,7 @@ BEGIN
 	PERFORM set_config('mf_bill.reason', format('account %s is %s now', old_account, new_account), true);
 	UPDATE @extschema@.mf_plan p SET account = new_account, plan_key = CASE WHEN NOT t.taken THEN p.plan_key END,
 		status = CASE WHEN t.taken AND p.status = 'active' THEN 'paused' ELSE p.status END,
-		next_at = CASE WHEN NOT t.taken THEN p.next_at END
+		next_at = CASE WHEN NOT t.taken THEN CASE WHEN p.tries > 0 THEN least(p.next_at, now()) ELSE p.next_at END END
 		FROM (SELECT q.id, EXISTS (SELECT FROM @extschema@.mf_plan o WHERE o.account = new_account AND o.plan_key = q.plan_key) AS taken
 			FROM @extschema@.mf_plan q WHERE q.account = old_account) t WHERE t.id = p.id;
 	GET DIAGNOSTICS moved = ROW_COUNT;

@@ -3,14 +3,18 @@
 --
 -- The library refuses to drop mf_bill while there are rows in it, in whatever way, unless myfatoorah_billing.drop_books is on.
 -- This has it loaded where somebody may do that.  Where its file is gone, the extension must still be there to be dropped.
+-- A view names functions by identity, so nobody can plant another one.
+CREATE VIEW mf_library AS SELECT mf_ours() AS ours;
+COMMENT ON VIEW mf_library IS 'loads the library';
+
 CREATE FUNCTION mf_load_guard()
 RETURNS event_trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM @extschema@.mf_ours();
-EXCEPTION WHEN undefined_file OR undefined_function THEN
+	PERFORM l.ours FROM @extschema@.mf_library l;
+EXCEPTION WHEN undefined_file OR undefined_table THEN
 	NULL;
 END
 $$;

@@ -144,6 +144,14 @@ DROP ROLE myfatoorah_billing;
 ALTER ROLE regress_mf_books RENAME TO myfatoorah_billing;
 SELECT mf_end_plan(id, '2033-01-01', 'the end of this test') FROM mf_plan WHERE plan_key = 'renamed roles';
 
+-- A dump names roles, whose OIDs are others in another cluster
+INSERT INTO mf_bill (customer_name, bill_key, total, currency, due_date, token, created_by, created_by_id) VALUES ('Ahmad', 'restored', 10, 'KWD', '2026-01-01', repeat('0', 32), 'regress_mf_clerk', 10),
+	('Ahmad', 'restored from nobody', 10, 'KWD', '2026-01-01', repeat('1', 32), 'regress_mf_nobody', 10);
+INSERT INTO mf_plan (template, starts_on, anchor_on, every, status, next_number, created_by, created_by_id) VALUES ('{"customer_name": "A", "total": 1}', '2033-11-09', '2033-11-09', '1 month', 'ended', 2, 'regress_mf_clerk', 10),
+	('{"customer_name": "A", "total": 1}', '2033-11-09', '2033-11-09', '1 month', 'ended', 2, 'regress_mf_nobody', 10);
+SELECT created_by, created_by_id::regrole FROM mf_bill WHERE bill_key LIKE 'restored%' UNION ALL SELECT created_by, created_by_id::regrole FROM mf_plan WHERE created_by IN ('regress_mf_clerk', 'regress_mf_nobody') AND status = 'ended' AND next_number = 2 ORDER BY 1;
+SELECT mf_void(id, 'the end of this test') FROM mf_bill WHERE bill_key LIKE 'restored%';
+
 -- A role whose name differs from another's in its letters only
 CREATE ROLE "Regress_MF_Clerk" IN ROLE myfatoorah_submit;
 GRANT USAGE ON FOREIGN SERVER myfatoorah TO "Regress_MF_Clerk", regress_mf_clerk;

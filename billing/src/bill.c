@@ -96,6 +96,7 @@ static text *copy_text(Datum value, MemoryContext context);
 static bool same_text(const text *left, const text *right);
 static void set_column(NewBill *bill, Column column, Datum value);
 static void clear_column(NewBill *bill, Column column);
+static void find_creator(NewBill *bill);
 static void fill_results(NewBill *bill);
 static text *new_token(Filler *filler);
 static void fill_currency(NewBill *bill);
@@ -138,7 +139,8 @@ mf_bill_fill(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("column \"token\" of mf_bill is written by myfatoorah_billing only"),
 					 err_generic_string(PG_DIAG_COLUMN_NAME, "token")));
-		return PointerGetDatum(trigger->tg_trigtuple);
+		find_creator(&bill);
+		return PointerGetDatum(heap_form_tuple(desc, bill.values, bill.nulls));
 	}
 	fill_results(&bill);
 	/* without an account it is refused, because that must not be null */
@@ -226,6 +228,16 @@ static void
 clear_column(NewBill *bill, Column column)
 {
 	bill->nulls[bill->filler->columns[column]] = true;
+}
+
+/* In another cluster a role has another OID.  None of that name: the bill is for operators. */
+static void
+find_creator(NewBill *bill)
+{
+	int			name = bill->filler->columns[CREATED_BY];
+	Oid			role = bill->nulls[name] ? InvalidOid : get_role_oid(NameStr(*DatumGetName(bill->values[name])), true);
+
+	set_column(bill, CREATED_BY_ID, ObjectIdGetDatum(role));
 }
 
 /* What only we write, whatever was given */

@@ -44,7 +44,7 @@ mf_books_init(void)
 {
 	DefineCustomBoolVariable("myfatoorah_billing.drop_books",
 							 "Lets the extension myfatoorah_billing be dropped with bills in it.",
-							 NULL, &drop_books, false, PGC_USERSET, 0, NULL, NULL, NULL);
+							 NULL, &drop_books, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	previous_hook = object_access_hook;
 	object_access_hook = keep_books;
 }

@@ -89,7 +89,11 @@ mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, i
 	transfer->begun = true;
 	exchange->gate_reached = true;
 	if (exchange->gate_passed)
+	{
+		/* it was a kept one: that makes this outcome unknown, and that of no other shall be */
+		http->closes_until[transfer->record->target->host_slot] = now + CLOSING_REMEMBERED;
 		refusal = "the server closed it, and the request was not repeated";
+	}
 	else if (__atomic_load_n(&http->gate_closed, __ATOMIC_SEQ_CST))
 		refusal = "sending was stopped";
 	else if (transfer->record->target->remote_only && mf_http_ip_is_local(remote_ip))

@@ -39,8 +39,9 @@
 /*
  * A server that closes a connection within so many nanoseconds after its answer,
  * without having announced it, closes others like it while requests leave on them,
- * whose outcomes are then unknown.  For the time given below each request to that
- * host has a connection of its own.
+ * whose outcomes are then unknown.  So may one that has dropped a request on a kept
+ * connection.  For the time given below each request to that host has a connection of
+ * its own.
  */
 #define CLOSED_SOON (INT64_C(1) * 1000000000)
 #define CLOSING_REMEMBERED (INT64_C(60) * 1000000000)
