@@ -127,6 +127,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION mf_bill_unbooked(bigint) IS 'whether mf_ledger has payments or refunds of a bill''s links that are no receipts yet';
 
+CREATE FUNCTION mf_bill_amount(amount numeric, base_currency text, base_value numeric, value numeric, currency text)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN base_currency = currency THEN amount ELSE round(value * amount / base_value, mf_currency_decimals(currency)) END;
+COMMENT ON FUNCTION mf_bill_amount(numeric, text, numeric, numeric, text) IS 'an amount of a link in the currency of the account as one in that of its bill';
+
 -- In the currency of the bill: where that is not the account's own, an entry counts with
 -- its part of the invoice's value, cumulated, so that a whole payment is the whole value.
 CREATE FUNCTION mf_bill_book(bill bigint)
@@ -147,13 +153,11 @@ BEGIN
 	SELECT b.id, @extschema@.mf_local_day(b.account, coalesce(m.paid_at, m.at)), 'online', m.value, m.invoice, m.payment_id, m.id, m.kind
 	FROM (
 		SELECT l.id, l.invoice, l.payment_id, l.at, nullif(l.kind, 'payment') AS kind, CASE l.kind WHEN 'payment' THEN t.transaction_date END AS paid_at,
-			CASE WHEN l.currency = b.currency THEN l.amount
-				ELSE round(k.value * sum(l.amount) OVER w / i.base_value, d.decimals)
-					- coalesce(round(k.value * (sum(l.amount) OVER w - l.amount) / i.base_value, d.decimals), 0) END AS value
+			@extschema@.mf_bill_amount(sum(l.amount) OVER w, l.currency, i.base_value, k.value, b.currency)
+				- @extschema@.mf_bill_amount(sum(l.amount) OVER w - l.amount, l.currency, i.base_value, k.value, b.currency) AS value
 		FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
 			JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice AND l.kind <> 'fee'
-			LEFT JOIN @extschema@.mf_transaction t ON t.invoice = l.invoice AND t.payment_id = l.payment_id,
-			LATERAL (SELECT @extschema@.mf_currency_decimals(b.currency) AS decimals) d
+			LEFT JOIN @extschema@.mf_transaction t ON t.invoice = l.invoice AND t.payment_id = l.payment_id
 		WHERE k.bill = b.id
 		WINDOW w AS (PARTITION BY l.invoice ORDER BY l.id)) m
 	WHERE m.value <> 0 AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = m.id)

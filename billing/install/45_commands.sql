@@ -131,16 +131,78 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_check_open(mf_bill) IS 'raises an error unless a bill is open';
 
+-- What to do about an overpayment.  What can still be refunded of a link is what will stay of it once all refunds under way are
+-- carried out, whoever has asked for them, so that nothing is given back twice.
+CREATE FUNCTION mf_overpaid_advice(bill bigint, OUT being_refunded numeric, OUT payments text[], OUT next_step text)
+RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	b record;
+	p record;
+	rest numeric;
+	part numeric;
+	unit numeric;
+	kept numeric;
+	planned jsonb := '{}';
+	absent bigint[];
+	refunds text[];
+	rows text[];
+	by_hand boolean;
+BEGIN
+	SELECT t.overpaid, t.currency INTO b FROM @extschema@.mf_bill t WHERE t.id = mf_overpaid_advice.bill;
+	SELECT coalesce(sum(greatest(k.booked - k.stays, 0)), 0), array_agg(k.invoice ORDER BY k.invoice) FILTER (WHERE k.stays IS NULL AND k.booked > 0)
+		INTO being_refunded, absent
+		FROM (SELECT l.invoice, r.booked, @extschema@.mf_bill_amount(@extschema@.mf_refundable(l.invoice), i.base_currency, i.base_value, l.value, b.currency) AS stays
+			FROM (SELECT t.invoice, sum(t.value) AS booked FROM @extschema@.mf_receipt t WHERE t.bill = mf_overpaid_advice.bill AND t.method = 'online' GROUP BY 1) r
+				JOIN @extschema@.mf_link l ON l.invoice = r.invoice LEFT JOIN @extschema@.mf_invoice i ON i.id = l.invoice) k;
+	by_hand := EXISTS (SELECT FROM @extschema@.mf_receipt t WHERE t.bill = mf_overpaid_advice.bill AND t.method <> 'online' HAVING sum(t.value) > 0);
+	rest := b.overpaid - being_refunded;
+
+	FOR p IN
+		SELECT r.payment_id, l.invoice, l.value, i.base_value, i.base_currency, @extschema@.mf_refundable(l.invoice, r.payment_id) AS has, @extschema@.mf_refundable(l.invoice) AS stays
+		FROM (SELECT t.payment_id, t.invoice, max(t.id) AS id FROM @extschema@.mf_receipt t
+				WHERE t.bill = mf_overpaid_advice.bill AND t.value > 0 AND t.payment_id IS NOT NULL AND t.method = 'online' GROUP BY 1, 2) r
+			JOIN @extschema@.mf_link l ON l.invoice = r.invoice JOIN @extschema@.mf_invoice i ON i.id = l.invoice
+		ORDER BY r.id DESC
+	LOOP
+		CONTINUE WHEN p.has <= 0 IS NOT FALSE;
+		payments := payments || p.payment_id;
+		-- in whole units of the account's currency; of another currency the bill may get back a little less, never more, which would open it
+		unit := 10 ^ -@extschema@.mf_currency_decimals(p.base_currency);
+		kept := p.stays - coalesce((planned->>p.invoice::text)::numeric, 0);
+		part := least(p.has, kept, CASE WHEN p.base_currency = b.currency THEN rest ELSE ceil(rest * p.base_value / p.value / unit) * unit END);
+		IF @extschema@.mf_bill_amount(kept, p.base_currency, p.base_value, p.value, b.currency)
+			- @extschema@.mf_bill_amount(kept - part, p.base_currency, p.base_value, p.value, b.currency) > rest THEN
+			part := part - unit;
+		END IF;
+		CONTINUE WHEN part <= 0;
+		part := round(part, @extschema@.mf_currency_decimals(p.base_currency));
+		rest := rest - @extschema@.mf_bill_amount(kept, p.base_currency, p.base_value, p.value, b.currency)
+			+ @extschema@.mf_bill_amount(kept - part, p.base_currency, p.base_value, p.value, b.currency);
+		planned := planned || jsonb_build_object(p.invoice, p.stays - kept + part);
+		refunds := refunds || format('%s %s of payment %s', part, p.base_currency, p.payment_id);
+		rows := rows || format('(%s, %s, %L)', p.invoice, part, p.payment_id);
+	END LOOP;
+
+	next_step := concat_ws(' ',
+		CASE WHEN being_refunded > 0 THEN format('Refunds of %s %s are under way%s.', being_refunded, b.currency, CASE WHEN rest <= 0 AND rows IS NULL THEN ', and that is all of it' END) END,
+		CASE WHEN rows IS NOT NULL THEN format('Refund %s: INSERT INTO mf_refund (invoice, value, payment_id) VALUES %s. Refunds become receipts by themselves.', array_to_string(refunds, ' and '), array_to_string(rows, ', ')) END,
+		CASE WHEN rest <= 0 THEN NULL
+			WHEN absent IS NOT NULL THEN format('Of what links were paid that are not in mf_invoice nothing is known here: SELECT mf_unarchive(%L), and look here again.', absent)
+			WHEN by_hand THEN format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', rest, b.currency)
+			ELSE format('Of %s %s nothing can be refunded.', rest, b.currency) END);
+END
+$$;
+COMMENT ON FUNCTION mf_overpaid_advice(bigint) IS 'for mf_overpaid: of an overpaid bill what refunds under way give back, payments that can be refunded, and what to do';
+
 CREATE VIEW mf_overpaid WITH (security_barrier) AS
 	SELECT b.id AS bill, b.account, b.status, b.customer_name, b.customer_reference, b.currency, b.total, b.received, b.overpaid,
-		p.payments,
-		CASE WHEN p.payments IS NULL THEN pg_catalog.format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', b.overpaid, b.currency)
-			ELSE pg_catalog.format('Refund %s %s, of payment %s: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (%s, %s, %L). The refund becomes a receipt by itself.', b.overpaid, b.currency,
-				(SELECT pg_catalog.string_agg(q.payment_id, ' or ') FROM pg_catalog.unnest(p.payments) q(payment_id)),
-				p.invoices[1], least(b.overpaid, p.amounts[1]), p.payments[1]) END AS next_step
-	FROM mf_bill b, LATERAL (SELECT pg_catalog.array_agg(r.payment_id ORDER BY r.id DESC) AS payments, pg_catalog.array_agg(r.invoice ORDER BY r.id DESC) AS invoices,
-			pg_catalog.array_agg(r.value ORDER BY r.id DESC) AS amounts FROM mf_receipt r
-		WHERE r.bill = b.id AND r.method = 'online' AND r.value > 0) p
+		a.being_refunded, a.payments, a.next_step
+	FROM mf_bill b, LATERAL mf_overpaid_advice(b.id) a
 	WHERE b.overpaid > 0 AND mf_bill_visible(b.id);
 COMMENT ON VIEW mf_overpaid IS 'bills for which more has come in than is owed: paid twice, or after they were void; what to refund, by which call';
-COMMENT ON COLUMN mf_overpaid.payments IS 'PaymentIds of its online payments, the latest first';
+COMMENT ON COLUMN mf_overpaid.overpaid IS 'in the currency of the bill; refunds are in that of the account, as next_step has them';
+COMMENT ON COLUMN mf_overpaid.being_refunded IS 'what of it refunds under way give back: asked for, not yet refunded';
+COMMENT ON COLUMN mf_overpaid.payments IS 'PaymentIds of its online payments that can be refunded, the latest first';

@@ -45,7 +45,7 @@ GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_cod
 GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_facts, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_check_day, mf_bill_check_right, mf_bill_visible,
-	mf_billing_role, mf_ours, mf_operates, mf_bill_address
+	mf_billing_role, mf_ours, mf_operates, mf_bill_address, mf_bill_amount, mf_overpaid_advice
 	TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
 

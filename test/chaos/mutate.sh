@@ -485,6 +485,15 @@ mutate unguarded 'nothing loads the library that keeps bills' billing/install/92
 	's/\tPERFORM \@extschema\@\.mf_ours\(\);/\tNULL;/' 143_dropped_books
 mutate times_take_numbers 'times take the numbers of what a dump brings' src/on_change/on_change_queue.c \
 	's/\(id, function, failures, due\) OVERRIDING SYSTEM VALUE "/(function, failures, due) "/; s/VALUES \(-1 - floor\(random\(\) \* 9e15\)::int8, \$1/VALUES (\$1/' 143_dropped_books
+mutate none_144 '' src/worker/worker.c '' 144_overpaid_bills
+mutate refunded_again 'what refunds under way give back is to be refunded again' billing/install/45_commands.sql \
+	's/rest := b\.overpaid - being_refunded;/rest := b.overpaid;/' 144_overpaid_bills
+mutate fils_more 'a refund in the currency of the account opens the bill' billing/install/45_commands.sql \
+	's/part := part - unit;/NULL;/' 144_overpaid_bills
+mutate refund_in_riyals 'a refund is advised in the currency of the bill' billing/install/45_commands.sql \
+	's/CASE WHEN p\.base_currency = b\.currency THEN rest ELSE .* END\);/rest);/' 144_overpaid_bills
+mutate past_the_payment 'more is to be refunded of a payment than it has' billing/install/45_commands.sql \
+	's/least\(p\.has, kept, /least(/' 144_overpaid_bills
 mutate none_142 '' src/worker/worker.c '' 142_rights_on_bills
 mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
 	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills

@@ -1,0 +1,205 @@
+# What mf_overpaid advises, followed to the letter: never more goes back than is too much, in the currency of the account, of payments
+# that have it; what is under way counts as given back, whoever has asked for it, and no bill becomes a debt by it.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $db = 'postgres';
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+sub wait_for
+{
+	return $mf->wait_for($node, $db, @_);
+}
+
+# A bill with that key, whose link was sent
+sub bill
+{
+	my ($key, $total, $currency) = @_;
+
+	sql("INSERT INTO mf_bill (customer_name, total, currency, bill_key) VALUES ('Ahmad', $total, '" . ($currency // 'KWD') . "', '$key')");
+	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = '$key'", 'sent');
+	return sql("SELECT id, invoice FROM mf_bill WHERE bill_key = '$key'");
+}
+
+sub number_of { return sql("SELECT invoice_id FROM mf_invoice WHERE id = $_[0]"); }
+
+sub pay
+{
+	my ($link, $order) = @_;
+
+	$sandbox->invoice(number_of($link), 'pay', $order);
+	return sql("SELECT mf_refresh($link)");
+}
+
+# A column of a bill in mf_overpaid, with a letter for each of its payments in the order in which they were booked
+sub advice
+{
+	my ($bill, $column) = @_;
+	my $advice = sql('SELECT ' . ($column // 'next_step') . " FROM mf_overpaid WHERE bill = $bill");
+	my $letter = 'A';
+
+	foreach (split /\n/, sql("SELECT payment_id FROM mf_receipt WHERE bill = $bill AND value > 0 AND payment_id IS NOT NULL ORDER BY id"))
+	{
+		$advice =~ s/\b$_\b/$letter/g;
+		$letter++;
+	}
+	$advice =~ s/\(\d+, /(N, /g;
+	return $advice;
+}
+
+# Does what next_step says
+sub follow
+{
+	my ($bill) = @_;
+	my ($statement) = sql("SELECT next_step FROM mf_overpaid WHERE bill = $bill") =~ /(INSERT INTO mf_refund .*?\))\. /;
+
+	return sql($statement);
+}
+
+# MyFatoorah's finance team decides about all refunds of a bill
+sub decide
+{
+	my ($bill, $decision) = @_;
+	my $of_bill = "FROM mf_refund r JOIN mf_link k ON k.invoice = r.invoice WHERE k.bill = $bill AND r.status IN";
+
+	$sandbox->decide_refund($_, $decision) foreach split /\n/, sql("SELECT r.refund_id $of_bill ('filed')");
+	sql("SELECT mf_refresh(k.invoice) FROM mf_link k WHERE k.bill = $bill");
+	wait_for("SELECT count(*) $of_bill ('queued', 'sending', 'filed', 'unknown')", 0);
+	return wait_for("SELECT count(*) FROM mf_ledger l JOIN mf_link k ON k.invoice = l.invoice WHERE k.bill = $bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM mf_receipt r WHERE r.ledger = l.id)", 0);
+}
+
+sub filed
+{
+	my ($bill, $count) = @_;
+
+	return wait_for("SELECT count(*) FROM mf_refund r JOIN mf_link k ON k.invoice = r.invoice WHERE k.bill = $bill AND r.status = 'filed'", $count);
+}
+
+sub state { return sql("SELECT status, received, overpaid, (SELECT count(*) FROM mf_link WHERE bill = b.id) FROM mf_bill b WHERE id = $_[0]"); }
+
+$mf->setup_account($node, $db, $sandbox);
+sql('CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, $db);
+my $hand = 'Give %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.';
+my $by_itself = 'Refunds become receipts by themselves.';
+
+#
+# One link paid twice
+#
+my ($bill, $link) = split /\|/, bill('twice', 10);
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+pay($link, { duplicate => JSON::PP::true });
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '10.000');
+is(advice($bill), "Refund 10.000 KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, 10.000, 'B'). $by_itself", 'one of two payments is to be refunded');
+is(advice($bill, "array_to_string(payments, ' '), being_refunded"), 'B A|0.000', 'each of them can be');
+sql("SELECT mf_pause()");
+follow($bill);
+is(advice($bill, 'being_refunded, next_step'), '10.000|Refunds of 10.000 KWD are under way, and that is all of it.', 'what is queued counts as given back');
+sql("SELECT mf_resume()");
+filed($bill, 1);
+is(advice($bill, "overpaid, array_to_string(payments, ' '), next_step"), '10.000|A|Refunds of 10.000 KWD are under way, and that is all of it.', 'and what is filed');
+sql('SELECT mf_billing_tick(now())');
+is(state($bill), 'paid|20.000|10.000|1', 'until it is refunded the money is ours, and the bill is paid');
+decide($bill, 'reject');
+is(advice($bill), "Refund 10.000 KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, 10.000, 'B'). $by_itself", 'what was rejected is to be refunded again');
+follow($bill);
+filed($bill, 1);
+decide($bill, 'approve');
+is(advice($bill), '', 'then nothing is too much');
+is(state($bill), 'paid|10.000|0.000|1', 'and the bill is paid, without another link');
+
+# Asked for in the portal, and not decided there yet
+($bill, $link) = split /\|/, bill('portal', 10);
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+pay($link, { duplicate => JSON::PP::true });
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '10.000');
+$sandbox->invoice(number_of($link), 'refund', { amount => '4', pending => JSON::PP::true });
+sql("SELECT mf_refresh($link)");
+filed($bill, 1);
+is(advice($bill), "Refunds of 4.000 KWD are under way. Refund 6.000 KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, 6.000, 'B'). $by_itself", 'a refund made in the portal counts');
+
+#
+# Void, and paid by two links: no payment has all of it
+#
+($bill, $link) = split /\|/, bill('void', 10);
+sql("SELECT mf_new_link($bill, 'lost')");
+wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.id <> $link", 'sent');
+my $second = sql("SELECT invoice FROM mf_bill WHERE id = $bill");
+sql("SELECT mf_void($bill, 'moved out')");
+pay($link);
+wait_for("SELECT received FROM mf_bill WHERE id = $bill", '10.000');
+pay($second);
+wait_for("SELECT received FROM mf_bill WHERE id = $bill", '20.000');
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 3)");
+my $both = "INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, 10.000, 'B'), (N, 10.000, 'A'). Refunds become receipts by themselves.";
+is(advice($bill), "Refund 10.000 KWD of payment B and 10.000 KWD of payment A: $both " . sprintf($hand, '3.000 KWD'), 'each payment is refunded for what it has, and cash is given back');
+follow($bill);
+filed($bill, 2);
+is(advice($bill), 'Refunds of 20.000 KWD are under way. ' . sprintf($hand, '3.000 KWD'), 'all of both');
+decide($bill, 'approve');
+is(advice($bill, "array_to_string(payments, ' '), next_step"), '|' . sprintf($hand, '3.000 KWD'), 'what was given back is no payment to refund any more');
+is(state($bill), 'void|3.000|3.000|2', 'and the bill stays void');
+
+#
+# A bill in another currency than the account's
+#
+foreach my $case ([ 'riyals', '100', '5' ], [ 'little', '19.99', '0.01' ], [ 'odd', '33.33', '7.77' ])
+{
+	my ($key, $total, $cash) = @$case;
+
+	($bill, $link) = split /\|/, bill($key, $total, 'SAR');
+	pay($link);
+	wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+	sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', $cash)");
+	my $paid = sql("SELECT mf_refundable($link)");
+	if ($key eq 'little')
+	{
+		like(advice($bill), qr/^(?:Refund 0\.001 KWD|\Q${\ sprintf($hand, '0.01 SAR')}\E)/, 'what is less than a fils goes back by hand');
+		next;
+	}
+	like(advice($bill), qr/^Refund 0\.\d{3} KWD of payment A: INSERT INTO mf_refund \(invoice, value, payment_id\) VALUES \(N, 0\.\d{3}, 'A'\)/, "$key: the refund is in the currency of the account");
+	cmp_ok(abs((advice($bill) =~ /^Refund (\S+)/)[0] - $paid * $cash / $total), '<', 0.001, 'of the same part');
+	follow($bill);
+	filed($bill, 1);
+	like(advice($bill), qr/^Refunds of \d\.\d\d SAR are under way/, 'which counts in the currency of the bill');
+	unlike(advice($bill), qr/INSERT INTO mf_refund/, 'and once');
+	decide($bill, 'approve');
+	like(state($bill), qr/^paid\|\d+\.\d\d\|0\.0[01]\|1$/, 'the bill stays paid, to the hundredth, without another link');
+	like(advice($bill), qr/^(?:Of 0\.01 SAR nothing can be refunded\.)?$/, 'and no more can be given back');
+}
+
+# paid twice: the whole of one payment
+($bill, $link) = split /\|/, bill('riyals twice', '47.11', 'SAR');
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+pay($link, { duplicate => JSON::PP::true });
+wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '47.11');
+my $value = sql("SELECT base_value FROM mf_invoice WHERE id = $link");
+is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, $value, 'B'). $by_itself", 'a payment that is too much goes back whole');
+
+#
+# Invoices in the archive
+#
+($bill, $link) = split /\|/, bill('archived', 10);
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 3)");
+wait_for("SELECT count(*) FROM mf_reaction_queue WHERE invoice = $link", 0);
+# as after years
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01' WHERE id = $link; DELETE FROM mf_inquiry WHERE invoice = $link");
+is(sql("SELECT mf_archive('2020-02-01')"), '1', 'the link is archived');
+is(advice($bill), "Of what links were paid that are not in mf_invoice nothing is known here: SELECT mf_unarchive('{$link}'), and look here again.", 'an archived invoice is to come back first');
+sql("SELECT mf_unarchive('{$link}')");
+like(advice($bill), qr/^Refund 3\.000 KWD of payment A: /, 'then it can be refunded');
+
+done_testing();
