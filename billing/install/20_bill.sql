@@ -108,7 +108,8 @@ CREATE TABLE mf_link (
 	asked_for timestamptz,
 	retired_at timestamptz,
 	retired_why text,
-	CHECK (live = (retired_at IS NULL))
+	CHECK (live = (retired_at IS NULL)),
+	CHECK (retired_at >= made_at)
 ) WITH (fillfactor = 80);
 
 CREATE UNIQUE INDEX mf_link_bill_idx ON mf_link (bill, (CASE WHEN live THEN 0 ELSE invoice END));

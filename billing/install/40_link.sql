@@ -21,7 +21,8 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_lock(bigint) IS 'locks a bill against other changes and returns it';
 
--- The live link is no longer the one to pay.  What was not sent is cancelled; MyFatoorah cannot take back what was.
+-- The live link is no longer the one to pay.  What was not sent is cancelled; MyFatoorah cannot take back what was.  Whoever has
+-- waited for the bill brings a time from before the wait; the times of links stay in their order all the same.
 CREATE FUNCTION mf_link_retire(bill bigint, at timestamptz, why text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -31,7 +32,7 @@ DECLARE
 	retired bigint;
 	became text;
 BEGIN
-	UPDATE @extschema@.mf_link k SET live = false, retired_at = mf_link_retire.at, retired_why = why
+	UPDATE @extschema@.mf_link k SET live = false, retired_at = greatest(mf_link_retire.at, k.made_at), retired_why = why
 		WHERE k.bill = mf_link_retire.bill AND k.live RETURNING k.invoice INTO retired;
 	IF retired IS NOT NULL THEN
 		SELECT c.result INTO became FROM @extschema@.mf_cancel(ARRAY[retired], why) c;
@@ -198,7 +199,7 @@ BEGIN
 	made := (@extschema@.mf_insert_as(b.created_by_id, ARRAY[@extschema@.mf_bill_invoice(b, facts.currency, value,
 				coalesce(b.link_option, CASE WHEN NOT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
 					WHERE k.bill = b.id AND i.sent_at IS NOT NULL) THEN b.notification_option END, 'LNK'), CASE WHEN b.send_at > as_of THEN b.send_at END, ends)], ARRAY[replaced]))[1];
-	INSERT INTO @extschema@.mf_link (invoice, bill, live, value, made_at, expires_at) VALUES (made, b.id, true, value, as_of, ends);
+	INSERT INTO @extschema@.mf_link (invoice, bill, live, value, made_at, expires_at) VALUES (made, b.id, true, value, greatest(as_of, (SELECT max(k.retired_at) FROM @extschema@.mf_link k WHERE k.bill = b.id)), ends);
 	UPDATE @extschema@.mf_bill t SET invoice = made, link_tries = 0, link_error = NULL, link_option = NULL WHERE t.id = b.id;
 	RETURN ends;
 END

@@ -1,4 +1,4 @@
--- Personal data of bills: mf_forget() reaches all tables; and lines as items of invoices
+-- Personal data of bills: mf_forget() reaches all tables; lines as items of invoices; times of links
 \pset format unaligned
 SET client_min_messages = error;
 DROP ROLE IF EXISTS regress_mf_chief, regress_mf_clerk;
@@ -83,4 +83,11 @@ SELECT i.invoice_value, i.invoice_items FROM mf_bill b JOIN mf_invoice i ON i.id
 -- a long list is left out rather than refused
 INSERT INTO mf_bill (account, customer_name, total, lines) SELECT 'clinic', 'Ahmad', 100, jsonb_agg(jsonb_build_object('description', repeat('x', 100), 'unit_price', 1)) FROM generate_series(1, 100);
 SELECT i.invoice_value, i.invoice_items FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.account = 'clinic' AND b.total = 100;
+-- Links of a bill have their times in order, whatever time a command brings that has waited for a tick
+SELECT id AS bill FROM mf_bill WHERE bill_key = 'items' \gset
+SET ROLE myfatoorah_billing;
+SELECT mf_bill_link_again(:bill, now() + interval '9 days') > now() + interval '10 days' AS renewed;
+RESET ROLE;
+SELECT mf_new_link(:bill, 'lost') IS NOT NULL AS again;
+SELECT count(*) AS links, count(*) FILTER (WHERE k.made_at < p.retired_at) AS too_early FROM mf_link k LEFT JOIN LATERAL (SELECT max(o.retired_at) AS retired_at FROM mf_link o WHERE o.bill = k.bill AND o.invoice < k.invoice) p ON true WHERE k.bill = :bill;
 DROP ROLE regress_mf_chief, regress_mf_clerk;

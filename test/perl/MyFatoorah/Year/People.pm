@@ -120,11 +120,12 @@ sub _did
 }
 
 # Has the database do something with a word in it, by which its note or reason is found again if the connection was lost;
-# then calls the code with the time of it, as microseconds, if it was done
+# then calls the code with the time after it, as microseconds, and with the time before it, if it was done
 sub _order
 {
 	my ($self, $what, $sql, $code, $look) = @_;
 	my $year = $self->{year};
+	my $before = $year->now;
 	my $answer = $year->run_sql("$sql; SELECT round(extract(epoch FROM clock_timestamp()) * 1000000)");
 
 	if ($answer->{state} eq '00000')
@@ -132,14 +133,14 @@ sub _order
 		my ($at) = $answer->{out} =~ /(\d+)\z/;
 
 		$self->_did($what);
-		$code->($at) if $code;
+		$code->($at, $before) if $code;
 	}
 	elsif ($answer->{state} =~ /^(?:lost|57P0)/ && $look)
 	{
 		push @{ $self->{doubtful} }, sub {
 			my $at = $year->insist("SELECT round(extract(epoch FROM max(at)) * 1000000) FROM ($look) t(at)");
 
-			$code->($at), $self->_did("$what, and the server dies") if $at ne '';
+			$code->($at, $at), $self->_did("$what, and the server dies") if $at ne '';
 		};
 	}
 	elsif ($answer->{state} !~ /^(?:55000|lost|down|57P0.)$/)
@@ -238,7 +239,7 @@ sub reverse
 	my ($note) = sort grep { $year->{cash}{$_}{bill} == $bill->{id} && !$year->{cash}{$_}{reversed} } keys %{ $year->{cash} };
 
 	return if !defined $note;
-	$self->_order('cash given back', "SELECT mf_reverse(id, 'bounced') FROM mf_receipt WHERE note = '$note'", sub { $year->{cash}{$note}{reversed} = $_[0] });
+	$self->_order('cash given back', "SELECT mf_reverse(id, 'bounced') FROM mf_receipt WHERE note = '$note'", sub { $year->{cash}{$note}{reversed} = $_[1] });
 	return;
 }
 
@@ -257,7 +258,7 @@ sub reopen
 {
 	my ($self, $bill) = @_;
 
-	$self->_order('opened again', "SELECT mf_reopen($bill->{id}, 'a mistake')", sub { push @{ $self->{year}{void}{ $bill->{id} } }, [ $_[0], 0 ] });
+	$self->_order('opened again', "SELECT mf_reopen($bill->{id}, 'a mistake')", sub { push @{ $self->{year}{void}{ $bill->{id} } }, [ $_[1], 0 ] });
 	return;
 }
 
