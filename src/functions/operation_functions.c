@@ -248,7 +248,7 @@ settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld is captured or released already", (long long) settling.invoice),
 				 errdetail("It has: %s.", invoice->settling),
-				 errhint("MyFatoorah allows one of them for each invoice. mf_cancel_capture() cancels one that is queued or in review.")));
+				 errhint("MyFatoorah allows one of them for each invoice. mf_cancel_capture() cancels one that is queued or in review. What is held after a release is captured or given back in the MyFatoorah portal.")));
 	if (strcmp(invoice->payment_status, "authorized") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
