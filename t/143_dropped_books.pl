@@ -62,6 +62,13 @@ is(attempt('owned', 'DROP OWNED BY keeper CASCADE'), $refused, 'DROP OWNED');
 is(attempt('books', 'DROP SCHEMA other CASCADE'), 'ok', 'a table of that name that is another');
 in('books', 'CREATE ROLE guest LOGIN; CREATE SCHEMA theirs AUTHORIZATION guest');
 is(attempt('books', 'SET ROLE guest; DROP SCHEMA theirs'), 'ok', 'a role without rights drops its schema');
+# who owns the schema may drop it with all that is in it, but not the books
+in('books', 'ALTER SCHEMA mf OWNER TO guest; GRANT ALL ON SCHEMA mf TO guest');
+is(attempt('books', "SET SESSION AUTHORIZATION guest; $_ DROP SCHEMA mf CASCADE"), $refused, "who owns the schema: $_") foreach '', 'SET myfatoorah_billing.drop_books = on;', "SELECT set_config('myfatoorah_billing.drop_books', 'on', false);";
+in('books', q{SET SESSION AUTHORIZATION guest; CREATE FUNCTION mf.mf_ours(integer DEFAULT 1) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION mf.mf_load_guard(integer DEFAULT 1) RETURNS boolean LANGUAGE sql AS 'SELECT true'});
+is(attempt('books', 'DROP EXTENSION myfatoorah_billing'), $refused, 'functions that somebody has planted do not let it through');
+is(attempt('books', 'SET SESSION AUTHORIZATION guest; DROP SCHEMA IF EXISTS nothing'), 'ok', 'nor keep others from their commands');
+in('books', 'DROP FUNCTION mf.mf_ours(integer), mf.mf_load_guard(integer); ALTER SCHEMA mf OWNER TO CURRENT_USER');
 
 # The server can be told the same where the library is not preloaded
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
