@@ -53,6 +53,11 @@ static MfStatement find_settling_statement = {
 	1, {INT8OID}, NULL
 };
 
+/* whatever the snapshot of the transaction */
+static MfStatement find_refund_statement = {
+	"SELECT o.id::int8 FROM @mf_operation o WHERE o.invoice = $1 AND o.refund_id = $2", 2, {INT8OID, INT8OID}, NULL
+};
+
 /* CASE, because otherwise the order of the tests is not certain */
 #define SUPPLIER_IS_VALID(e) \
 	"CASE WHEN jsonb_typeof(" e ") = 'object' THEN CASE WHEN jsonb_typeof(" e "->'SupplierCode') = 'number' " \
@@ -210,6 +215,21 @@ mf_operations_find_settling(Oid schema, int64 invoice)
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &find_settling_statement, &value, NULL) > 0)
+		id = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return id;
+}
+
+int64
+mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id)
+{
+	MfSqlScope	scope;
+	int64		id = 0;
+	Datum		values[] = {Int64GetDatum(invoice), Int64GetDatum(refund_id)};
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &find_refund_statement, values, NULL) > 0)
 		id = mf_result_int8(0, 1);
 	mf_sql_end(&scope);
 	return id;
