@@ -1547,13 +1547,8 @@ CREATE FUNCTION mf_new_invoice(
 	send_at timestamptz DEFAULT NULL, priority smallint DEFAULT NULL, idempotency_key text DEFAULT NULL, callbacks boolean DEFAULT NULL,
 	metadata jsonb DEFAULT NULL)
 RETURNS mf_invoice
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ROW(NULL, account, customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code,
-	display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field, call_back_url, error_url, webhook_url,
-	expiry_date, customer_address, invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, invoice_payment_methods,
-	source_info, send_at, priority, idempotency_key, callbacks, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-	NULL, NULL, metadata)::mf_invoice;
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_new_invoice IS 'for other extensions: a row of mf_invoice for mf_insert_as(); null stands for the default';
 
 CREATE FUNCTION mf_insert_as(role oid, invoices mf_invoice[], replaces bigint[] DEFAULT NULL)
