@@ -65,7 +65,7 @@ is(sql("SELECT string_agg(i.customer_reference, ' ' ORDER BY d.item) FROM mf_dep
 	'rent-1 rent-2 rent-3 rent-4 rent-5', 'each payment in it is that of an invoice, to the last decimal');
 is(sql('SELECT count(*) FROM mf_undeposited'), 6, 'the others are still in none');
 is(sql('SELECT difference, refunds, unexplained, deducted = service_charge + 0 OR deducted > service_charge FROM mf_deposit_difference'),
-	'|0||t', 'what nobody has announced is not compared');
+	'|||t', 'what nobody has announced is not compared, and of the first deposit nobody knows which refunds are in it');
 is_deeply(JSON::PP->new->decode(($sandbox->ledger(%$call))[-1]{body}), { DepositReference => $first->{reference}, Type => 'Vendor' }, 'the request');
 is(sql("SELECT mf_read_deposit('$first->{reference}')"), $id, 'asked for again it is the same');
 $sandbox->wait_count($call, 2);
@@ -110,6 +110,54 @@ wait_deposit($third);
 is(sql("SELECT error FROM mf_deposit WHERE deposit_reference = '$third->{reference}'"), '', 'it is asked for until it is read');
 is(sql('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), 0, 'which pauses nothing');
 $sandbox->clear_faults;
+
+# What was read stays read: neither a deposit that is asked for again nor one that fails hands its refunds to the next one
+sub third_refunds
+{
+	my ($change) = @_;
+
+	return sql("BEGIN; $change; SELECT refunds, (SELECT count(*) FROM mf_deposit_difference WHERE deposit_reference = '$second->{reference}')
+		FROM mf_deposit_difference WHERE deposit_reference = '$third->{reference}'; ROLLBACK");
+}
+is(third_refunds('SET LOCAL work_mem = DEFAULT'), '0|1', 'the third deposit has no refunds of the second one');
+is(third_refunds("UPDATE mf_deposit_state SET status = '$_' WHERE deposit_reference = '$second->{reference}'"), '0|1', "nor if that is $_ again") foreach 'queued', 'failed';
+is(third_refunds("UPDATE mf_deposit_state SET status = 'failed', read_at = NULL WHERE deposit_reference = '$second->{reference}'"), '0|0',
+	'nor if it is announced and was never read');
+
+# A list without payments where there are some is none
+$sandbox->faults({ path => 'GetDepositedInvoices', contains => $_->[0]{reference}, times => -1, status => 200, body => qq({"IsSuccess":true,"Message":"","Data":$_->[1]}) })
+  foreach [ $first, 'null' ], [ $second, '[]' ], [ $third, 'null' ];
+sql("DELETE FROM mf_deposit_row WHERE deposit IN (SELECT id FROM mf_deposit WHERE deposit_reference = '$third->{reference}');
+	UPDATE mf_deposit_state SET read_at = NULL, item_count = NULL WHERE deposit_reference = '$third->{reference}'");
+sql("SELECT mf_read_deposit('$_->{reference}')") foreach $first, $second, $third;
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_deposit WHERE error ~ 'lists no payments'", 3);
+is(sql("SELECT string_agg(concat_ws(' ', d.status, d.item_count, (SELECT count(*) FROM mf_deposit_item i WHERE i.deposit = d.id)), ', ' ORDER BY d.id) FROM mf_deposit d"),
+	'queued 5 5, queued 4 4, queued 0', 'an answer without payments wipes none that were read, and is none for a deposit that was announced with some');
+$sandbox->clear_faults;
+sql('SELECT mf_resume()');
+wait_deposit($_) foreach $first, $second, $third;
+
+# Whatever this endpoint alone answers, invoices are sent and payments asked about, and the account is not said to wait
+my $foreign = '{"IsSuccess":true,"Message":"","Data":[{"InvoiceId":1,"DueDeposit":"1","DepositReference":"foreign"}]}';
+my %alone = (
+	'permission' => { shape => 8 }, 'wrong key' => { shape => 7 }, 'gateway' => { shape => 6 },
+	'foreign' => { status => 200, body => $foreign }, 'limit' => { status => 429, body => '{}', headers => { 'Retry-After' => '3600' } });
+foreach my $name ((grep { $_ ne 'limit' } sort keys %alone), 'limit')
+{
+	my $mine = "D-$name-" =~ tr/ /_/r;
+
+	$sandbox->faults({ path => 'GetDepositedInvoices', times => -1, contains => $mine, %{ $alone{$name} } });
+	sql("SELECT mf_read_deposit('$mine' || g) FROM generate_series(1, 2) g");
+	$mf->wait_for($node, $db, "SELECT count(*) >= 1 FROM mf_deposit WHERE error <> '' AND starts_with(deposit_reference, '$mine')", 't');
+	$mf->insert($node, $db, "beside $name");
+	$mf->wait_status($node, $db, "beside $name");
+	pay("beside $name");
+	is(sql("SELECT count(*) FROM mf_check() WHERE detail ~ 'Waits until' OR item = 'sending' AND NOT ok") . sql('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), '00',
+		"$name: deposits that cannot be read hold up no invoice");
+}
+$sandbox->clear_faults;
+$mf->wait_idle($node, $db);
+sql("DELETE FROM mf_deposit_state WHERE deposit_reference LIKE 'D-%'; SELECT mf_resume()");
 
 # A key that may not, and a deposit that is not there: tried again some times, then left to a person
 $sandbox->faults({ path => 'GetDepositedInvoices', shape => 8, times => 1 });

@@ -231,7 +231,7 @@ mf_account_key_refused(const MfHttpTarget *target, const char *error)
 
 	if (mf_http_target_tag(target) != OWN_KEY)
 		return false;
-	cached = error != NULL ? find_cached(target) : NULL;
+	cached = find_cached(target);
 	if (cached != NULL && cached->refused == NULL)
 		cached->refused = copy_text(error);
 	return true;

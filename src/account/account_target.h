@@ -31,7 +31,7 @@ extern MfHttpTarget *mf_account_target(MfHttp *http, const MfAccount *account, M
  * nothing, if that is PUBLIC's key: then the whole account is concerned.  A role's
  * own key is refused by mf_account_target() from now on, with "error", until the
  * key, its user mapping or the account's options change, or until
- * mf_account_try_keys().  With NULL nothing is noted.  Accesses no catalog.
+ * mf_account_try_keys().  Accesses no catalog.
  */
 extern bool mf_account_key_refused(const MfHttpTarget *target, const char *error);
 

@@ -232,7 +232,7 @@ mf_flight_is_inquiry(const MfFlight *flight)
 }
 
 bool
-mf_flight_needs_permission(const MfFlight *flight)
+mf_flight_stands_alone(const MfFlight *flight)
 {
 	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT;
 }

@@ -188,10 +188,10 @@ extern bool mf_flight_is_lookup(const MfFlight *flight);
 extern bool mf_flight_is_inquiry(const MfFlight *flight);
 
 /*
- * Whether its endpoint needs a permission of the key that sending does not need: a
- * refusal says nothing about the account.
+ * Whether it reads by an endpoint that nothing else needs, and that has a permission of its
+ * own: what fails there says nothing about the account, unless nothing has left at all.
  */
-extern bool mf_flight_needs_permission(const MfFlight *flight);
+extern bool mf_flight_stands_alone(const MfFlight *flight);
 
 /* Inquiries about the same before it, in a row, without a usable answer */
 extern int	mf_flight_failures(const MfFlight *flight);

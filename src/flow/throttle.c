@@ -370,7 +370,7 @@ mf_throttle_reset(MfThrottle *throttle)
 	throttle->failed_item = 0;
 	throttle->reported = false;
 	throttle->reported_at = 0;
-	throttle->retry_at = throttle->retry_after = throttle->inquire_at = 0;
+	throttle->retry_at = throttle->retry_after = throttle->inquire_at = throttle->deposits_at = 0;
 	throttle->inquiries_throttled = 0;
 	throttle->claim.position_rank = DT_NOBEGIN;
 	show_waiting(throttle, 0);

@@ -146,6 +146,7 @@ typedef struct MfThrottle
 	TimestampTz retry_after;	/* from the header Retry-After: no success makes it earlier */
 	TimestampTz inquire_at;		/* no inquiry is made before; 0 = no back-off */
 	int			inquiries_throttled;	/* in a row */
+	TimestampTz deposits_at;	/* no deposit is asked about before; 0 = any time; written by deposit_reading.c */
 	TimestampTz inquiries_reported_at;	/* in the log; 0 = never */
 	MfAnswerTimes answers;
 

@@ -47,6 +47,11 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	/* the end of another reading has the next round scan again */
 	if (mf_flight_deposits() >= MAX_UNDER_WAY)
 		return 0;
+	if (mf_throttle_get(account->name)->deposits_at > now)
+	{
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, mf_throttle_get(account->name)->deposits_at);
+		return 0;
+	}
 
 	/* after a crash it is due again when no answer can come any more */
 	job = mf_deposits_claim(scope, account->name, now,
@@ -91,13 +96,14 @@ mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now)
 	const char *reason;
 	const MfAccount *account = mf_account_or_null(flight->throttle->account, &reason);
 	MfDepositNext next = {0};
+	int			expected;
 
 	/* of an account that is gone, whose time zone is not known any more, the answer is dropped */
 	if (account == NULL)
 		return true;
-	if (!mf_deposits_lock(scope, job->id))
+	if (!mf_deposits_lock(scope, job->id, &expected))
 		return false;
-	if (flight->deposited.lookup == MF_LOOKUP_FOUND)
+	if (flight->deposited.lookup == MF_LOOKUP_FOUND && (flight->deposited.count > 0 || expected == 0))
 	{
 		mf_deposits_store(scope, job, account, &flight->deposited);
 		log_read(flight);
@@ -111,7 +117,10 @@ mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now)
 	return true;
 }
 
-/* Without a usable answer it is asked again for ever, else MF_DEPOSIT_TRIES times in all. */
+/*
+ * Without a usable answer it is asked again for ever, else MF_DEPOSIT_TRIES times in all.
+ * A list without payments is no answer where there have to be some.
+ */
 static void
 plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next)
 {
@@ -121,16 +130,20 @@ plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next)
 	next->times_requested = job->times_requested;
 	next->lookups = job->lookups;
 	next->failures = job->failures;
-	next->error = mf_flight_error(flight);
+	next->error = flight->deposited.lookup == MF_LOOKUP_FOUND ? "the answer lists no payments, but the deposit has some" :
+		mf_flight_error(flight);
 	switch (flight->deposited.lookup)
 	{
 		case MF_LOOKUP_FAILED:
 		case MF_LOOKUP_THROTTLED:
-			if (flight->deposited.lookup == MF_LOOKUP_FAILED && !flight->deposited.not_sent)
+			if (!flight->deposited.not_sent)
 				next->failures++;
-			next->due = Max(mf_flight_retry_time(flight, now, Min((int64) mf_retry_delay << Min(job->failures, 20),
-																  MF_BACKOFF_CAP_MS)),
-							Max(flight->throttle->retry_at, flight->throttle->inquire_at));
+			next->due = mf_flight_retry_time(flight, now, Min((int64) mf_retry_delay << Min(job->failures, 20),
+															  MF_BACKOFF_CAP_MS));
+			/* the other deposits meet the same limit */
+			if (flight->deposited.lookup == MF_LOOKUP_THROTTLED)
+				flight->throttle->deposits_at = next->due;
+			next->due = Max(next->due, Max(flight->throttle->retry_at, flight->throttle->inquire_at));
 			break;
 		default:
 			next->failed = ++next->lookups >= MF_DEPOSIT_TRIES;

@@ -178,6 +178,7 @@ learn_from(MfFlight *flight)
 	MfOutcome	outcome = mf_flight_outcome(flight);
 	int			failures = mf_flight_failures(flight);
 	int			retry_after = mf_flight_retry_after(flight);
+	bool		is_failure = outcome != MF_OUTCOME_ACCEPTED && outcome != MF_OUTCOME_REJECTED;
 
 	if (outcome == MF_OUTCOME_NOT_SENT && flight->starved)
 	{
@@ -187,6 +188,9 @@ learn_from(MfFlight *flight)
 		return;
 	}
 	mf_slots_end(throttle, &flight->in_flight);
+	/* only what reads there is held back, by its own plan */
+	if (mf_flight_stands_alone(flight) && is_failure && outcome != MF_OUTCOME_NOT_SENT)
+		return;
 	if (outcome == MF_OUTCOME_UNKNOWN && mf_throttle_item_failed(throttle, item_of(flight), failures))
 		flight->item_at_fault = mf_flight_is_lookup(flight);
 	if (outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key(flight))
@@ -204,7 +208,7 @@ report_outage(MfFlight *flight, MfOutcome outcome)
 {
 	MfThrottle *throttle = flight->throttle;
 	bool		is_inquiry = mf_flight_is_inquiry(flight);
-	bool		refused = outcome == MF_OUTCOME_ACCOUNT_PROBLEM && !mf_flight_needs_permission(flight);
+	bool		refused = outcome == MF_OUTCOME_ACCOUNT_PROBLEM;
 	bool		waits = outcome == MF_OUTCOME_NOT_SENT || (outcome == MF_OUTCOME_THROTTLED && !is_inquiry);
 	char	   *error;
 
@@ -227,24 +231,17 @@ item_of(const MfFlight *flight)
 	{
 		case MF_JOB_PAYMENT_ID:
 			return -flight->inquiry->event;
-		case MF_JOB_WEBHOOK_LOG:
-			return PG_INT64_MIN;
-		case MF_JOB_DEPOSIT:
-			return PG_INT64_MIN + flight->deposit->id;
 		default:
 			return flight->invoice;
 	}
 }
 
-/*
- * Whether an answer refuses the key of a role's own mapping, which stops that key
- * only.  A refusal of what needs another permission does not.
- */
+/* Whether an answer refuses the key of a role's own mapping, which stops that key only. */
 static bool
 refuses_own_key(const MfFlight *flight)
 {
 	const char *error = mf_flight_error_utf8(flight);
 
 	return (flight->http_status == 401 || flight->http_status == 403) &&
-		mf_account_key_refused(flight->target, mf_flight_needs_permission(flight) ? NULL : error ? error : "");
+		mf_account_key_refused(flight->target, error ? error : "");
 }

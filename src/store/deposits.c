@@ -57,7 +57,9 @@ static MfStatement claim_statement = {
 };
 
 static MfStatement lock_statement = {
-	"SELECT d.id FROM @mf_deposit_state d WHERE d.id = $1 FOR NO KEY UPDATE SKIP LOCKED", 1, {INT8OID}, NULL
+	"SELECT greatest(d.announced_count, d.item_count, (d.announced_value > 0)::int4, 0)::int4 "
+	"FROM @mf_deposit_state d WHERE d.id = $1 FOR NO KEY UPDATE SKIP LOCKED",
+	1, {INT8OID}, NULL
 };
 
 static MfStatement delete_items_statement = {
@@ -222,11 +224,14 @@ mf_deposits_claim(const MfSqlScope *scope, const char *account, TimestampTz now,
 }
 
 bool
-mf_deposits_lock(const MfSqlScope *scope, int64 id)
+mf_deposits_lock(const MfSqlScope *scope, int64 id, int *expected)
 {
 	Datum		value = Int64GetDatum(id);
 
-	return mf_sql_execute(scope, &lock_statement, &value, NULL) > 0;
+	if (mf_sql_execute(scope, &lock_statement, &value, NULL) == 0)
+		return false;
+	*expected = mf_result_int4(0, 1);
+	return true;
 }
 
 void

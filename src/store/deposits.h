@@ -55,8 +55,12 @@ typedef struct MfDepositNext
 	const char *error;			/* NULL = none */
 } MfDepositNext;
 
-/* Locks a deposit, without waiting.  False if somebody else has locked it, or it is gone. */
-extern bool mf_deposits_lock(const MfSqlScope *scope, int64 id);
+/*
+ * Locks a deposit, without waiting.  False if somebody else has locked it, or it is gone.
+ * *expected is how many payments were announced, or read last: with any, a list of none
+ * cannot be true.
+ */
+extern bool mf_deposits_lock(const MfSqlScope *scope, int64 id, int *expected);
 
 /* Stores the items of an answer, in place of earlier ones, and that the locked deposit is read. */
 extern void mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAccount *account,
