@@ -80,7 +80,7 @@ is($lookups, $sandbox->count(path => '/v2/GetPaymentStatus'), 'as often as the s
 is(sql("SELECT max(requests) FROM mf_request_times() WHERE kind = 'send' AND le = 'Infinity'"), 21, 'all answers have a time');
 is(sql(q{SELECT bool_and(requests >= before) FROM (SELECT requests, lag(requests, 1, 0::bigint) OVER (PARTITION BY kind ORDER BY le) AS before FROM mf_request_times()) t}),
 	't', 'buckets are cumulative');
-is(sql("SELECT count(DISTINCT kind), count(*) / count(DISTINCT kind) FROM mf_request_times()"), '5|13', 'five histograms of thirteen buckets');
+is(sql("SELECT count(DISTINCT kind), count(*) / count(DISTINCT kind) FROM mf_request_times()"), '6|13', 'six histograms of thirteen buckets');
 $sandbox->faults({ path => 'SendPayment', reference_prefix => 'slow.', delay_ms => 700 });
 $mf->insert($node, $db, 'slow');
 $mf->wait_status($node, $db, 'slow');

@@ -105,7 +105,7 @@ for my $version (@versions)
 	$mf->wait_no_worker($node, $full);
 	my $before = $states->states($node, $full);
 	my @empty = grep { in($full, "SELECT count(*) FROM $_") == 0 } map { $wanted->{$_} =~ /^[rp] / && /^relation (mf_\w+)$/ ? $1 : () } keys %$wanted;
-	is(join(' ', sort @empty), 'mf_dispute_state', "$version: every table has some, but that of disputes, which only webhooks write");
+	is(join(' ', sort @empty), 'mf_api_proof mf_dispute_state', "$version: every table has some, but those of disputes, which only webhooks write, and of proofs");
 
 	alter($db, 'SET myfatoorah.worker_enabled = off');
 	in($db, "CREATE EXTENSION myfatoorah VERSION '$version'");

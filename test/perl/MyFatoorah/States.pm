@@ -102,6 +102,16 @@ sub fill
 		INSERT INTO mf_deposit_row (deposit, item, invoice_id, invoice_value, due_value, due_deposit)
 		SELECT d.id, 1, i.invoice_id, 10, 10, 9.5 FROM mf_deposit_state d, (SELECT min(invoice_id) AS invoice_id FROM mf_invoice) i WHERE d.status = 'read'});
 
+	# a refund that was carried out, and one that was refused
+	$sql->(q{SET session_replication_role = replica;
+		WITH o AS (INSERT INTO mf_operation (invoice, account, value, reference, status, currency, refund_id, refunded_value, filed_at, done_at, last_error, attempts, created_by, created_by_id)
+			SELECT i.id, i.account, 1, 'refund ' || r.status, r.status, 'KWD', r.refund_id, r.refunded_value, r.filed_at, r.filed_at, r.last_error, 1, current_user,
+				(SELECT oid FROM pg_roles WHERE rolname = current_user)
+			FROM mf_invoice i, (VALUES ('refunded', 17, 1, now(), NULL), ('refused', NULL, NULL, NULL, 'not enough')) r(status, refund_id, refunded_value, filed_at, last_error)
+			WHERE i.customer_reference = 'paid' RETURNING id, reference, status)
+		INSERT INTO mf_operation_attempt (operation, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, http_status)
+			SELECT id, 1, reference, '\\x00', now(), now(), now(), CASE status WHEN 'refused' THEN 'rejected' ELSE 'accepted' END, 200 FROM o});
+
 	# paused, with one that is due and one that somebody has told of
 	$sql->(q{SELECT mf_pause('short', 'a reason')});
 	$mf->insert($node, $dbname, 'due', account => q{'short'});
