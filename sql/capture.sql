@@ -62,6 +62,24 @@ SELECT operation, operation_value, operation_status, last_error FROM mf_hold WHE
 SELECT mf_capture(pg_temp.id('dana')) > 0 AS asked;
 CALL pg_temp.wait_state('dana', 'capture refused, capture captured');
 
+-- Refused by MyFatoorah, which carries it out for all that
+CALL pg_temp.authorized('eman', 5);
+CALL mf_test.fault('{"path": "UpdatePaymentStatus", "create": true, "status": 400, "body": "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Operation\",\"Error\":\"try later\"}],\"Data\":null}"}');
+SELECT mf_capture(pg_temp.id('eman'), 3) > 0 AS asked;
+CALL pg_temp.wait_state('eman', 'capture refused');
+SELECT mf_refresh(pg_temp.id('eman'));
+CALL mf_test.wait_for($$ (SELECT payment_status = 'paid' FROM pg_temp.mine WHERE customer_name = 'eman') $$);
+SELECT status, attempts, last_error, done_at IS NOT NULL AS done FROM mf_operation WHERE invoice = pg_temp.id('eman');
+-- and one that the portal has captured with another amount
+CALL pg_temp.authorized('emad', 5);
+CALL mf_test.fault('{"path": "UpdatePaymentStatus", "status": 400, "body": "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Operation\",\"Error\":\"try later\"}],\"Data\":null}"}');
+SELECT mf_capture(pg_temp.id('emad'), 3) > 0 AS asked;
+CALL pg_temp.wait_state('emad', 'capture refused');
+SELECT mf_test.sandbox(format('invoices/%s/capture', (SELECT invoice_id FROM pg_temp.mine WHERE customer_name = 'emad')), '{"amount": "5"}') IS NOT NULL AS captured;
+SELECT mf_refresh(pg_temp.id('emad'));
+CALL mf_test.wait_for($$ (SELECT payment_status = 'paid' FROM pg_temp.mine WHERE customer_name = 'emad') $$);
+SELECT status, last_error FROM mf_operation WHERE invoice = pg_temp.id('emad');
+
 -- Cancelled while it is queued
 CALL pg_temp.authorized('esra', 5);
 SELECT mf_pause();

@@ -597,6 +597,7 @@ CREATE UNIQUE INDEX mf_operation_capture_idx ON mf_operation (invoice) WHERE kin
 CREATE UNIQUE INDEX mf_operation_reference_idx ON mf_operation (reference);
 CREATE UNIQUE INDEX mf_operation_idempotency_key_idx ON mf_operation (idempotency_key, account);
 CREATE UNIQUE INDEX mf_operation_refund_id_idx ON mf_operation (invoice, refund_id);
+CREATE INDEX mf_operation_refund_idx ON mf_operation (refund_id) WHERE refund_id IS NOT NULL;
 CREATE INDEX mf_operation_due_idx ON mf_operation (account, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_operation_review_idx ON mf_operation (account) WHERE status = 'review';
 
@@ -1550,13 +1551,8 @@ CREATE FUNCTION mf_new_invoice(
 	send_at timestamptz DEFAULT NULL, priority smallint DEFAULT NULL, idempotency_key text DEFAULT NULL, callbacks boolean DEFAULT NULL,
 	metadata jsonb DEFAULT NULL)
 RETURNS mf_invoice
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ROW(NULL, account, customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code,
-	display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field, call_back_url, error_url, webhook_url,
-	expiry_date, customer_address, invoice_items, shipping_method, shipping_consignee, suppliers, processing_details, invoice_payment_methods,
-	source_info, send_at, priority, idempotency_key, callbacks, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-	NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-	NULL, NULL, metadata)::mf_invoice;
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_new_invoice IS 'for other extensions: a row of mf_invoice for mf_insert_as(); null stands for the default';
 
 CREATE FUNCTION mf_insert_as(role oid, invoices mf_invoice[], replaces bigint[] DEFAULT NULL)
@@ -1821,7 +1817,7 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				WHEN q.doubt IS NOT NULL AND i.replaced_by IS NOT NULL THEN
 				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
 				WHEN q.doubt IS NOT NULL THEN
-				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or refund in the portal, and dismiss it then.', i.id)
+				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND NOT EXISTS (
 					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id) THEN
 				pg_catalog.format('Put base_url, environment or key back if they have changed since it was sent. If the row has this InvoiceId by mistake: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew.', i.id)
@@ -1935,6 +1931,8 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_check, mf_worker_stat(), mf_liste
 
 -- A right of its own: who may only submit invoices may not give money back.
 GRANT SELECT ON mf_refund, mf_hold TO myfatoorah_refund;
+-- so that policies of mf_invoice can be asked which rows it sees
+GRANT SELECT (id) ON mf_invoice TO myfatoorah_refund;
 GRANT INSERT (invoice, value, payment_id, charge_on_customer, comment, suppliers, idempotency_key) ON mf_refund TO myfatoorah_refund;
 GRANT EXECUTE ON FUNCTION mf_invoice_visible, mf_cancel_refund, mf_retry_refund, mf_resolve_refund, mf_capture, mf_release, mf_cancel_capture TO myfatoorah_refund;
 GRANT EXECUTE ON FUNCTION mf_refundable TO myfatoorah_submit, myfatoorah_read, myfatoorah_refund;

@@ -49,6 +49,7 @@ for my $change (
 	[ 'myfatoorah.spec', qr/^Version: *\K\S+/m, 'myfatoorah.spec, Version' ],
 	[ 'myfatoorah.spec', qr/^%changelog\n.*? - \K[^-\n]*(?=-\d+$)/m, 'myfatoorah.spec, %changelog' ],
 	[ 'CHANGELOG.md', qr/^## \K\S+/m, 'CHANGELOG.md' ],
+	[ 'billing/myfatoorah_billing.control', qr/^default_version = '\K[^']*/m, 'billing/myfatoorah_billing.control' ],
 	[ 'myfatoorah.control', qr/^default_version = '\K[^']*/m, 'sql/: no script installs' ])
 {
 	my ($name, $pattern, $complaint) = @$change;
@@ -122,7 +123,7 @@ for my $key (map { /^!(.*)/ ? $1 : () } sort keys %spec)
 	delete $without->{$key};
 	is(join("\n", violations('META.json', \%spec, $without)), "META.json lacks $key", "and would not be without $key");
 }
-is(join(' ', sort keys %{ $meta->{provides} }), 'myfatoorah', 'it provides the extension');
+is(join(' ', sort keys %{ $meta->{provides} }), 'myfatoorah myfatoorah_billing', 'it provides both extensions');
 is($meta->{'meta-spec'}{version}, '1.0.0', 'by version 1.0.0 of the specification');
 like($meta->{provides}{myfatoorah}{file}, qr/^sql\/myfatoorah--\d+\.\d+\.\d+\.sql$/, 'its file is an installation script');
 unlike($text, qr/,\s*[}\]]/, 'no comma is too much');

@@ -61,9 +61,9 @@ $mf->wait_worker($node, $db);
 # What the browser gets at MyFatoorah's page after that button, and where that leads
 sub press
 {
-	my ($bill, $button) = @_;
+	my ($bill, $button, $link) = @_;
 	my $browser = HTTP::Tiny->new(max_redirect => 0, timeout => 60);
-	my @places = sql('SELECT invoice_url FROM mf_invoice WHERE id = ' . link_of($bill)) . "/$button";
+	my @places = sql('SELECT invoice_url FROM mf_invoice WHERE id = ' . ($link // link_of($bill))) . "/$button";
 	my $answer = $browser->post($places[0], { headers => { 'content-type' => 'application/x-www-form-urlencoded' }, content => $button eq 'pay' ? 'gateway=KNET' : 'error_code=MF004' });
 
 	while (@places < 6 && ($answer->{headers}{location} // '') =~ /^\Q$url\E/)
@@ -85,6 +85,54 @@ is(press($bill, 'fail'), "/callback $page " . sql("SELECT invoice_url FROM mf_in
 like(press($bill, 'pay'), qr{^/callback \Q$page\E (?:Paid|Payment not confirmed yet)$}, 'who has paid is not sent to pay again');
 wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 is(gets($bill), '200 Paid', 'and told so');
+
+#
+# Who pays a link that was retired, while the next one is out, is not sent to pay that, too
+#
+sub retired
+{
+	my ($key) = @_;
+	my $bill = bill($key);
+	my $first = link_of($bill);
+
+	sql("UPDATE mf_bill SET customer_reference = '$key, corrected' WHERE id = $bill");
+	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.id <> $first", 'sent');
+	return ($bill, $first);
+}
+
+my $first;
+foreach my $try (1 .. 3)
+{
+	($bill, $first) = retired("retired $try");
+	like(press($bill, 'pay', $first), qr{ (?:Paid|Payment not confirmed yet)$}, 'who has paid a retired link is not sent to the live one');
+	wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+	is(gets($bill), '200 Paid', 'the bill is paid');
+}
+($bill, $first) = retired('retired, locked');
+my $session = $mf->session($node, $db);
+$session->query_safe("BEGIN; SELECT FROM mf_bill WHERE id = $bill FOR UPDATE");
+like(press($bill, 'pay', $first), qr{ Payment not confirmed yet$}, 'nor while somebody has the bill locked');
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $first", 'paid');
+is(gets($bill), '200 Payment not confirmed yet', 'although the payment is known');
+$session->query_safe('ROLLBACK');
+$session->quit;
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+($bill, $first) = retired('retired, not booked');
+sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'the books are shut'; END$$; CREATE TRIGGER shut BEFORE INSERT ON mf_receipt FOR EACH ROW EXECUTE FUNCTION refuse()});
+like(press($bill, 'pay', $first), qr{ Payment not confirmed yet$}, 'nor while it cannot be booked');
+wait_for("SELECT count(*) FROM mf_reaction_backlog WHERE error ~ 'the books are shut'", 1);
+is(gets($bill), '200 Payment not confirmed yet', 'and is tried again later');
+sql('DROP TRIGGER shut ON mf_receipt');
+is(gets($bill), '200 Paid', 'once it can be, the page books it itself');
+($bill, $first) = retired('retired, nobody asked');
+is(gets($bill), sql('SELECT invoice_url FROM mf_invoice WHERE id = ' . link_of($bill)), 'a bill leads to its live link');
+$sandbox->faults({ path => 'GetPaymentStatus', status => 503, times => -1 });
+$sandbox->invoice(number($first), 'pay');
+sql("INSERT INTO mf_event (account, source, digest, invoice, payment_id) VALUES ('myfatoorah', 'callback', 'x', $first, '0001')");
+is(gets($bill), '200 Payment not confirmed yet', 'but not while MyFatoorah was not asked about a payer who has come back from another');
+$sandbox->clear_faults;
+sql("SELECT mf_refresh($first)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 
 #
 # In progress: nobody is sent to pay again, by whichever link
@@ -112,7 +160,7 @@ is(gets($bill), $address, 'it has failed');
 # The former link is paid while the next one is out: the bill knows what to make of it
 #
 $bill = bill('late');
-my $first = link_of($bill);
+$first = link_of($bill);
 sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 4)");
 wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.id <> $first", 'sent');
 my $second = link_of($bill);

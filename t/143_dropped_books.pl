@@ -62,6 +62,23 @@ is(attempt('owned', 'DROP OWNED BY keeper CASCADE'), $refused, 'DROP OWNED');
 is(attempt('books', 'DROP SCHEMA other CASCADE'), 'ok', 'a table of that name that is another');
 in('books', 'CREATE ROLE guest LOGIN; CREATE SCHEMA theirs AUTHORIZATION guest');
 is(attempt('books', 'SET ROLE guest; DROP SCHEMA theirs'), 'ok', 'a role without rights drops its schema');
+# who owns the schema may drop it with all that is in it, but not the books
+in('books', 'ALTER SCHEMA mf OWNER TO guest; GRANT ALL ON SCHEMA mf TO guest');
+is(attempt('books', "SET SESSION AUTHORIZATION guest; $_ DROP SCHEMA mf CASCADE"), $refused, "who owns the schema: $_") foreach '', 'SET myfatoorah_billing.drop_books = on;', "SELECT set_config('myfatoorah_billing.drop_books', 'on', false);";
+in('books', q{SET SESSION AUTHORIZATION guest; CREATE FUNCTION mf.mf_ours(integer DEFAULT 1) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION mf.mf_load_guard(integer DEFAULT 1) RETURNS boolean LANGUAGE sql AS 'SELECT true'});
+is(attempt('books', 'DROP EXTENSION myfatoorah_billing'), $refused, 'functions that somebody has planted do not let it through');
+is(attempt('books', 'SET SESSION AUTHORIZATION guest; DROP SCHEMA IF EXISTS nothing'), 'ok', 'nor keep others from their commands');
+in('books', 'DROP FUNCTION mf.mf_ours(integer), mf.mf_load_guard(integer); ALTER SCHEMA mf OWNER TO CURRENT_USER');
+
+# nor does a guard that cannot load its library keep anybody from that, however it fails
+my $ours = in('books', q{SELECT pg_get_functiondef('mf.mf_ours()'::regprocedure)});
+in('books', 'CREATE OR REPLACE FUNCTION mf.mf_ours() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION USING ERRCODE = $e$XX000$e$; END$$');
+is(attempt('books', 'SET ROLE keeper; CREATE SCHEMA mine; DROP SCHEMA mine'), 'ok', 'with a library that does not fit');
+in('books', $ours);
+in('books', 'ALTER SCHEMA mf RENAME TO moved');
+is(attempt('books', 'CREATE SCHEMA mine; DROP SCHEMA mine'), 'ok', 'with a schema of another name');
+is(attempt('books', 'DROP SCHEMA moved CASCADE'), $refused, 'and that is guarded as before');
+in('books', 'ALTER SCHEMA moved RENAME TO mf');
 
 # The server can be told the same where the library is not preloaded
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
@@ -69,14 +86,27 @@ $node->restart;
 is(attempt('books', 'DROP EXTENSION myfatoorah_billing'), $refused, 'without preload, too');
 
 # A dump and its restore
+in('books', q{CREATE ROLE clerk IN ROLE myfatoorah_submit; CREATE ROLE leaver IN ROLE myfatoorah_submit; GRANT USAGE ON SCHEMA mf TO clerk, leaver; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk, leaver});
+foreach my $role (qw(clerk leaver))
+{
+	in('books', qq{SET ROLE $role; INSERT INTO mf.mf_bill (customer_name, total, send_at, bill_key) VALUES ('Ahmad', 10, now() + interval '1 day', 'of $role');
+		INSERT INTO mf.mf_plan (template, starts_on, every, plan_key) VALUES ('{"customer_name": "Ahmad", "total": 1}', '2033-01-01', '1 month', 'of $role')});
+}
+in('books', q{REVOKE ALL ON FOREIGN SERVER myfatoorah FROM leaver; REVOKE ALL ON SCHEMA mf FROM leaver; ALTER ROLE leaver RENAME TO left_us});
 my $dump = $node->basedir . '/books.sql';
 my ($dumped, $warnings) = ('', '');
 IPC::Run::run([ 'pg_dump', '-f', $dump, $node->connstr('books') ], '2>', \$warnings);
 unlike($warnings, qr/circular/, 'a dump warns of no circles') or diag($warnings);
 IPC::Run::run([ 'pg_dump', '--data-only', '-f', "$dump.data", $node->connstr('books') ], '2>', \$warnings);
 unlike($warnings, qr/circular/, 'nor does one of the data');
+# as in another cluster: the OID of a role is that of a stranger there
+in('books', 'ALTER ROLE clerk RENAME TO stranger; CREATE ROLE clerk IN ROLE myfatoorah_submit');
 in('postgres', 'CREATE DATABASE restored TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'it is restored');
+foreach my $table (qw(bill plan))
+{
+	is(in('restored', "SELECT string_agg(concat_ws(' ', created_by, created_by_id::regrole), ', ' ORDER BY created_by) FROM mf.mf_$table WHERE ${table}_key ~ '^of '"), 'clerk clerk, leaver -', "a $table belongs to the role of that name, or to none");
+}
 is(attempt('restored', 'DROP EXTENSION myfatoorah_billing'), $refused, 'and guarded there');
 
 is(attempt('books', 'SET myfatoorah_billing.drop_books = on; DROP EXTENSION myfatoorah_billing'), 'ok', 'who asks for it may drop it');

@@ -60,10 +60,26 @@ wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL}, 0)
 sql(q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = created_at - interval '500 days' WHERE bill_key = 'old';
 	UPDATE mf_invoice i SET erased_at = now() FROM mf_link k, mf_bill b WHERE k.invoice = i.id AND b.id = k.bill AND b.customer_name = 'Noura'; COMMIT});
 is(sql(q{SET ROLE myfatoorah_billing; SELECT mf_tick_forget(now(), 10) IS NULL}), 't', 'without an age all is kept for ever');
+# two that a trigger of the user keeps, before and after it
+sql(q{INSERT INTO mf_bill (customer_name, total, bill_key) SELECT 'Kept', 10, 'kept ' || n FROM generate_series(1, 2) n; SELECT mf_void(id, 'x') FROM mf_bill WHERE customer_name = 'Kept'});
+wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL}, 0);
+sql(q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = created_at - CASE bill_key WHEN 'kept 1' THEN 499 ELSE 501 END * interval '1 day' WHERE customer_name = 'Kept';
+	UPDATE mf_invoice i SET erased_at = now() FROM mf_link k, mf_bill b WHERE k.invoice = i.id AND b.id = k.bill AND b.customer_name = 'Kept'; COMMIT;
+	CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'it is kept'; END$$; CREATE TRIGGER keep BEFORE UPDATE ON mf_bill FOR EACH ROW WHEN (OLD.bill_key ~ '^kept') EXECUTE FUNCTION keep()});
+# and one whose invoice was archived, and has its customer
+sql(q{INSERT INTO mf_bill (customer_name, total, bill_key, send_at) VALUES ('Salma', 10, 'archived', now() + interval '1 day'); SELECT mf_void(id, 'x') FROM mf_bill WHERE bill_key = 'archived'});
+wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE invoice IS NOT NULL}, 0);
+sql(q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-01' WHERE id = (SELECT k.invoice FROM mf_link k JOIN mf_bill b ON b.id = k.bill WHERE b.bill_key = 'archived'); COMMIT});
+sql(q{SELECT mf_archive('2020-02-01')});
+is(sql(q{SELECT count(*) FROM mf_link k JOIN mf_bill b ON b.id = k.bill JOIN mf_invoice_all i ON i.id = k.invoice WHERE b.bill_key = 'archived' AND i.archived_at IS NOT NULL}), 1, 'an invoice is archived');
+is(sql(q{SELECT mf_bill_unfinished(b) FROM mf_bill b WHERE bill_key = 'archived'}), 'one of its invoices is unfinished', 'a bill is not emptied before its archived invoice');
 $node->append_conf('postgresql.conf', "myfatoorah.personal_data_retention = '400d'");
 $node->reload;
 wait_for(q{SELECT 0 * count(mf_call_at('public.mf_billing_tick', now())) + count(erased_at) FROM mf_bill WHERE bill_key = 'old'}, 1);
 is(sql(q{SELECT string_agg(concat_ws('/', bill_key, customer_name), ' ' ORDER BY bill_key) FROM mf_bill WHERE bill_key IN ('old', 'young')}), 'old/ young/Noura', 'a closed bill that is old loses its customer');
+is(sql(q{SELECT count(*) FROM mf_bill WHERE customer_name = 'Kept'}), 2, 'although others cannot be emptied');
+like(($node->psql($db, 'SELECT mf_billing_tick(now())'))[2], qr/WARNING:  the customer of bill \d+ cannot be forgotten: it is kept/, 'of which a tick by hand tells');
+sql('DROP TRIGGER keep ON mf_bill');
 is(sql(q{SET ROLE myfatoorah_billing; SELECT mf_tick_forget(now(), 10) = now() + interval '1 day'}), 't', 'and the tick looks again tomorrow');
 
 # Dumps

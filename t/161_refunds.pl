@@ -228,7 +228,9 @@ sub requests
 #
 {
 	my ($id, $number) = paid('asked often', '4.000');
+	my $first = refund($id, '1');
 
+	wait_refund($first, 'filed');
 	set_lookup_delay('1h');
 	$sandbox->faults({ path => 'MakeRefund', never => $true });
 	my $refund = refund($id, '1');
@@ -246,6 +248,13 @@ sub requests
 		wait_for("SELECT status = 'review' OR lookups >= $lookups FROM mf_operation WHERE id = $refund");
 	}
 	wait_refund($refund, 'review');
+	# a person cannot take one for another
+	my $theirs = (filed($number))[0]{id};
+	my (undef, undef, $error) = $node->psql($db, "SELECT mf_resolve_refund($refund, 'filed', 'portal shows it', refund_id => $theirs)");
+	like($error, qr/refund $first has RefundId $theirs/, 'the RefundId of another row is refused');
+	unlike($error, qr/SQL|CONTEXT/, 'without internals');
+	(undef, undef, $error) = $node->psql($db, "SELECT mf_resolve_refund($refund, 'refused', 'portal shows it', refund_id => $theirs)");
+	like($error, qr/refund_id cannot be given with outcome "refused"/, 'as is one that was refused');
 	sql("SELECT mf_retry_refund($refund, 'portal shows none')");
 	wait_refund($refund, 'filed');
 }

@@ -135,6 +135,12 @@ for my $what (sort keys %fault)
 		$mf->wait_for($node, $db, "SELECT status = 'review' OR lookups >= $count FROM mf_operation WHERE invoice = $id");
 	}
 	wait_state($id, 'review');
+	# a person gives it up, and is wrong
+	sql("SELECT mf_cancel_capture($id, 'portal shows none')");
+	$sandbox->invoice($number, 'capture', { amount => '40' });
+	sql("SELECT mf_refresh($id)");
+	wait_state($id, 'captured');
+	is(sql("SELECT done_at IS NOT NULL, last_error FROM mf_operation WHERE invoice = $id"), 't|', 'what was given up, and carried out after all, is captured');
 }
 
 #

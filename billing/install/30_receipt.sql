@@ -46,7 +46,7 @@ DECLARE
 	b @extschema@.mf_bill;
 BEGIN
 	-- notes of a customer who is forgotten
-	IF TG_OP = 'UPDATE' AND current_user = 'myfatoorah_billing' AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note' THEN
+	IF TG_OP = 'UPDATE' AND @extschema@.mf_ours() AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note' THEN
 		RETURN NEW;
 	ELSIF TG_OP <> 'INSERT' THEN
 		RAISE EXCEPTION 'receipts are neither changed nor deleted' USING ERRCODE = 'insufficient_privilege',

@@ -15,7 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN (b).status = 'open' THEN 'open'
 		WHEN (b).overpaid > 0 THEN 'more has come in than is owed'
-		WHEN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice WHERE k.bill = (b).id AND i.erased_at IS NULL)
+		WHEN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice_all i ON i.id = k.invoice WHERE k.bill = (b).id AND i.erased_at IS NULL)
 			THEN 'one of its invoices is unfinished' END
 $$;
 COMMENT ON FUNCTION mf_bill_unfinished(mf_bill) IS 'why the customer of a bill cannot be forgotten yet; null: he can';
@@ -63,6 +63,28 @@ AS $$
 $$;
 COMMENT ON FUNCTION mf_forget_billing(text, text) IS 'called by mf_forget(): erases what finished bills and plans say of one customer; one row for each';
 
+-- One that cannot be erased, because of a trigger of the user, stops none of the others: they are erased by halves.
+CREATE FUNCTION mf_tick_erase(what text, ids bigint[])
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	half constant integer := cardinality(ids) / 2;
+BEGIN
+	RETURN CASE what WHEN 'bill' THEN (SELECT count(*) FROM @extschema@.mf_bill_erase(ids)) ELSE (SELECT count(*) FROM @extschema@.mf_plan_erase(ids)) END;
+EXCEPTION WHEN OTHERS THEN
+	IF @extschema@.mf_is_transient(SQLSTATE) THEN
+		RAISE;
+	ELSIF half = 0 THEN
+		RAISE WARNING 'the customer of % % cannot be forgotten: %', what, ids[1], SQLERRM;
+		RETURN 0;
+	END IF;
+	RETURN @extschema@.mf_tick_erase(what, ids[:half]) + @extschema@.mf_tick_erase(what, ids[half + 1:]);
+END
+$$;
+COMMENT ON FUNCTION mf_tick_erase(text, bigint[]) IS 'erases what finished bills or plans say of customers, but for those where that fails; returns how many';
+
 -- By age, "most" at a time.  Returns when to look again; null: never, because all is kept for ever.
 CREATE FUNCTION mf_tick_forget(as_of timestamptz, most integer)
 RETURNS timestamptz
@@ -76,10 +98,10 @@ BEGIN
 	IF retention = interval '0' THEN
 		RETURN NULL;
 	END IF;
-	erased := (SELECT count(*) FROM @extschema@.mf_bill_erase(ARRAY(SELECT b.id FROM @extschema@.mf_bill b
-		WHERE b.status <> 'open' AND b.erased_at IS NULL AND b.created_at < as_of - retention AND @extschema@.mf_bill_unfinished(b) IS NULL ORDER BY b.created_at LIMIT most)));
+	erased := @extschema@.mf_tick_erase('bill'::text, ARRAY(SELECT b.id FROM @extschema@.mf_bill b
+		WHERE b.status <> 'open' AND b.erased_at IS NULL AND b.created_at < as_of - retention AND @extschema@.mf_bill_unfinished(b) IS NULL ORDER BY b.created_at LIMIT most));
 	-- what its bills have lost
-	PERFORM @extschema@.mf_plan_erase(ARRAY(SELECT p.id FROM @extschema@.mf_plan p
+	PERFORM @extschema@.mf_tick_erase('plan'::text, ARRAY(SELECT p.id FROM @extschema@.mf_plan p
 		WHERE p.status = 'ended' AND p.erased_at IS NULL AND p.created_at < as_of - retention
 			AND NOT EXISTS (SELECT FROM @extschema@.mf_plan_period t JOIN @extschema@.mf_bill b ON b.id = t.bill WHERE t.plan = p.id AND b.erased_at IS NULL)));
 	RETURN CASE WHEN erased = most THEN as_of ELSE as_of + interval '1 day' END;

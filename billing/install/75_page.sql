@@ -115,9 +115,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
 		WHERE k.bill = mf_bill_in_progress.bill AND (i.payment_status = 'authorized' OR i.payment_status = 'unpaid'
-			AND EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = i.id AND t.transaction_status = 'InProgress' AND t.changed_at > as_of - interval '10 minutes')))
+			AND EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = i.id AND t.transaction_status = 'InProgress' AND t.changed_at > as_of - interval '10 minutes')
+			-- somebody has paid, or says so, and MyFatoorah has not been heard
+			OR i.status NOT IN ('rejected', 'cancelled') AND EXISTS (SELECT FROM @extschema@.mf_event e
+				WHERE e.invoice = i.id AND e.answered_at IS NULL AND coalesce(e.event_code, 1) IN (1, 5))))
 $$;
-COMMENT ON FUNCTION mf_bill_in_progress(bigint, timestamptz) IS 'whether a payment of any link of a bill is authorized, or has been in progress for less than ten minutes';
+COMMENT ON FUNCTION mf_bill_in_progress(bigint, timestamptz) IS 'whether a payment of any link of a bill is authorized, has been in progress for less than ten minutes, or may be what a webhook or callback tells of that MyFatoorah was not asked about yet';
 
 CREATE FUNCTION mf_bill_page_look(bill bigint, as_of timestamptz)
 RETURNS text
@@ -159,6 +162,31 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_page_look(bigint, timestamptz) IS 'where the page of a bill sends a visitor, or what it shows; null: the bill needs a link first';
 
+-- What was paid by any link of an open bill is booked, so that no visitor is sent to pay it again; false: it cannot be at the moment.
+CREATE FUNCTION mf_bill_page_book(bill bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	locked bigint;
+BEGIN
+	IF NOT @extschema@.mf_bill_unbooked(mf_bill_page_book.bill) THEN
+		RETURN true;
+	END IF;
+	-- nobody waits for a lock: whoever has it is changing the bill, or books
+	SELECT t.id INTO locked FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_book.bill FOR NO KEY UPDATE SKIP LOCKED;
+	IF locked IS NOT NULL THEN
+		PERFORM @extschema@.mf_bill_book(locked);
+	END IF;
+	RETURN locked IS NOT NULL;
+EXCEPTION WHEN OTHERS THEN
+	-- the core calls mf_billing_on_change() again, and tells of the error
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION mf_bill_page_book(bigint) IS 'adds the receipts of what was paid by the links of a bill; false if they cannot be added at the moment';
+
 -- The same; does what is to be done first, once at a time, and not for everybody who asks again and again.
 CREATE FUNCTION mf_bill_page_state(bill bigint, as_of timestamptz)
 RETURNS text
@@ -166,16 +194,20 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	state text := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
+	state text;
 	locked bigint;
 BEGIN
+	IF (SELECT t.status = 'open' FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_state.bill) AND NOT @extschema@.mf_bill_page_book(mf_bill_page_state.bill) THEN
+		RETURN 'unconfirmed';
+	END IF;
+	state := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
 	IF state IS NOT NULL THEN
 		RETURN state;
 	END IF;
 	-- whoever has locked it is changing it, or books what has come in
 	SELECT t.id INTO locked FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_state.bill FOR NO KEY UPDATE SKIP LOCKED;
 	IF locked IS NULL THEN
-		RETURN CASE WHEN @extschema@.mf_bill_unbooked(mf_bill_page_state.bill) THEN 'unconfirmed' ELSE 'wait' END;
+		RETURN 'wait';
 	END IF;
 	state := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
 	IF state IS NOT NULL THEN

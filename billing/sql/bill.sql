@@ -197,6 +197,14 @@ WITH made AS (INSERT INTO mf_bill (customer_name, total) SELECT 'Token', 0 FROM 
 WITH made AS (INSERT INTO mf_bill (customer_name, total) VALUES ('Token', 0) RETURNING token)
 	SELECT count(*) AS same_beginning FROM made m JOIN mf_bill b ON left(b.token, 12) = left(m.token, 12);
 
+-- Whoever owns mf_invoice may add columns to it
+ALTER TABLE mf_invoice ADD COLUMN flat text DEFAULT 'none';
+INSERT INTO mf_bill (customer_name, total, metadata) VALUES ('Column', 5, '{"a": 1}');
+SELECT i.customer_name, i.invoice_value, i.flat, i.metadata ? 'bill' AS told FROM mf_invoice i WHERE i.customer_name = 'Column';
+ALTER TABLE mf_invoice DROP COLUMN flat;
+INSERT INTO mf_bill (customer_name, total) VALUES ('No column', 5);
+SELECT i.customer_name, i.invoice_value FROM mf_invoice i WHERE i.customer_name = 'No column';
+
 SELECT count(*) AS bills_with_two_live_links FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t;
 SELECT count(*) AS links_that_differ FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice;
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;

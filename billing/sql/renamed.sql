@@ -135,6 +135,13 @@ SELECT mf_reverse(id, 'by an operator') > 0 AS reversed FROM mf_receipt WHERE bi
 SELECT mf_void(id, 'by an operator') FROM mf_bill WHERE bill_key = 'renamed roles';
 RESET ROLE;
 SELECT status, received, memo FROM mf_bill WHERE bill_key = 'renamed roles';
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE mf_receipt SET note = 'by Ahmad''s brother' WHERE bill = (SELECT id FROM mf_bill WHERE bill_key = 'renamed roles');
+UPDATE mf_invoice SET erased_at = now() WHERE id IN (SELECT k.invoice FROM mf_link k JOIN mf_bill b ON b.id = k.bill WHERE b.bill_key = 'renamed roles');
+COMMIT;
+SELECT count(*) AS forgotten FROM mf_bill b, mf_bill_erase(ARRAY[b.id]) WHERE b.bill_key = 'renamed roles';
+SELECT count(note) AS notes FROM mf_receipt WHERE bill = (SELECT id FROM mf_bill WHERE bill_key = 'renamed roles');
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;
 -- who takes the name is not the role
 CREATE ROLE myfatoorah_billing;

@@ -28,6 +28,7 @@
 #include "store/row_rights.h"
 
 static MfOperation *locked_refund(FunctionCallInfo fcinfo);
+static char *portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation);
 static MfRefundedInvoice *locked_invoice(FunctionCallInfo fcinfo, int64 *id);
 static Datum settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason);
 static const char *capture_value(FunctionCallInfo fcinfo, int64 id, const MfRefundedInvoice *invoice);
@@ -172,18 +173,17 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 	begin_change(&change, operation, psprintf("%s: %s", outcome, reason));
 	if (strcmp(outcome, "filed") == 0)
 	{
-		mf_require_argument(fcinfo, 3, "refund_id");
-		if (PG_GETARG_INT64(3) <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("refund_id must be greater than zero"),
-					 errhint("Give the RefundId that the MyFatoorah portal shows.")));
 		change.to = MF_OPERATION_FILED;
-		change.refund_id = psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
+		change.refund_id = portal_refund_id(fcinfo, operation);
 		change.due = GetCurrentTimestamp();
 	}
 	else if (strcmp(outcome, "refused") == 0)
 	{
+		if (!PG_ARGISNULL(3))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("refund_id cannot be given with outcome \"refused\""),
+					 errhint("If the portal shows the refund, the outcome is filed.")));
 		change.to = MF_OPERATION_REFUSED;
 		change.error = reason;
 	}
@@ -195,6 +195,29 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
 	mf_wake_operations_at_commit();
 	PG_RETURN_VOID();
+}
+
+/* The RefundId in the fourth argument, which no other row has; rows of the portal come under the lock of the invoice. */
+static char *
+portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	int64		taken;
+
+	mf_require_argument(fcinfo, 3, "refund_id");
+	if (PG_GETARG_INT64(3) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("refund_id must be greater than zero"),
+				 errhint("Give the RefundId that the MyFatoorah portal shows.")));
+	(void) mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
+	taken = mf_operations_find_refund(schema, operation->invoice, PG_GETARG_INT64(3));
+	if (taken != 0 && taken != operation->id)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("refund %lld has RefundId %lld", (long long) taken, (long long) PG_GETARG_INT64(3)),
+				 errhint("If the portal shows no other refund, this one was not carried out.")));
+	return psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
 }
 
 /* The invoice of the first argument, which the current role may have captured, locked. */
@@ -248,7 +271,7 @@ settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld is captured or released already", (long long) settling.invoice),
 				 errdetail("It has: %s.", invoice->settling),
-				 errhint("MyFatoorah allows one of them for each invoice. mf_cancel_capture() cancels one that is queued or in review.")));
+				 errhint("MyFatoorah allows one of them for each invoice. mf_cancel_capture() cancels one that is queued or in review. What is held after a release is captured or given back in the MyFatoorah portal.")));
 	if (strcmp(invoice->payment_status, "authorized") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -1,6 +1,6 @@
 /*
  * replace.c
- *	  mf_insert_as(), mf_replace(): invoices inserted with the rights of another
+ *	  mf_new_invoice(), mf_insert_as(), mf_replace(): invoices inserted with the rights of another
  *	  role, and invoices that others take the place of.
  *
  * Copyright (c) 2026, the myfatoorah authors
@@ -8,8 +8,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -18,12 +20,14 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
+#include "store/invoice.h"
 #include "store/queue_internal.h"
 #include "store/row_rights.h"
 
@@ -114,8 +118,37 @@ static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfAr
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
 static int64 *replaced_invoices(FunctionCallInfo fcinfo, int expected);
 
+PG_FUNCTION_INFO_V1(mf_new_invoice);
 PG_FUNCTION_INFO_V1(mf_insert_as);
 PG_FUNCTION_INFO_V1(mf_replace);
+
+/*
+ * Arguments are the columns of mf_invoice that users give, in their order.  Columns that a
+ * user has added are null.  In C, because an SQL function with a parsed body would depend
+ * on the row type, and nobody could add a column to mf_invoice or change one.
+ */
+Datum
+mf_new_invoice(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	Datum	   *values = (Datum *) palloc0(desc->natts * sizeof(Datum));
+	bool	   *isnull = (bool *) palloc(desc->natts * sizeof(bool));
+	HeapTuple	tuple;
+	int			i;
+
+	mf_invoice_check_columns(desc);
+	memset(isnull, true, desc->natts * sizeof(bool));
+	for (i = 0; i < PG_NARGS(); i++)
+	{
+		MfInvoiceColumn column = i < PG_NARGS() - 1 ? MF_IC_ACCOUNT + i : MF_IC_METADATA;
+
+		values[column - 1] = fcinfo->args[i].value;
+		isnull[column - 1] = fcinfo->args[i].isnull;
+	}
+	tuple = heap_form_tuple(desc, values, isnull);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_DATUM(HeapTupleGetDatum(tuple));
+}
 
 Datum
 mf_insert_as(PG_FUNCTION_ARGS)

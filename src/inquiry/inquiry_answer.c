@@ -34,6 +34,7 @@ static void read_money(MfInquiryBatch *batch, const MfFlight *flight, const MfPa
 					   const MfTryRow *tries);
 static bool is_capture(const MfFlight *flight, const MfPaymentRow *row);
 static char *find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaymentChange *change);
+static char *other_currency(const MfFlight *flight);
 static void read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static const MfTryRow *read_tries(MfInquiryBatch *batch, const MfFlight *flight, const MfAccount *account);
 static const char *read_amount(MfPaymentChange *change, const char *name, const char *text);
@@ -79,7 +80,11 @@ mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *
 	batch->answered[batch->answered_count++] = row->invoice;
 
 	if (flight->kind == MF_JOB_REFUNDS)
-		read_refunds(batch, flight, row, change);
+	{
+		next->error = change->error = other_currency(flight);
+		if (change->error == NULL)
+			read_refunds(batch, flight, row, change);
+	}
 	else if (lookup != MF_LOOKUP_FOUND)
 		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
@@ -338,6 +343,24 @@ find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaym
 		return NULL;
 	return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value,
 					currency, row->invoice_value, row->currency);
+}
+
+/* An answer in another currency than that of the account is one about another account: nothing of it counts.  NULL if it is not. */
+static char *
+other_currency(const MfFlight *flight)
+{
+	const char *currency = mf_account_get(flight->throttle->account)->currency;
+	int			i;
+
+	for (i = 0; i < flight->refunds.count; i++)
+	{
+		const MfRefund *refund = &flight->refunds.refunds[i];
+
+		if (refund->base_currency != NULL && pg_strcasecmp(refund->base_currency, currency) != 0)
+			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund->refund_id,
+							mf_inquiry_text(refund->base_currency), currency);
+	}
+	return NULL;
 }
 
 /* Reads an answer of GetRefundStatus: the refunds that were carried out. */

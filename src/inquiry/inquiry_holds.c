@@ -16,6 +16,7 @@
 #define ACTOR "status reader"
 
 static const MfFlight *find_flight(const List *flights, int64 invoice);
+static bool is_done_after_all(const List *rows, const MfOperation *row, const MfFlight *flight);
 static bool change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now);
 
 void
@@ -35,8 +36,12 @@ mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch)
 	foreach(lc, rows)
 	{
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
+		const MfFlight *flight = find_flight(batch->hold_answers, row->invoice);
+		bool		given_up = row->status == MF_OPERATION_REFUSED || row->status == MF_OPERATION_CANCELLED;
 
-		if (change_row(&changes[change_count], row, find_flight(batch->hold_answers, row->invoice), batch->now))
+		if (given_up && !is_done_after_all(rows, row, flight))
+			continue;
+		if (change_row(&changes[change_count], row, flight, batch->now))
 			change_count++;
 	}
 	mf_inquiry_apply_operations(scope, changes, change_count);
@@ -56,7 +61,33 @@ find_flight(const List *flights, int64 invoice)
 	return (const MfFlight *) lfirst(lc);
 }
 
-/* A row that is being sent is left to its answer, and one that is finished stays so.  False if nothing changes. */
+/*
+ * Whether what was refused or given up was carried out: the latest request of its kind,
+ * if no other row can be what was, and for as much as was captured.
+ */
+static bool
+is_done_after_all(const List *rows, const MfOperation *row, const MfFlight *flight)
+{
+	bool		captured = flight->payment.successes > 0;
+	ListCell   *lc;
+
+	if (row->attempts == 0 || (!captured && !flight->payment.released) ||
+		(row->kind == MF_OPERATION_CAPTURE) != captured ||
+		(captured && mf_amount_compare(row->value, flight->found.values[MF_PS_INVOICE_VALUE]) != 0))
+		return false;
+	foreach(lc, rows)
+	{
+		const MfOperation *other = (const MfOperation *) lfirst(lc);
+		bool		lives = other->status != MF_OPERATION_REFUSED && other->status != MF_OPERATION_CANCELLED;
+
+		if (other->invoice == row->invoice && other->id != row->id &&
+			(lives || (other->kind == row->kind && other->attempts > 0 && other->id > row->id)))
+			return false;
+	}
+	return true;
+}
+
+/* A row that is being sent is left to its answer, and one that was carried out stays so.  False if nothing changes. */
 static bool
 change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now)
 {
@@ -64,7 +95,8 @@ change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *fl
 	bool		captured = flight->payment.successes > 0;
 	bool		released = !captured && flight->payment.released;
 
-	if (row->status != MF_OPERATION_FILED && row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_REVIEW)
+	if (row->status == MF_OPERATION_QUEUED || row->status == MF_OPERATION_SENDING ||
+		row->status == MF_OPERATION_CAPTURED || row->status == MF_OPERATION_RELEASED)
 		return false;
 	mf_operation_change_begin(change, row, ACTOR);
 	if (captured || released)

@@ -23,6 +23,7 @@
 #include "inquiry/inquiry_internal.h"
 #include "request/request.h"
 #include "store/operations.h"
+#include "store/payment.h"
 
 #define ACTOR "status reader"
 
@@ -32,6 +33,7 @@
 /* What the answers of a batch change */
 typedef struct Settlement
 {
+	const MfSqlScope *scope;
 	TimestampTz now;
 	List	   *rows;			/* of MfOperation, as read: not locked */
 	bool	   *matched;		/* by row */
@@ -62,6 +64,7 @@ mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
 	foreach(lc, batch->refund_answers)
 		invoices[foreach_current_index(lc)] = ((const MfFlight *) lfirst(lc))->invoice;
 	memset(&settlement, 0, sizeof(settlement));
+	settlement.scope = scope;
 	settlement.now = batch->now;
 	settlement.rows = mf_operations_of_invoices(scope, invoices, count, true);
 	settlement.matched = (bool *) palloc0((list_length(settlement.rows) + 1) * sizeof(bool));
@@ -181,7 +184,12 @@ change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refun
 	change->reason = psprintf("RefundId %s, RefundStatus %s", refund->refund_id, mf_inquiry_text(refund->refund_status));
 	change->error = status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
 	if (row->value != NULL && mf_amount_compare(row->value, refund->amount) != 0)
+	{
 		change->error = psprintf("MyFatoorah has RefundId %s with an amount of %s", refund->refund_id, refund->amount);
+		if (status == MF_OPERATION_REFUNDED)
+			mf_payment_doubt(settlement->scope, row->invoice, psprintf("%s, and refund %lld is one of %s", change->error,
+																	   (long long) row->id, row->value), false);
+	}
 	if (status == MF_OPERATION_FILED)
 		change->due = TimestampTzPlusMilliseconds(settlement->now, (int64) mf_poll_delay * FILED_POLLS);
 	settlement->change_count++;

@@ -94,6 +94,11 @@ static MfStatement move_pause_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* else it would pause a later account of the old name */
+static MfStatement forget_pause_statement = {
+	"DELETE FROM @mf_account WHERE account = $1", 1, {TEXTOID}, NULL
+};
+
 static MfStatement rename_proofs_statement = {
 	"WITH o AS (DELETE FROM @mf_api_proof WHERE account = $1 RETURNING *) "
 	"INSERT INTO @mf_api_proof (account, sent_to, country, given, at, detail) "
@@ -183,6 +188,7 @@ move_rows(const MfSqlScope *scope, const Datum *values)
 	(void) mf_sql_execute(scope, &move_pause_statement, values, NULL);
 	if (mf_sql_execute(scope, &pause_lost_statement, values, NULL) > 0)
 		mf_change_suppressed();
+	(void) mf_sql_execute(scope, &forget_pause_statement, values, NULL);
 	return moved;
 }
 

@@ -53,6 +53,11 @@ static MfStatement find_settling_statement = {
 	1, {INT8OID}, NULL
 };
 
+/* whatever the snapshot of the transaction */
+static MfStatement find_refund_statement = {
+	"SELECT o.id::int8 FROM @mf_operation o WHERE o.invoice = $1 AND o.refund_id = $2", 2, {INT8OID, INT8OID}, NULL
+};
+
 /* CASE, because otherwise the order of the tests is not certain */
 #define SUPPLIER_IS_VALID(e) \
 	"CASE WHEN jsonb_typeof(" e ") = 'object' THEN CASE WHEN jsonb_typeof(" e "->'SupplierCode') = 'number' " \
@@ -66,12 +71,21 @@ static MfStatement suppliers_statement = {
 	1, {JSONBOID}, NULL
 };
 
-/* the reference is ours if it was that of an attempt: of a row that was retried since */
+/*
+ * The reference is ours if it was that of an attempt: of a row that was retried since.
+ * What an invoice had that is gone since, by DELETE, goes to the one that mf_adopt() made
+ * of it, as its entries of the ledger do.
+ */
 static MfStatement add_foreign_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, i.account, (SELECT min(a.operation) FROM @mf_operation_attempt a "
-	"    WHERE a.reference = n.reference) AS earlier "
+	"    JOIN @mf_operation e ON e.id = a.operation WHERE a.reference = n.reference "
+	"    AND e.refund_id IS DISTINCT FROM n.refund_id::int8) AS earlier, "
+	"  (SELECT g.id FROM @mf_operation g WHERE g.refund_id = n.refund_id::int8 AND g.account = i.account "
+	"    AND (SELECT o.id FROM @mf_invoice o WHERE o.id = g.invoice) IS NULL "
+	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = g.invoice) IS NULL ORDER BY g.id LIMIT 1) AS gone "
 	"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS n(invoice, status, value, refund_id, refund_reference, "
 	"    refunded_value, rrn, currency, reference) JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1)), "
+	"u AS (UPDATE @mf_operation o SET invoice = n.invoice FROM n WHERE o.id = n.gone RETURNING 1), "
 	"p AS (INSERT INTO @mf_operation (invoice, account, kind, value, reference, status, currency, refund_id, "
 	"    refund_reference, refunded_value, rrn, filed_at, done_at, last_error, due, origin) "
 	"  SELECT n.invoice, n.account, 'refund', n.value::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_operation k "
@@ -79,10 +93,11 @@ static MfStatement add_foreign_statement = {
 	"    n.refund_reference, n.refunded_value::numeric, n.rrn, clock_timestamp(), "
 	"    CASE n.status WHEN 'refunded' THEN clock_timestamp() END, "
 	"    'refund ' || n.earlier || ' was given up or asked for again, and MyFatoorah has carried out its earlier request', "
-	"    CASE n.status WHEN 'filed' THEN clock_timestamp() + interval '1 hour' END, @mf_origin() FROM n "
+	"    CASE n.status WHEN 'filed' THEN clock_timestamp() + interval '1 hour' END, @mf_origin() FROM n WHERE n.gone IS NULL "
 	"  ON CONFLICT DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_operation k WHERE k.invoice = n.invoice "
-	"    AND k.refund_id = n.refund_id::int8)) - (SELECT count(*) FROM p), (SELECT count(*) FROM n WHERE n.earlier IS NOT NULL)",
+	"    AND k.refund_id = n.refund_id::int8)) - (SELECT count(*) FROM p) - (SELECT count(*) FROM u), "
+	"  (SELECT count(*) FROM n WHERE n.earlier IS NOT NULL AND n.gone IS NULL)",
 	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID}, NULL
 };
@@ -200,6 +215,21 @@ mf_operations_find_settling(Oid schema, int64 invoice)
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &find_settling_statement, &value, NULL) > 0)
+		id = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return id;
+}
+
+int64
+mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id)
+{
+	MfSqlScope	scope;
+	int64		id = 0;
+	Datum		values[] = {Int64GetDatum(invoice), Int64GetDatum(refund_id)};
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &find_refund_statement, values, NULL) > 0)
 		id = mf_result_int8(0, 1);
 	mf_sql_end(&scope);
 	return id;

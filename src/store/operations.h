@@ -237,6 +237,9 @@ extern int64 mf_operations_add(Oid schema, const MfNewSettling *settling);
 /* The id of the capture or release of an invoice that is queued or in review; 0 = there is none.  Own scope. */
 extern int64 mf_operations_find_settling(Oid schema, int64 invoice);
 
+/* The id of the row of an invoice with that RefundId, whatever the snapshot; 0 = there is none.  Own scope. */
+extern int64 mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id);
+
 /* The sum of what suppliers bear, decimal text; NULL if the JSON is not an array as MyFatoorah wants it.  Own scope. */
 extern char *mf_operations_suppliers_sum(Oid schema, Datum suppliers);
 

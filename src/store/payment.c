@@ -15,6 +15,7 @@
 #include "process/notify.h"
 #include "store/events.h"
 #include "store/invoice_number.h"
+#include "store/ledger.h"
 #include "store/payment.h"
 #include "store/queue_internal.h"
 
@@ -177,6 +178,15 @@ static MfStatement paid_twice_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+/* what is said twice stays once; of those that are held again, only if there was a capture or release */
+static MfStatement doubt_statement = {
+	"UPDATE @mf_invoice i SET payment_doubt = concat_ws('; ', i.payment_doubt, $2) "
+	"WHERE i.id = $1 AND position($2 IN coalesce(i.payment_doubt, '')) = 0 "
+	"  AND (NOT $3 OR EXISTS (SELECT FROM @mf_operation o WHERE o.invoice = i.id AND o.status IN ('captured', 'released')))",
+	3, {INT8OID, TEXTOID, BOOLOID}, NULL
+};
+
+static void doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void stop_replacements(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void cancel_unsent(const MfSqlScope *scope, Datum replacements);
 static void add_change(MfArray *columns, const MfPaymentChange *c);
@@ -247,6 +257,34 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 	if (history[0].count > 0 && mf_columns_execute(scope, &history_statement, history) != (uint64) history[0].count)
 		mf_change_suppressed();
 	stop_replacements(scope, changes, count);
+	doubt_sums(scope, changes, count);
+}
+
+/* What cannot be right, or what no call of ours can settle, needs a person. */
+static void
+doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		const MfPaymentChange *c = &changes[i];
+
+		if (c->step && mf_amount_compare(c->refunded_value, c->received_value) > 0)
+			mf_payment_doubt(scope, c->invoice, psprintf("MyFatoorah says that %s was given back, and that %s was received",
+														 c->refunded_value, c->received_value), false);
+		if (c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED)
+			mf_payment_doubt(scope, c->invoice, "a payment is held again, and MyFatoorah allows one capture or release of an invoice: "
+							 "capture it or give it back in the portal", true);
+	}
+}
+
+void
+mf_payment_doubt(const MfSqlScope *scope, int64 invoice, const char *doubt, bool held)
+{
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(doubt), BoolGetDatum(held)};
+
+	(void) mf_sql_execute(scope, &doubt_statement, values, NULL);
 }
 
 /* The customers who have paid what was replaced are not to pay the replacement, too. */

@@ -85,6 +85,9 @@ typedef struct MfPaymentChange
  */
 extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
 
+/* Adds to the payment_doubt of a locked row; if "held", only if a payment of it was captured or released before. */
+extern void mf_payment_doubt(const MfSqlScope *scope, int64 invoice, const char *doubt, bool held);
+
 /* A transaction (try to pay) of an invoice; texts are in the server encoding */
 typedef struct MfTryRow
 {

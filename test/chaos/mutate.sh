@@ -488,7 +488,7 @@ mutate asked_ahead 'a question for a time ahead counts when that has come' billi
 mutate none_143 '' src/worker/worker.c '' 143_dropped_books
 mutate books_dropped 'bills are dropped unawares' billing/src/books.c 's/sub_id != 0 \|\| drop_books \|\|/sub_id != 0 || !drop_books ||/' 143_dropped_books
 mutate unguarded 'nothing loads the library that keeps bills' billing/install/92_books.sql \
-	's/\tPERFORM \@extschema\@\.mf_ours\(\);/\tNULL;/' 143_dropped_books
+	's/\tPERFORM l\.ours FROM \@extschema\@\.mf_library l;/\tNULL;/' 143_dropped_books
 mutate times_take_numbers 'times take the numbers of what a dump brings' src/on_change/on_change_queue.c \
 	's/\(id, function, failures, due\) OVERRIDING SYSTEM VALUE "/(function, failures, due) "/; s/VALUES \(-1 - floor\(random\(\) \* 9e15\)::int8, \$1/VALUES (\$1/' 143_dropped_books
 mutate none_144 '' src/worker/worker.c '' 144_overpaid_bills
@@ -547,6 +547,20 @@ mutate refund_hurried 'what MyFatoorah does not show yet is given up early, beca
 	's/    asked_at = NULL, last_error/    last_error/' 161_refunds
 mutate refund_right_kept 'a refund leaves of a role that has lost the right to the invoice' src/operation/operation_decide.c \
 	's/if \(error != NULL \|\|\n.*\n\t\treturn error;/if (true)\n\t\treturn error;/' regress/refund
+mutate refund_asked 'what was refunded counts with what was asked for' src/store/operation_sums.h \
+	's/"greatest\(" r "\.value, /"coalesce(" r ".value, /' 171_refunds_in_the_books
+mutate refund_abroad 'amounts in another currency are booked' src/inquiry/inquiry_answer.c \
+	's/refund->base_currency != NULL && pg_strcasecmp/false \&\& pg_strcasecmp/' 171_refunds_in_the_books
+mutate refund_undoubted 'nobody is told that more was given back than received' src/store/payment.c \
+	's/if \(c->step && mf_amount_compare/if (false \&\& mf_amount_compare/' 171_refunds_in_the_books
+mutate refund_adopted 'a refund of an invoice that was deleted is shown twice' src/store/operation_rows.c \
+	's/g\.refund_id = n\.refund_id::int8 AND g\.account/false AND g.account/' 171_refunds_in_the_books
+mutate held_again 'nobody is told that a payment is held after a release' src/store/payment.c \
+	's/c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED/false/' 171_refunds_in_the_books
+mutate pause_stays 'a renamed account leaves its pause behind' src/store/move_account.c \
+	's/\t\(void\) mf_sql_execute\(scope, &forget_pause_statement, values, NULL\);\n//' 171_refunds_in_the_books
+mutate capture_denied 'a capture that was refused and carried out stays refused' src/inquiry/inquiry_holds.c \
+	's/if \(given_up && !is_done_after_all/if (given_up || !is_done_after_all/' regress/capture
 mutate capture_repeated 'a capture that MyFatoorah does not show is asked for again' src/inquiry/inquiry_refunds.c \
 	's/change->to = MF_OPERATION_REVIEW;\n\tchange->due = 0;/change->to = MF_OPERATION_QUEUED;/' 162_captures
 

@@ -24,6 +24,7 @@ typedef enum RefundField
 	REFUND_REFERENCE,
 	REFUND_EXTERNAL_IDENTIFIER,
 	REFUND_RRN,
+	REFUND_BASE_CURRENCY,
 	REFUND_COUNT
 } RefundField;
 
@@ -36,6 +37,7 @@ static const MfField fields[REFUND_COUNT] = {
 	[REFUND_REFERENCE] = {"RefundReference", "refund_reference", MF_TEXT, false},
 	[REFUND_EXTERNAL_IDENTIFIER] = {"ExternalIdentifier", "external_identifier", MF_TEXT, false},
 	[REFUND_RRN] = {"RRN", "rrn", MF_TEXT, false},
+	[REFUND_BASE_CURRENCY] = {"BaseCurrency", "base_currency", MF_TEXT, false},
 };
 
 static void
@@ -53,6 +55,7 @@ free_refunds(MfRefundResult *result)
 		free(result->refunds[i].external_identifier);
 		free(result->refunds[i].refund_amount);
 		free(result->refunds[i].rrn);
+		free(result->refunds[i].base_currency);
 	}
 	free(result->refunds);
 	result->refunds = NULL;
@@ -93,6 +96,7 @@ read_refund(const cJSON *node, MfRefund *refund, const char **bad)
 		refund->external_identifier = mf_value_take(values, REFUND_EXTERNAL_IDENTIFIER);
 		refund->refund_amount = mf_value_take(values, REFUND_REFUND_AMOUNT);
 		refund->rrn = mf_value_take(values, REFUND_RRN);
+		refund->base_currency = mf_value_take(values, REFUND_BASE_CURRENCY);
 	}
 	mf_values_free(values, REFUND_COUNT);
 	return refund->refund_id != NULL;

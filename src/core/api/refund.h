@@ -24,6 +24,7 @@ typedef struct MfRefund
 	char	   *external_identifier;	/* of whoever has asked for it */
 	char	   *refund_amount;	/* what the payer gets */
 	char	   *rrn;
+	char	   *base_currency;	/* of the amounts */
 } MfRefund;
 
 typedef struct MfRefundResult
