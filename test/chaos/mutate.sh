@@ -488,7 +488,7 @@ mutate asked_ahead 'a question for a time ahead counts when that has come' billi
 mutate none_143 '' src/worker/worker.c '' 143_dropped_books
 mutate books_dropped 'bills are dropped unawares' billing/src/books.c 's/sub_id != 0 \|\| drop_books \|\|/sub_id != 0 || !drop_books ||/' 143_dropped_books
 mutate unguarded 'nothing loads the library that keeps bills' billing/install/92_books.sql \
-	's/\tPERFORM l\.ours FROM \@extschema\@\.mf_library l;/\tNULL;/' 143_dropped_books
+	's/\tEXECUTE \(SELECT format\(.SELECT l\.ours.*?\n/\tNULL;\n/' 143_dropped_books
 mutate times_take_numbers 'times take the numbers of what a dump brings' src/on_change/on_change_queue.c \
 	's/\(id, function, failures, due\) OVERRIDING SYSTEM VALUE "/(function, failures, due) "/; s/VALUES \(-1 - floor\(random\(\) \* 9e15\)::int8, \$1/VALUES (\$1/' 143_dropped_books
 mutate none_144 '' src/worker/worker.c '' 144_overpaid_bills
