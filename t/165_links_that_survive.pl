@@ -86,6 +86,9 @@ account('probed-elsewhere', country => 'BHR');
 like(($node->psql($db, q{SELECT mf_probe_idempotency('probed-elsewhere')}))[2], qr/MyFatoorah keeps no Idempotency-Key in country BHR/,
 	'no probe in another country');
 like(($node->psql($db, q{SELECT mf_probe_idempotency(value => 0)}))[2], qr/invoice_value must be greater than zero/, 'nor of nothing');
+my $before_probe = () = $sandbox->ledger(path => '/v3/payments');
+like(($node->psql($db, q{BEGIN READ ONLY; SELECT mf_probe_idempotency()}))[2], qr/cannot execute mf_probe_idempotency\(\) in a read-only transaction/, 'nor where its proof cannot be kept');
+is(scalar(() = $sandbox->ledger(path => '/v3/payments')), $before_probe, 'and no invoice is made there');
 
 #
 # Rows
@@ -312,8 +315,9 @@ $sandbox->faults({ path => $v3, reference_prefix => 'killed.', times => 1, delay
 my $before = $sandbox->count(path => $v3);
 look_up($id);
 $sandbox->wait_count({ path => $v3 }, $before + 1);
-kill 'KILL', $mf->wait_worker($node, $db);
-$mf->wait_worker($node, $db);
+my $killed = $mf->wait_worker($node, $db);
+kill 'KILL', $killed;
+$mf->wait_worker($node, $db, not => $killed);
 wait_row('killed', 'status || attempts', 'sent3');
 ok(has_link('killed'), 'the worker is killed while it repeats the request: repeated once more');
 is(scalar(made('killed')), 1, '... and there is one invoice');

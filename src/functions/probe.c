@@ -84,6 +84,8 @@ mf_probe_idempotency(PG_FUNCTION_ARGS)
 	MfSqlScope	scope;
 
 	mf_refuse_in_trigger("mf_probe_idempotency");
+	/* before an invoice is made, not when the proof is written */
+	PreventCommandIfReadOnly("mf_probe_idempotency()");
 	memset(&probe, 0, sizeof(probe));
 	probe.account = mf_account_get(mf_required_text(fcinfo, 0, "account"));
 	mf_account_check_usage(probe.account, GetUserId());
