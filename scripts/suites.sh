@@ -75,9 +75,10 @@ mf_build_or_fail()
 	return 1
 }
 
-# mf_show LOG LINES: the end of a log, indented so that it is not mistaken for our own words
+# mf_show LOG LINES: the end of a log, if there is one, indented so that it is not mistaken for our own words
 mf_show()
 {
+	[ -e "$1" ] || return 0
 	echo "   --- end of $1"
 	tail -n "$2" "$1" | sed 's/^/   | /'
 }
