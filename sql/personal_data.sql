@@ -82,13 +82,13 @@ SELECT t.card_number, t.ip_address FROM mf_transaction t JOIN mf_invoice i ON i.
 SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued') ORDER BY h.changed_at;
 SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 'tenant.paid'$$);
 
--- By age
+-- By age: the setting is enough, also where nothing is to be sent
 SELECT count(*) FROM mf_test.mentions('neighbour');
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Noura', 1, 'young');
+CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_reference = 'young')$$);
 ALTER SYSTEM SET myfatoorah.personal_data_retention = '365d';
 SELECT pg_reload_conf();
-INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Noura', 1, 'young');
 CALL mf_test.wait_for($$(SELECT erased_at IS NOT NULL FROM mf_invoice WHERE reference = 'neighbour.paid')$$);
-CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_reference = 'young')$$);
 SELECT * FROM mf_test.mentions('neighbour');
 SELECT reference ~ '^young' AS young, customer_name, status FROM mf_invoice WHERE erased_at IS NULL AND customer_reference IN ('tenant', 'young') ORDER BY id;
 ALTER SYSTEM RESET myfatoorah.personal_data_retention;
