@@ -44,11 +44,11 @@ typedef struct Batch
 	List	   *refuted;		/* of MfFlight: repeated requests that have made another invoice */
 } Batch;
 
-static void collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round);
+static void collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, TimestampTz *next_round);
 static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
 static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded,
 							TimestampTz now, TimestampTz *next_round);
-static void record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
+static int	record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 							TimestampTz now);
 static void refute(const MfSqlScope *scope, const List *flights);
 static void keep_in_review(const MfLockedInvoice *invoice, MfTransition *transition);
@@ -61,12 +61,13 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 {
 	Batch		batch;
 	List	   *locked;
+	int			limit = mf_items_room(RECORD_LIMIT);
 	int			left = 0;
 	int			i;
 
 	if (recorder != NULL && !dlist_is_empty(landed))
-		record_accepted(scope, recorder, landed, recorded, now);
-	collect_outcomes(&batch, landed, now, next_round);
+		limit = record_accepted(scope, recorder, landed, recorded, now);
+	collect_outcomes(&batch, landed, limit, now, next_round);
 	if (batch.count == 0)
 		return;
 
@@ -127,11 +128,10 @@ refute(const MfSqlScope *scope, const List *flights)
 	}
 }
 
-/* Collects the outcomes that can be recorded now, as many as the round may take, and allocates the batch. */
+/* Collects the first outcomes that can be recorded now, at most so many, and allocates the batch. */
 static void
-collect_outcomes(Batch *batch, dlist_head *landed, TimestampTz now, TimestampTz *next_round)
+collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, TimestampTz *next_round)
 {
-	int 		limit = mf_items_room(RECORD_LIMIT);
 	dlist_iter	iter;
 
 	memset(batch, 0, sizeof(*batch));
@@ -233,16 +233,18 @@ mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 }
 
 /*
- * Records accepted attempts row by row.  Leaves all others, and those about which
- * anything is unusual, to be recorded by SQL.
+ * Records accepted attempts row by row, and leaves all others, and those about which
+ * anything is unusual, to be recorded by SQL.  Returns how many it has left of those that
+ * the round takes; what lies behind them waits for the next round, and costs no SQL there.
  */
-static void
+static int
 record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *landed, dlist_head *recorded,
 				TimestampTz now)
 {
 	MfSentInvoice sent[RECORD_LIMIT];
 	int 		limit = mf_items_room(RECORD_LIMIT);
 	int			count = 0;
+	int			left = 0;
 	dlist_mutable_iter iter;
 
 	mf_attempt_rows_begin(recorder);
@@ -250,7 +252,7 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 	{
 		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
 
-		if (count == limit)
+		if (count + left == limit)
 			break;
 		if (flight->retry_at > now)
 			continue;
@@ -261,7 +263,10 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 			move_to_recorded(flight, recorded);
 		}
 		else
+		{
 			mf_items_remove_last();
+			left++;
+		}
 	}
 	mf_attempt_rows_end(recorder);
 	if (count > 0)
@@ -269,6 +274,7 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 		mf_inquiries_open_sent(scope, sent, count);
 		MF_FAILPOINT("outcome_recorded");
 	}
+	return left;
 }
 
 static void
