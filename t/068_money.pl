@@ -125,7 +125,7 @@ sub counts
 	is(row($id, qw(received_value refunded_value net_value)), '0|0|0', 'and nothing was received');
 	foreach my $column (qw(currency received_value refunded_value net_value disputed_at expires_at payment_doubt))
 	{
-		my $value = $column =~ /_at$/ ? 'now()' : $column =~ /_value$/ ? '5' : "'XXX'";
+		my $value = $column =~ /_at$/ ? 'now()' : $column =~ /_value$/ ? '5' : "'XTS'";
 
 		foreach my $statement ("UPDATE mf_invoice SET $column = $value WHERE id = $id", "INSERT INTO mf_invoice (account, customer_name, invoice_value, $column) VALUES ('sar', 'x', 1, $value)")
 		{

@@ -104,7 +104,7 @@ test_settings(void)
 {
 	static const char *const bad[] = {
 		"{\"auto_refund\":1}",			 "{\"no_such\":true}",		  "{\"balance\":5}",
-		"{\"country\":\"XXX\"}",		 "{\"refund_answers\":\"x\"}", "{\"idempotency_failed\":true}",
+		"{\"country\":\"DEU\"}",		 "{\"refund_answers\":\"x\"}", "{\"idempotency_failed\":true}",
 		"{\"idempotency_minutes\":-1}", "{\"idempotency\":\"yes\"}",
 	};
 	Reply r;

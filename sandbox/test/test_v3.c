@@ -127,7 +127,7 @@ test_rules(void)
 		{"{\"Order\":{\"Amount\":0}}", "Order.Amount"},
 		{"{\"Order\":{\"Amount\":\"x\"}}", "Order"},
 		{"{\"Order\":7}", "Order"},
-		{"{\"Order\":{\"Amount\":1,\"Currency\":\"XXX\"}}", "Order.Currency"},
+		{"{\"Order\":{\"Amount\":1,\"Currency\":\"XTS\"}}", "Order.Currency"},
 		{"{\"Order\":{\"Amount\":1},\"NotificationOption\":\"LNK\"}", "NotificationOption"},
 		{"{\"Order\":{\"Amount\":1},\"NotificationOption\":\"EMAIL\"}", "Customer.Email"},
 		{"{\"Order\":{\"Amount\":1},\"NotificationOption\":\"SMS\"}", "Customer.Mobile"},
