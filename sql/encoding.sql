@@ -76,6 +76,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 SELECT pg_temp.column_of($$INSERT INTO mf_invoice (customer_name, invoice_value, source_info) VALUES ('x', 3, E'M\xfcller')$$);
+SELECT mf_test.try(s), pg_temp.column_of(s) FROM (VALUES ($$INSERT INTO mf_refund (invoice, value, comment) VALUES (1, 1, E'M\xfcller')$$)) v(s);
 SELECT count(*) FROM mf_invoice WHERE invoice_value = 3;
 CALL mf_test.fault($${"status": 400, "body": "{\"IsSuccess\": false, \"Data\": {\"ErrorMessage\": \"\\u0642\\u064a\\u0645\\u0629\"}}"}$$);
 SELECT mf_test.try($$SELECT mf_send_payment('x', 1)$$);

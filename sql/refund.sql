@@ -160,6 +160,8 @@ SELECT q.body::jsonb->>'KeyType' AS key_type, q.body::jsonb->>'Key' = r.payment_
 SELECT mf_test.try(format('INSERT INTO mf_refund (invoice, value, suppliers) VALUES (%s, 1, %L)', pg_temp.id('huda'), s)) FROM (VALUES ('{}'), ('[1]'), ('[{"SupplierCode": 1}]'),
 	('[{"SupplierCode": 1, "SupplierDeductedAmount": -1}]'), ('[{"SupplierCode": 1, "SupplierDeductedAmount": 1.0001}]'), ('[{"SupplierCode": 1, "SupplierDeductedAmount": 0.5, "More": 1}]'),
 	('[{"SupplierCode": 1, "SupplierDeductedAmount": 0.6}, {"SupplierCode": 2, "SupplierDeductedAmount": 0.6}]')) AS v(s);
+SELECT mf_test.try(format('INSERT INTO mf_refund (invoice, value, suppliers) VALUES (%s, 1, %L)', pg_temp.id('huda'),
+	(SELECT jsonb_agg('{"SupplierCode": 1, "SupplierDeductedAmount": 0.001}'::jsonb) FROM generate_series(1, 1000))));
 SELECT mf_test.try(format('INSERT INTO mf_refund (invoice, value, charge_on_customer, suppliers) VALUES (%s, 1, true, %L)', pg_temp.id('huda'), '[{"SupplierCode": 1, "SupplierDeductedAmount": 0.6}]'));
 
 -- The right is one of its own

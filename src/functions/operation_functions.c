@@ -78,7 +78,7 @@ locked_refund(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("refund %lld does not exist", (long long) id),
-				 errhint("Give the column \"id\" of mf_refund, not \"refund_id\".")));
+				 errhint("Give the column \"id\" of mf_refund, not \"refund_id\". If its invoice is archived, mf_unarchive() brings that back.")));
 	mf_check_row_right(operation->invoice, get_relname_relid("mf_invoice", schema), operation->owner.role);
 	return operation;
 }
@@ -147,7 +147,7 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 	if (operation->reference == NULL || operation->refund_id != NULL)
 		refuse(operation, _("MyFatoorah has this refund. Insert a new one."));
 	invoice = mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
-	if (operation->status == MF_OPERATION_REFUSED && invoice != NULL && mf_amount_compare(operation->value, invoice->left) > 0)
+	if (operation->status == MF_OPERATION_REFUSED && mf_amount_compare(operation->value, invoice->left) > 0)
 		refuse(operation, psprintf(_("What is left to be refunded is %s."), invoice->left));
 	begin_change(&change, operation, psprintf("retry: %s", reason));
 	change.to = MF_OPERATION_QUEUED;
@@ -197,7 +197,7 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The RefundId in the fourth argument, which no other row has; rows of the portal come under the lock of the invoice. */
+/* The RefundId in the fourth argument, which no other row has; rows of the portal come under the lock of the invoice, which is ours. */
 static char *
 portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
 {
@@ -210,7 +210,6 @@ portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("refund_id must be greater than zero"),
 				 errhint("Give the RefundId that the MyFatoorah portal shows.")));
-	(void) mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
 	taken = mf_operations_find_refund(schema, operation->invoice, PG_GETARG_INT64(3));
 	if (taken != 0 && taken != operation->id)
 		ereport(ERROR,

@@ -49,13 +49,21 @@
 	"  ORDER BY " order ") FROM @" table " l WHERE l.invoice = o.id)"
 #define TAKE(name, table) name " AS (DELETE FROM @" table " l WHERE l.invoice = ANY ($1))"
 
+#define ARCHIVABLE(row) MF_SETTLED(row) \
+	"AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = " row ".id) " \
+	"AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = " row ".id) "
+
 /* along the primary key: rows that were inserted early stand first there */
 static MfStatement lock_statement = {
-	MF_IN_ORDER "SELECT i.id::int8, i.created_at::timestamptz FROM @mf_invoice i WHERE i.id > $2 AND i.created_at < $1 AND " MF_SETTLED("i") " "
-	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id) "
-	"  AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = i.id) "
+	MF_IN_ORDER "SELECT i.id::int8 FROM @mf_invoice i WHERE i.id > $2 AND i.created_at < $1 AND " ARCHIVABLE("i")
 	"ORDER BY i.id LIMIT $3 FOR UPDATE SKIP LOCKED",
 	3, {TIMESTAMPTZOID, INT8OID, INT4OID}, NULL
+};
+
+/* once more: what does not change the row, such as a refund, may have come before it was locked */
+static MfStatement archivable_statement = {
+	"SELECT i.id::int8, i.created_at::timestamptz FROM @mf_invoice i WHERE i.id = ANY ($1) AND " ARCHIVABLE("i"),
+	1, {INT8ARRAYOID}, NULL
 };
 
 #define KEY_COLUMNS "id, created_at, account, reference, idempotency_key, invoice_id, paid"
@@ -293,9 +301,13 @@ move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
 
 	if (count == 0)
 		return 0;
+	*place = mf_result_int8(count - 1, 1);
+	moved = mf_result_int8_array();
+	count = (int) mf_sql_execute(scope, &archivable_statement, &moved, NULL);
+	if (count == 0)
+		return 0;
 	for (i = 0; i < count; i++)
 		created_at[i] = mf_result_timestamp(i, 2);
-	*place = mf_result_int8(count - 1, 1);
 	moved = mf_result_int8_array();
 	for (i = 0; i < count; i++)
 		mf_archive_make_month(scope->schema, created_at[i]);

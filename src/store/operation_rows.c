@@ -53,7 +53,6 @@ static MfStatement find_settling_statement = {
 	1, {INT8OID}, NULL
 };
 
-/* whatever the snapshot of the transaction */
 static MfStatement find_refund_statement = {
 	"SELECT o.id::int8 FROM @mf_operation o WHERE o.invoice = $1 AND o.refund_id = $2", 2, {INT8OID, INT8OID}, NULL
 };
@@ -143,9 +142,12 @@ static MfStatement foreign_statement = {
 	"SELECT count(*) FROM @mf_operation o WHERE o.origin <> @mf_origin() AND " MF_OPERATION_OPEN("o"), 0, {0}, NULL
 };
 
+/* by a range, which an index serves, also where the plan is made for any invoices */
 static MfStatement unfinished_statement = {
-	"SELECT count(*) FROM @mf_operation o WHERE ($1 = 0 OR o.invoice = $1) AND " MF_OPERATION_OPEN("o"), 1, {INT8OID}, NULL
+	"SELECT count(*) FROM @mf_operation o WHERE o.invoice BETWEEN $1 AND $2 AND " MF_OPERATION_OPEN("o"), 2, {INT8OID, INT8OID}, NULL
 };
+
+static int64 latest_number(Oid schema, MfStatement *statement, int64 first, int64 second);
 
 MfRefundedInvoice *
 mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, const char *key)
@@ -206,33 +208,32 @@ mf_operations_add(Oid schema, const MfNewSettling *settling)
 	return id;
 }
 
+/* The number that a query gives, 0 = none, whatever the snapshot of the transaction. */
+static int64
+latest_number(Oid schema, MfStatement *statement, int64 first, int64 second)
+{
+	MfSqlScope	scope;
+	int64		number = 0;
+	Datum		values[] = {Int64GetDatum(first), Int64GetDatum(second)};
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, statement, values, NULL) > 0)
+		number = mf_result_int8(0, 1);
+	mf_sql_end(&scope);
+	return number;
+}
+
 int64
 mf_operations_find_settling(Oid schema, int64 invoice)
 {
-	MfSqlScope	scope;
-	int64		id = 0;
-	Datum		value = Int64GetDatum(invoice);
-
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &find_settling_statement, &value, NULL) > 0)
-		id = mf_result_int8(0, 1);
-	mf_sql_end(&scope);
-	return id;
+	return latest_number(schema, &find_settling_statement, invoice, 0);
 }
 
 int64
 mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id)
 {
-	MfSqlScope	scope;
-	int64		id = 0;
-	Datum		values[] = {Int64GetDatum(invoice), Int64GetDatum(refund_id)};
-
-	mf_sql_begin(&scope, schema);
-	scope.latest = true;
-	if (mf_sql_execute(&scope, &find_refund_statement, values, NULL) > 0)
-		id = mf_result_int8(0, 1);
-	mf_sql_end(&scope);
-	return id;
+	return latest_number(schema, &find_refund_statement, invoice, refund_id);
 }
 
 char *
@@ -329,7 +330,6 @@ mf_operations_count_foreign(Oid schema)
 int64
 mf_operations_unfinished(Oid schema, int64 invoice)
 {
-	Datum		value = Int64GetDatum(invoice);
-
-	return mf_count_alone(schema, &unfinished_statement, &value);
+	return latest_number(schema, &unfinished_statement, invoice != 0 ? invoice : PG_INT64_MIN,
+						 invoice != 0 ? invoice : PG_INT64_MAX);
 }

@@ -46,8 +46,10 @@ static MfStatement lock_statement = {
 	"SELECT o.id::int8 FROM @mf_operation o WHERE o.id = ANY ($1) FOR UPDATE SKIP LOCKED", 1, {INT8ARRAYOID}, NULL
 };
 
+/* none of an invoice that was archived or deleted, which the worker would never come to */
 static MfStatement wait_statement = {
-	"SELECT o.id::int8 FROM @mf_operation o WHERE o.id = $1 FOR UPDATE", 1, {INT8OID}, NULL
+	"SELECT o.id::int8 FROM @mf_operation o JOIN @mf_invoice i ON i.id = o.invoice WHERE o.id = $1 "
+	"FOR NO KEY UPDATE OF i FOR UPDATE OF o", 1, {INT8OID}, NULL
 };
 
 /* a statement after those that lock: it sees what is committed since */
@@ -120,10 +122,11 @@ static MfStatement apply_statement = {
 	"      THEN coalesce(o.done_at, clock_timestamp()) END "
 	"  FROM t WHERE o.id = ANY ($1) AND o.id = t.id AND o.status = t.from_status "
 	"  RETURNING o.id, o.invoice, o.kind, o.value, o.currency, t.from_status, t.to_status, t.error, t.actor, t.reason), "
-	/* those that have waited for it */
-	"w AS (UPDATE @mf_operation q SET due = clock_timestamp() FROM c WHERE q.invoice = c.invoice AND q.id <> ALL ($1) "
-	"  AND q.status = 'queued' AND q.due > clock_timestamp() AND q.origin = @mf_origin() "
-	"  AND c.from_status <> c.to_status AND c.to_status <> 'unknown' RETURNING 1), "
+	/* those that have waited for it; one that a session has locked waits on, and keeps nobody waiting */
+	"w AS (UPDATE @mf_operation q SET due = clock_timestamp() FROM (SELECT p.id FROM c JOIN @mf_operation p ON p.invoice = c.invoice "
+	"    WHERE p.id <> ALL ($1) AND p.status = 'queued' AND p.due > clock_timestamp() AND p.origin = @mf_origin() "
+	"      AND c.from_status <> c.to_status AND c.to_status <> 'unknown' FOR UPDATE OF p SKIP LOCKED) l "
+	"  WHERE q.id = l.id RETURNING 1), "
 	"h AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
 	"  SELECT i.id, clock_timestamp(), c.actor, i.payment_status, i.payment_status, i.attempts, "
 	"    concat_ws(': ', concat_ws(' ', c.kind, c.id, c.value, c.currency, c.from_status, 'to', c.to_status), c.reason, "

@@ -106,7 +106,10 @@ extern List *mf_operations_claim(const MfSqlScope *scope, const char *account, i
 /* Reads and locks rows by their ids, in the order of ids; those that others have locked are left out. */
 extern List *mf_operations_lock(const MfSqlScope *scope, const int64 *ids, int count);
 
-/* The same for one row, but waits for others, in a scope of its own; NULL = there is none. */
+/*
+ * The same for one row and its invoice, but waits for others, in a scope of its own.  NULL =
+ * there is none, or its invoice was archived or deleted.
+ */
 extern MfOperation *mf_operation_lock(Oid schema, int64 id);
 
 /*

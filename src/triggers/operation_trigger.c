@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -78,6 +79,7 @@ static void set(Row *row, OperationColumn column, Datum value);
 static void clear(Row *row, OperationColumn column);
 static char *text_of(const Row *row, OperationColumn column);
 static void clean(Row *row, OperationColumn column, const char *name, int max);
+static void set_error_column(void *argument);
 static void check_values(Row *row);
 static void check_suppliers(Row *row, Oid schema);
 static void check_invoice(Row *row, const TriggerData *trigger);
@@ -104,6 +106,9 @@ mf_operation_guard(PG_FUNCTION_ARGS)
 	if (mf_sql_fired_trigger())
 		return PointerGetDatum(trigger->tg_trigtuple);
 	read_row(trigger, &row);
+	/* what must not be null is refused after the triggers */
+	if (row.isnull[OC_KIND] || row.isnull[OC_STATUS])
+		return PointerGetDatum(trigger->tg_trigtuple);
 	/* what has a result comes from a dump */
 	if (!row.isnull[OC_REFERENCE] || !row.isnull[OC_REFUND_ID] || !mf_text_is(row.values[OC_STATUS], "queued"))
 		set_restored(&row, trigger);
@@ -178,22 +183,31 @@ text_of(const Row *row, OperationColumn column)
 static void
 clean(Row *row, OperationColumn column, const char *name, int max)
 {
+	ErrorContextCallback context = {error_context_stack, set_error_column, unconstify(char *, name)};
 	char	   *text = text_of(row, column);
 
 	if (text == NULL)
 		return;
+	error_context_stack = &context;
 	text = mf_clean_text(text, MF_CLEAN_TEXT);
 	if (pg_mbstrlen(text) > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, name),
 				 errmsg("%s is too long", name),
 				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(text), max)));
+	error_context_stack = context.previous;
 	if (text[0] == '\0')
 		clear(row, column);
 	else
 		set(row, column, CStringGetTextDatum(text));
+}
+
+/* Error context callback: an error is one of that column. */
+static void
+set_error_column(void *argument)
+{
+	err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund");
+	err_generic_string(PG_DIAG_COLUMN_NAME, (const char *) argument);
 }
 
 /* What can be said of the values without the invoice */
@@ -237,9 +251,19 @@ check_values(Row *row)
 static void
 check_suppliers(Row *row, Oid schema)
 {
-	const char *sum = mf_operations_suppliers_sum(schema, row->values[OC_SUPPLIERS]);
+	Size		size = toast_raw_datum_size(row->values[OC_SUPPLIERS]) - VARHDRSZ;
 	const char *value = DatumGetCString(DirectFunctionCall1(numeric_out, row->values[OC_VALUE]));
+	const char *sum;
 
+	if (size > MF_BODY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 errmsg("%s is too large", "suppliers"),
+				 errdetail("It takes %zu bytes; the limit is %zu.", size, (size_t) MF_BODY_MAX),
+				 errhint("Refund it in parts.")));
+	sum = mf_operations_suppliers_sum(schema, row->values[OC_SUPPLIERS]);
 	if (sum == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
