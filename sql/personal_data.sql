@@ -25,7 +25,12 @@ BEGIN
 		SELECT id, 1, 'x', 'x', now(), now(), now(), 'accepted', 'noura@example.com was refused' FROM i),
 	h AS (INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt, reason, changes)
 		SELECT id, 'regress', 'queued', 'queued', 1, 'edited', '{"customer_name": {"old": "Nora", "new": "Noura"}}'::jsonb FROM i
-		UNION ALL SELECT id, 'sender', 'sending', 'rejected', 1, 'noura@example.com: no such mailbox', NULL FROM i),
+		UNION ALL SELECT id, 'sender', 'sending', 'rejected', 1, 'noura@example.com: no such mailbox', NULL FROM i
+		UNION ALL SELECT id, 'sender', 'paid', 'paid', 1, 'refund 1 4 KWD sending to refused: Comment: Noura: too long', NULL FROM i),
+	o AS (INSERT INTO mf_operation (invoice, account, value, comment, last_error, status, reference)
+		SELECT id, 'myfatoorah', 4, 'Noura has moved out', 'Comment: Noura: too long', 'refused', gen_random_uuid() FROM i RETURNING id),
+	q AS (INSERT INTO mf_operation_attempt (operation, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, error)
+		SELECT id, 1, 'x', 'x', now(), now(), now(), 'rejected', 'Comment: Noura: too long' FROM o),
 	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_personal.reference, 'payment', 'p' || id, 10, 'KWD' FROM i)
 	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "flat B7, Noura"}, "UserDefinedField": "Noura"}'::jsonb, now() FROM i
@@ -39,6 +44,8 @@ CREATE FUNCTION mf_test.mentions(reference text) RETURNS TABLE (source text, wha
 		UNION ALL SELECT 'mf_attempt', to_jsonb(a) FROM mf_attempt a JOIN i ON i.id = a.invoice
 		UNION ALL SELECT 'mf_transition', to_jsonb(a) FROM mf_transition a JOIN i ON i.id = a.invoice
 		UNION ALL SELECT 'mf_transaction', to_jsonb(a) FROM mf_transaction a JOIN i ON i.id = a.invoice
+		UNION ALL SELECT 'mf_operation', to_jsonb(a) FROM mf_operation a JOIN i ON i.id = a.invoice
+		UNION ALL SELECT 'mf_operation_attempt', to_jsonb(a) FROM mf_operation_attempt a JOIN mf_operation b ON b.id = a.operation JOIN i ON i.id = b.invoice
 		UNION ALL SELECT 'mf_event', to_jsonb(a) FROM mf_event a JOIN i ON i.id = a.invoice
 		UNION ALL SELECT 'mf_reaction_queue', to_jsonb(a) FROM mf_reaction_queue a JOIN i ON i.id = a.invoice)
 	SELECT o.source, string_agg(DISTINCT e.key, ' ' ORDER BY e.key) FROM o, jsonb_each_text(o.o) e
@@ -79,7 +86,7 @@ SELECT * FROM mf_test.mentions('forgotten');
 SELECT * FROM mf_test.mentions('tenant');
 SELECT l.customer_reference, l.kind, l.amount FROM mf_ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.reference LIKE 'tenant.%' ORDER BY l.id;
 SELECT t.card_number, t.ip_address FROM mf_transaction t JOIN mf_invoice i ON i.id = t.invoice WHERE i.reference = 'tenant.paid';
-SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued') ORDER BY h.changed_at;
+SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued', 'paid') ORDER BY h.changed_at, h.reason;
 SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 'tenant.paid'$$);
 
 -- By age: the setting is enough, also where nothing is to be sent
@@ -94,11 +101,22 @@ SELECT reference ~ '^young' AS young, customer_name, status FROM mf_invoice WHER
 ALTER SYSTEM RESET myfatoorah.personal_data_retention;
 SELECT pg_reload_conf();
 
+-- Refunds whose invoice was deleted, or archived in a month that was dropped
+DELETE FROM mf_invoice WHERE reference = 'tenant.rejected';
+SELECT count(*) AS refunds, count(comment) AS comments FROM mf_operation o WHERE o.invoice NOT IN (SELECT id FROM mf_invoice) AND o.status = 'refused' AND o.reference ~ '-';
+INSERT INTO mf_archive_key (id, created_at, account, reference, paid) VALUES (-1, '2001-01-01', 'myfatoorah', 'dropped.00000000000000000000', true);
+INSERT INTO mf_operation (invoice, account, value, comment, status, reference) VALUES (-1, 'myfatoorah', 4, 'Noura has moved out', 'refused', 'dropped');
+SELECT * FROM mf_forget('dropped');
+SELECT comment, value FROM mf_operation WHERE invoice = -1;
+
 -- The end
 SET session_replication_role = replica;
 DELETE FROM mf_money m USING mf_invoice i WHERE i.id = m.invoice AND i.customer_reference IN ('tenant', 'forgotten', 'neighbour');
 DELETE FROM mf_event m USING mf_invoice i WHERE i.id = m.invoice AND i.customer_reference IN ('tenant', 'forgotten', 'neighbour');
 DELETE FROM mf_reaction_queue WHERE function = 'nobody';
+DELETE FROM mf_archive_key WHERE id = -1;
+DELETE FROM mf_operation_attempt a USING mf_operation o WHERE o.id = a.operation AND o.reference ~ '-';
+DELETE FROM mf_operation WHERE reference ~ '-' OR invoice = -1;
 DELETE FROM mf_invoice WHERE customer_reference IN ('tenant', 'forgotten', 'neighbour');
 RESET session_replication_role;
 DROP FUNCTION mf_test.mentions(text);

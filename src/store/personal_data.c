@@ -33,17 +33,23 @@
 	"  payment_error = NULL, " \
 	"erased_at = clock_timestamp()"
 
+/* what people and MyFatoorah have written about refunds of the invoices "i" */
+#define ERASE_OPERATIONS(i) \
+	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id RETURNING o.id), " \
+	"b AS (UPDATE @mf_operation_attempt o SET error = NULL FROM p WHERE o.operation = p.id AND o.error IS NOT NULL) "
+#define IS_OF_OPERATION "o.reason ~ '^(refund|capture|release) [0-9]'"
+
 /* erases the locked invoices "i" */
 #define ERASE(i) \
 	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
 	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id " \
 	"  AND o.ip_address IS NOT NULL), " \
 	"a AS (UPDATE @mf_attempt o SET error = NULL FROM " i " WHERE o.invoice = i.id AND o.error IS NOT NULL), " \
-	/* who has edited the row when stays in the history, but not its values */ \
-	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN o.to_status <> 'rejected' " \
-	"  THEN o.reason END " \
+	/* who has edited the row when stays in the history, but not its values; which refund has become what, but not why */ \
+	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN " IS_OF_OPERATION " THEN split_part(o.reason, ': ', 1) " \
+	"  WHEN o.to_status <> 'rejected' THEN o.reason END " \
 	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
-	"    AND o.reason IS NOT NULL))), " \
+	"    AND o.reason IS NOT NULL) OR " IS_OF_OPERATION ")), " \
 	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
 	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
@@ -51,7 +57,7 @@
 	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
 	"      'payment_error'] AS members) p " \
 	"  WHERE o.invoice = i.id), " \
-	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id) "
+	ERASE_OPERATIONS(i)
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
 #define WITHOUT(list, less) \
@@ -63,7 +69,7 @@
 	WITHOUT("transactions", "- 'ip_address'") ", " \
 	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
 	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id), " \
-	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id) "
+	ERASE_OPERATIONS(i)
 
 /*
  * Invoices that were sent are found in the order of an index.  Those that were
@@ -138,10 +144,11 @@ static MfStatement erase_archived_statement = {
  * dot and 20 letters, perhaps with the number of a resend.
  */
 static MfStatement out_of_reach_statement = {
-	"SELECT k.id::int8, 'out of reach: its month was dropped or detached' FROM @mf_archive_key k "
-	"WHERE k.reference >= $1 || '.' AND k.reference < $1 || '/' AND ($2 IS NULL OR k.account = $2) "
+	"WITH i AS MATERIALIZED (SELECT k.id FROM @mf_archive_key k WHERE k.reference >= $1 || '.' AND k.reference < $1 || '/' AND ($2 IS NULL OR k.account = $2) "
 	"  AND length(regexp_replace(k.reference, '~[0-9]+$', '')) = length($1) + 21 "
-	"  AND NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at) ORDER BY k.id",
+	"  AND NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at)), "
+	ERASE_OPERATIONS("i")
+	"SELECT i.id::int8, 'out of reach: its month was dropped or detached' FROM i ORDER BY i.id",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 

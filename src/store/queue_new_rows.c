@@ -84,6 +84,7 @@ static MfStatement forget_statement = {
 	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
 	/* who has edited the row when stays in the history, but not its values */
 	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
+	"o AS (UPDATE @mf_operation SET comment = NULL WHERE invoice = $1 AND comment IS NOT NULL), "
 	"k AS (DELETE FROM @mf_invoice_number WHERE invoice_id = $2 AND invoice = $1), "
 	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
 	"DELETE FROM @mf_inquiry WHERE invoice = $1",
