@@ -223,19 +223,31 @@ sub asked
 	like(as('alice', "SET row_security = off; SELECT mf_payment_status('$_', 'InvoiceId')"), qr/^42501: query would be affected by row-level security/, 'nor by an error') for $number, 999999999;
 }
 sql(qq{INSERT INTO mf_transaction (invoice, payment_id) VALUES ($own, '1'), ($bobs, '2');
-	INSERT INTO mf_event (account, source, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2')});
-like(sql(q{SELECT detail FROM mf_check() WHERE item = 'policies'}), qr/: mf_attempt, mf_event, mf_inquiry, mf_queue, mf_transaction\.$/, 'mf_check() names the tables that have no policies');
-sql("ALTER TABLE $_ ENABLE ROW LEVEL SECURITY; CREATE POLICY visible ON $_ USING (mf_invoice_visible(invoice))")
-  for 'mf_attempt', 'mf_event', 'mf_inquiry', 'mf_queue', 'mf_transaction';
+	INSERT INTO mf_event (account, source, invoice, digest) VALUES ('myfatoorah', 'webhook', $own, '1'), ('myfatoorah', 'webhook', NULL, '2');
+	INSERT INTO mf_operation (invoice, account, value, status, refund_id, reference) VALUES ($own, 'myfatoorah', 1, 'refused', 1, '1'), ($bobs, 'myfatoorah', 1, 'refused', 2, '2');
+	INSERT INTO mf_operation_attempt (operation, attempt, reference, body_sha256, started_at, send_by) SELECT id, 1, reference, '', now(), now() FROM mf_operation});
+my $tables = sql(q{SELECT detail FROM mf_check() WHERE item = 'policies'}) =~ s/.*: (.*)\.$/$1/r;
+is($tables, 'mf_attempt, mf_event, mf_inquiry, mf_operation, mf_operation_attempt, mf_queue, mf_transaction', 'mf_check() names the tables that have no policies');
+is(sql(q{SELECT string_agg(DISTINCT c.relname, ', ' ORDER BY c.relname) FROM pg_class c, aclexplode(c.relacl) a WHERE c.relkind IN ('r', 'p') AND c.relname LIKE 'mf\_%'
+		AND a.grantee <> c.relowner AND a.privilege_type = 'SELECT' AND c.relname NOT IN ('mf_invoice', 'mf_account', 'mf_api_proof', 'mf_identity', 'mf_reaction', 'mf_route')}), $tables,
+	'which are all that somebody may read and that tell of invoices');
+foreach (split /, /, $tables)
+{
+	my $invoice = $_ eq 'mf_operation_attempt' ? '(SELECT o.invoice FROM mf_operation o WHERE o.id = operation)' : 'invoice';
+
+	sql("ALTER TABLE $_ ENABLE ROW LEVEL SECURITY; CREATE POLICY visible ON $_ USING (mf_invoice_visible($invoice))");
+}
 is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'policies'}), 0, 'until they have them');
 is(as('alice', 'SELECT string_agg(payment_id, \' \') FROM mf_transaction'), 'ok 1', 'as told there, these tables follow the policies of mf_invoice');
+is(as('reader', q{SELECT (SELECT string_agg(reference, ' ') FROM mf_operation), (SELECT string_agg(reference, ' ') FROM mf_operation_attempt)}), 'ok |', 'refunds and their requests, too');
+is(as('officer', q{SELECT (SELECT count(*) FROM mf_operation), (SELECT count(*) FROM mf_operation_attempt)}), 'ok 2|2', 'but for those who see all');
 is(as('reader', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 0|0|0', 'events of no row are for those who see all');
 is(as('officer', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) > 0 FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 1|t|0', 'whom the policies show all rows');
 is(sql('SELECT count(*) FROM mf_unmatched'), 1, 'as superusers are not');
 is(policies_in_dump(), '', 'pg_dump leaves the policies of an extension\'s tables out');
 insert_as('alice', 'with policies');
 $mf->wait_status($node, $db, 'with policies');
-sql('DELETE FROM mf_transaction; DELETE FROM mf_event');
+sql('DELETE FROM mf_transaction; DELETE FROM mf_event; DELETE FROM mf_operation; DELETE FROM mf_operation_attempt');
 sql("UPDATE mf_invoice SET invoice_value = 1000 WHERE id = $own");
 is(as('alice', "SELECT mf_cancel($own)"), $denied, 'nor what a policy does not let one update');
 is(as('officer', "SELECT mf_cancel($own)"), $denied, 'operators neither');

@@ -175,6 +175,8 @@ is(sql("SELECT ok, detail, hint FROM mf_check() WHERE item = 'deposits'"),
 	  . q{|The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit('2020999999', 'myfatoorah')},
 	'mf_check() names it');
 is(sql('SELECT unread_deposits FROM mf_metrics_attention'), 1, 'so does monitoring');
+like(sql("BEGIN; UPDATE mf_deposit_state SET supplier_code = 27 WHERE deposit_reference = '2020999999'; SELECT hint FROM mf_check() WHERE item = 'deposits'; ROLLBACK"),
+	qr/SELECT mf_read_deposit\('2020999999', 'myfatoorah', 27\)$/, 'that of a supplier with its code');
 my $offset = -s $node->logfile;
 sql('UPDATE mf_deposit_state SET lookups = 4 WHERE error IS NOT NULL; SELECT mf_resume()');
 wait_deposit('2020999999', 'failed');

@@ -23,7 +23,7 @@ Datum
 mf_read_deposit(PG_FUNCTION_ARGS)
 {
 	char	   *reference = mf_required_text(fcinfo, 0, "deposit_reference");
-	const MfAccount *account = mf_account_get(mf_required_text(fcinfo, 1, "account"));
+	const MfAccount *account = mf_account_hold(mf_required_text(fcinfo, 1, "account"));
 	int64		supplier_code = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
 
 	if (!mf_deposit_reference_valid(reference))

@@ -271,15 +271,17 @@ check_deposits(const MfCheck *check)
 {
 	char	   *reference;
 	char	   *error;
-	int64		count = mf_deposits_unread(check->schema, check->account, &reference, &error);
+	int64		supplier_code;
+	int64		count = mf_deposits_unread(check->schema, check->account, &reference, &supplier_code, &error);
 
 	if (count > 0)
 		mf_check_report(check, "deposits", false,
 						psprintf(ngettext(INT64_FORMAT " deposit cannot be read, \"%s\"%s%s",
 										  INT64_FORMAT " deposits cannot be read, such as \"%s\"%s%s", (unsigned long) count),
 								 count, reference, error ? ": " : ".", error ? error : ""),
-						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s)",
-								 quote_literal_cstr(reference), quote_literal_cstr(check->account)));
+						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s%s)",
+								 quote_literal_cstr(reference), quote_literal_cstr(check->account),
+								 supplier_code != 0 ? psprintf(", " INT64_FORMAT, supplier_code) : ""));
 }
 
 /* How the account gets to know of payments. */

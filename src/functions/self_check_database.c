@@ -119,7 +119,9 @@ check_others(const MfCheck *check)
 static void
 check_policies(const MfCheck *check)
 {
-	static const char *const tables[] = {"mf_attempt", "mf_event", "mf_inquiry", "mf_queue", "mf_transaction"};
+	static const char *const tables[] = {
+		"mf_attempt", "mf_event", "mf_inquiry", "mf_operation", "mf_operation_attempt", "mf_queue", "mf_transaction"
+	};
 	StringInfoData open;
 	int			i;
 
@@ -135,7 +137,7 @@ check_policies(const MfCheck *check)
 		mf_check_report(check, "policies", false,
 						psprintf("mf_invoice has row-level security, and whoever may read these tables sees there what is known of all invoices: %s.",
 								 open.data),
-						"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)); or take SELECT on it away from the roles that policies are for.");
+						"For each: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, and CREATE POLICY visible ON ... USING (mf_invoice_visible(invoice)), of mf_operation_attempt USING (mf_invoice_visible((SELECT o.invoice FROM mf_operation o WHERE o.id = operation))); or take SELECT on it away from the roles that policies are for.");
 }
 
 /*

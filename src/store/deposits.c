@@ -117,7 +117,7 @@ static MfStatement try_now_statement = {
 };
 
 static MfStatement unread_statement = {
-	"SELECT count(*) OVER ()::int8, d.deposit_reference::text, d.error::text FROM @mf_deposit_state d "
+	"SELECT count(*) OVER ()::int8, d.deposit_reference::text, d.supplier_code::int8, d.error::text FROM @mf_deposit_state d "
 	"WHERE d.account = $1 AND (d.status = 'failed' OR d.error IS NOT NULL) ORDER BY d.id LIMIT 1",
 	1, {TEXTOID}, NULL
 };
@@ -321,7 +321,7 @@ mf_deposits_retry_put_off(const MfSqlScope *scope, Datum left_out)
 }
 
 int64
-mf_deposits_unread(Oid schema, const char *account, char **reference, char **error)
+mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *supplier_code, char **error)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
@@ -332,7 +332,8 @@ mf_deposits_unread(Oid schema, const char *account, char **reference, char **err
 	{
 		count = mf_result_int8(0, 1);
 		*reference = mf_result_text(0, 2);
-		*error = mf_result_text(0, 3);
+		*supplier_code = mf_result_int8(0, 3);
+		*error = mf_result_text(0, 4);
 	}
 	mf_sql_end(&scope);
 	return count;

@@ -75,7 +75,7 @@ extern bool mf_deposits_put_off(const MfSqlScope *scope, int64 id, TimestampTz u
 /* Makes due at once all that had no usable answer, except those of "left_out", an int8[]. */
 extern void mf_deposits_retry_put_off(const MfSqlScope *scope, Datum left_out);
 
-/* The number of deposits of an account that cannot be read; *reference and *error are those of one.  Own scope. */
-extern int64 mf_deposits_unread(Oid schema, const char *account, char **reference, char **error);
+/* The number of deposits of an account that cannot be read; the others are of one of them, supplier_code 0 = the account's own.  Own scope. */
+extern int64 mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *supplier_code, char **error);
 
 #endif							/* MF_DEPOSITS_H */
