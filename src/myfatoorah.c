@@ -18,8 +18,7 @@
 #include "process/worker_slots.h"
 #include "triggers/column_rights.h"
 #include "triggers/enqueue.h"
-#include "worker/launcher.h"
-#include "worker/utility_hooks.h"
+#include "worker/worker.h"
 
 MF_MODULE_MAGIC;
 

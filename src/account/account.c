@@ -7,10 +7,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/defrem.h"
+#include "fmgr.h"
 #include "foreign/foreign.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "storage/lmgr.h"
@@ -49,7 +52,8 @@ static MfAccount *copy_account(const MfAccount *account);
 static bool fits_into_url(const char *name);
 static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
-static pg_tz *account_zone(const MfAccount *account);
+
+PG_FUNCTION_INFO_V1(mf_account_facts);
 
 const MfAccount *
 mf_account_get(const char *name)
@@ -330,4 +334,19 @@ mf_account_timestamp(const MfAccount *account, const char *local)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range: \"%s\"", local)));
 	return result;
+}
+
+Datum
+mf_account_facts(PG_FUNCTION_ARGS)
+{
+	const MfAccount *account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(account->currency);
+	values[1] = CStringGetTextDatum(account->time_zone);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -1,6 +1,6 @@
 /*
  * account_key.h
- *	  User mappings of accounts: whose API key is used, and reading it.
+ *	  User mappings of accounts: whose API key is used, reading it, and webhook secrets.
  *
  * API keys are options of user mappings, or stand in files that these name.
  * Every role with USAGE on a server may create a user mapping of its own.
@@ -15,6 +15,7 @@
 
 #include "account/account.h"
 #include "account/secret_file.h"
+#include "core/api/webhook.h"
 
 struct DefElem;
 struct List;
@@ -77,5 +78,16 @@ extern struct List *mf_account_mapping_options(Oid serverid);
 
 /* Whether any user mapping of the server has its key in a file. */
 extern bool mf_account_has_key_file(Oid serverid);
+
+/* Whether the account has a webhook secret. */
+extern bool mf_account_has_webhook_secret(const MfAccount *account);
+
+/*
+ * Calls mf_webhook_read() with the webhook secrets of the account, current and
+ * previous, and wipes them.  A secret whose file cannot be read is left out, and
+ * logged; raises its error if there is no other.
+ */
+extern MfWebhookVerdict mf_account_read_webhook(const MfAccount *account, const char *body, size_t len,
+												const char *signature, const char *version, MfWebhook *webhook);
 
 #endif							/* MF_ACCOUNT_KEY_H */

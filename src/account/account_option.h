@@ -1,6 +1,7 @@
 /*
  * account_option.h
- *	  Validates and parses the options of servers and user mappings.
+ *	  Validates and parses the options of servers and user mappings; the times of the day
+ *	  at which an account sends.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/account/account_option.h
@@ -52,5 +53,18 @@ extern int	mf_currency_decimals(const char *currency);
  * value is not valid any more.  An option that is not known is ignored.
  */
 extern void mf_account_read_options(List *options, MfAccount *account);
+
+/*
+ * mf_queue.lookups of an entry that waits for such a time.  After ALTER SERVER or
+ * mf_resume() the time is computed again.
+ */
+#define MF_LOOKUPS_TIMED (-1)
+
+/*
+ * Returns when an invoice is to be sent.  This is send_at, but a send_at of midnight
+ * means the account's send_time on that day.  If the customer is notified, and the time
+ * or "now" is within the account's quiet_hours, it is the end of these.
+ */
+extern TimestampTz mf_send_due(const MfAccount *account, TimestampTz send_at, bool notifies, TimestampTz now);
 
 #endif							/* MF_ACCOUNT_OPTION_H */

@@ -59,7 +59,6 @@ static uint64 mapping_changes = 0;
 
 static void start_target_cache(void);
 static void count_mapping_changes(Datum arg, int cacheid, uint32 hashvalue);
-static MfHttpTargetOptions target_options(const MfAccount *account, const MfAccountKey *key);
 static bool is_current(const CachedTarget *cached, const MfAccount *account, MfKeyOwner owner);
 static bool has_same_key(const CachedTarget *cached, const MfAccount *account, const MfAccountKey *key);
 static void confirm_key(CachedTarget *cached, const MfAccountKey *key, uint64 changes);

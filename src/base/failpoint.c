@@ -35,7 +35,6 @@ static bool enabled = false;
 static bool reached = false;
 
 static void log_new_faults(const char *value, void *extra);
-static bool is_fault(const char *suffix);
 static void check_array(const char *text, Datum array);
 
 void

@@ -14,8 +14,8 @@
 #include "base/compat.h"
 #include "base/listen_address.h"
 #include "base/settings.h"
+#include "core/text/text.h"
 #include "core/text/unicode.h"
-#include "core/text/url.h"
 
 /* Paths are appended to public_url, and MyFatoorah limits the length of the result. */
 #define PUBLIC_URL_MAX 120

@@ -37,8 +37,6 @@ static planner_hook_type previous_planner_hook = NULL;
 static ExecutorRun_hook_type previous_run_hook = NULL;
 static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
-static const MfActiveStatement *find_active_statement(const char *text);
-static void bind_text_domain(void);
 static void analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble);
 static void check_relations(const MfActiveStatement *statement, Query *query);
 static bool use_owner_rights(Node *node, void *context);

@@ -27,8 +27,6 @@
 #include "database/user_code.h"
 #include "process/process.h"
 
-static bool runs_user_code(void);
-
 /*
  * Whether code of a user is running, by the current role.  A role that has all
  * rights of the session's role needs no restriction.

@@ -12,7 +12,7 @@
 
 #include "core/http/http.h"
 #include "flight/replay.h"
-#include "process/boot_clock.h"
+#include "process/wait.h"
 
 /* The wall clock may be corrected by so much meanwhile. */
 #define CORRECTION_MAX_US (60 * INT64CONST(1000000))

@@ -37,8 +37,6 @@ static int	busy_count = 0;
 static TimestampTz starved_until = 0;
 static TimestampTz starved_reported_at = 0;
 
-static int	current_limit(void);
-
 int
 mf_slots_configure(MfHttp *http)
 {

@@ -36,10 +36,6 @@ static const char *const status_results[MF_STATUS_COUNT] = {
 	[MF_STATUS_CANCELLED] = "already_cancelled",
 };
 
-static const char *missing_right(const MfCommand *command, const MfNamed *named);
-static bool may_exist(const MfJob *job);
-static void init_transition(MfTransition *transition, const MfCommand *command, const MfJob *job, const char *reason);
-static void cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results, int count);
 static void cancel_replacements(const MfCommand *command, MfNamed *replacements, int count);
 static bool must_be_cancelled(const MfCommand *command, const MfNamed *named);
 pg_noreturn static void refuse_deletion(const MfCommand *command, const MfNamed *named);

@@ -35,9 +35,6 @@ typedef struct Batch
 	int			count;
 } Batch;
 
-static void start_command(MfCommand *command, FunctionCallInfo fcinfo);
-static const char *run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locked);
-static MfNamed *ids_argument(FunctionCallInfo fcinfo, int *count, bool *has_null);
 static int	sort_ids(MfNamed *named, int count);
 static Datum run_for_many(FunctionCallInfo fcinfo, MfAction action);
 static void run_or_halve(Batch batch);

@@ -21,13 +21,9 @@
 #include "database/function_args.h"
 #include "inbound/listener_log.h"
 #include "process/metrics.h"
-#include "process/progress.h"
 #include "process/worker_slots.h"
 #include "store/queue.h"
 
-static void add_metric(ReturnSetInfo *rsinfo, const char *name, const char *account, const char *kind,
-					   const char *result, double value);
-static void add_counter(ReturnSetInfo *rsinfo, MfCounter counter, const char *name, const char *result);
 static void add_counters(ReturnSetInfo *rsinfo);
 static void add_worker(ReturnSetInfo *rsinfo);
 static void add_account(ReturnSetInfo *rsinfo, const MfAccountMetrics *account, TimestampTz now);

@@ -27,14 +27,9 @@
 #include "store/operations.h"
 #include "store/row_rights.h"
 
-static MfOperation *locked_refund(FunctionCallInfo fcinfo);
 static char *portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation);
-static MfRefundedInvoice *locked_invoice(FunctionCallInfo fcinfo, int64 *id);
 static Datum settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason);
 static const char *capture_value(FunctionCallInfo fcinfo, int64 id, const MfRefundedInvoice *invoice);
-static char *required_reason(FunctionCallInfo fcinfo, int number);
-static void begin_change(MfOperationChange *change, const MfOperation *operation, const char *reason);
-static void refuse(const MfOperation *operation, const char *hint);
 
 PG_FUNCTION_INFO_V1(mf_refundable);
 PG_FUNCTION_INFO_V1(mf_cancel_refund);

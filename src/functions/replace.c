@@ -113,7 +113,6 @@ static bool is_member(const char *name, int length);
 static void retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason);
 static void check_old(Oid schema, Datum olds, bool by_person);
 pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by);
-static void make_room(MfArray *array, int count);
 static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news);
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
 static int64 *replaced_invoices(FunctionCallInfo fcinfo, int expected);

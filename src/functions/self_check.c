@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -27,7 +28,6 @@
 #include "functions/self_check.h"
 #include "process/file_descriptors.h"
 #include "process/notify.h"
-#include "process/port_range.h"
 #include "process/worker_slots.h"
 #include "store/row_rights.h"
 
@@ -45,6 +45,16 @@ static void check_notifications(const MfCheck *check);
 static void check_worker(const MfCheck *check, const MfSlot *slot);
 static void check_listener(const MfCheck *check, const MfSlot *slot);
 static char *port_hint(int port);
+
+#define PORT_RANGE_FILE "/proc/sys/net/ipv4/ip_local_port_range"
+#define RESERVED_PORTS_FILE "/proc/sys/net/ipv4/ip_local_reserved_ports"
+
+/* The list of reserved ports may have any length; what is longer is read in part. */
+#define FILE_MAX 4096
+
+static bool is_ephemeral(int port, int *first, int *last);
+static bool read_file(const char *path, char *text, size_t size);
+static bool is_reserved(int port);
 
 PG_FUNCTION_INFO_V1(mf_check);
 
@@ -265,8 +275,60 @@ port_hint(int port)
 	int			first;
 	int			last;
 
-	if (!mf_port_is_ephemeral(port, &first, &last))
+	if (!is_ephemeral(port, &first, &last))
 		return NULL;
 	return psprintf("An outgoing connection of this machine may take this port while no listener has it, as after a promotion. Choose one outside of %d to %d, or add it to net.ipv4.ip_local_reserved_ports.",
 					first, last);
+}
+
+/*
+ * Whether an outgoing connection of any process of this machine may be given the port,
+ * so that nobody can listen there as long as it lasts.  Sets *first and *last to the
+ * range of such ports.  False also where the system does not tell.
+ */
+static bool
+is_ephemeral(int port, int *first, int *last)
+{
+	char		text[FILE_MAX];
+
+	if (!read_file(PORT_RANGE_FILE, text, sizeof(text)) || sscanf(text, "%d %d", first, last) != 2)
+		return false;
+	return port >= *first && port <= *last && !is_reserved(port);
+}
+
+/* Whether the administrator has taken the port out of the range: "8088,9000-9010" */
+static bool
+is_reserved(int port)
+{
+	char		text[FILE_MAX];
+	char	   *item;
+	char	   *rest;
+
+	if (!read_file(RESERVED_PORTS_FILE, text, sizeof(text)))
+		return false;
+	for (item = strtok_r(text, ",\n", &rest); item != NULL; item = strtok_r(NULL, ",\n", &rest))
+	{
+		int			from;
+		int			to;
+		int			count = sscanf(item, "%d-%d", &from, &to);
+
+		if (count >= 1 && port >= from && port <= (count == 2 ? to : from))
+			return true;
+	}
+	return false;
+}
+
+/* The beginning of a file as a string; false if it cannot be read */
+static bool
+read_file(const char *path, char *text, size_t size)
+{
+	FILE	   *file = AllocateFile(path, "r");
+	size_t		length;
+
+	if (file == NULL)
+		return false;
+	length = fread(text, 1, size - 1, file);
+	text[length] = '\0';
+	FreeFile(file);
+	return length > 0;
 }

@@ -15,10 +15,9 @@
 
 #include "account/account_key.h"
 #include "account/account_option.h"
-#include "account/webhook_secret.h"
 #include "base/compat.h"
 #include "base/settings.h"
-#include "core/text/url.h"
+#include "core/text/text.h"
 #include "database/sql.h"
 #include "flight/flight.h"
 #include "functions/backend_call.h"

@@ -23,7 +23,6 @@
 #include "database/extension_functions.h"
 #include "functions/self_check.h"
 #include "inbound/route.h"
-#include "on_change/on_change_call.h"
 #include "on_change/on_change_registry.h"
 #include "process/waiting_accounts.h"
 #include "store/queue_report.h"

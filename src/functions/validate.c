@@ -44,7 +44,6 @@ typedef struct SentTo
 static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
 static void fill_defaults(Relation table, MfInvoiceRow *row);
 static void check_usage(void *argument);
-static void find_checksum(void *argument);
 static void tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_validate);

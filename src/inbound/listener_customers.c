@@ -12,7 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "inbound/listener_customers.h"
+#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "process/process.h"
 #include "process/wait.h"
@@ -28,7 +28,6 @@ typedef struct Customer
 
 static Customer *customers = NULL;	/* the latest comes first */
 
-static bool is_paid(const MfInbound *message);
 static bool is_decided(const MfInbound *message);
 static void send_to_page(MfHttpdRequest *request, const MfInbound *message);
 static void add_customer(MfHttpdRequest *request, const MfInbound *message);

@@ -48,7 +48,6 @@ StaticAssertDecl(MF_REFUSAL_KINDS == MF_METRIC_REFUSALS, "all kinds of refusals 
 static MfHttpdAbuseNote refused[MF_REFUSAL_KINDS];	/* not logged yet */
 static TimestampTz logged_at[MF_REFUSAL_KINDS];
 
-static void count_abuse(MfListener *listener, MfHttpdAbuseNote *abuse);
 static void log_error(const ErrorData *error);
 
 const char *

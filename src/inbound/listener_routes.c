@@ -17,8 +17,8 @@
 
 #include "base/compat.h"
 #include "database/run_transaction.h"
+#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
-#include "inbound/listener_routes.h"
 #include "inbound/route.h"
 #include "process/background_worker.h"
 #include "process/metrics.h"

@@ -24,10 +24,8 @@
 #include "base/failpoint.h"
 #include "base/settings.h"
 #include "inbound/inbound.h"
-#include "inbound/listener_customers.h"
+#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
-#include "inbound/listener_routes.h"
-#include "inbound/listener_serve.h"
 #include "process/metrics.h"
 #include "process/process.h"
 
@@ -89,8 +87,6 @@ static char *copy_as_utf8(const char *text);
 static void answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message);
 static void answer_not_stored(MfHttpdRequest *request);
 static void refuse(MfListener *listener, MfHttpdRequest *request, MfRefusal kind, MfHttpdAnswer refusal);
-static uint64 request_key(const MfHttpdRequest *request);
-static BackoffEntry *find_entry(uint64 key);
 static bool is_on_backoff(const MfHttpdRequest *request, TimestampTz now);
 static void back_off(const MfHttpdRequest *request);
 

@@ -14,14 +14,12 @@
 
 #include "port/pg_bswap.h"
 
-#include "inbound/listener_socket.h"
+#include "inbound/listener_internal.h"
 
 #define LISTEN_BACKLOG 128
 
 /* Connections accepted at once by all sockets, before the established ones are served */
 #define ACCEPT_AT_ONCE 32
-
-static int	open_socket(MfListenAddress *address, int port);
 
 /* A listening socket, or -1 with errno */
 static int

@@ -15,7 +15,7 @@
 #include "miscadmin.h"
 
 #include "base/settings.h"
-#include "inbound/listener_tls.h"
+#include "inbound/listener_internal.h"
 
 #define PEM_MAX (256 * 1024)
 

@@ -14,7 +14,7 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/request_slots.h"
-#include "inquiry/deposit_reading.h"
+#include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
 #include "store/deposits.h"
 #include "store/inquiries.h"

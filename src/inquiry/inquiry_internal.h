@@ -8,6 +8,7 @@
 #ifndef MF_INQUIRY_INTERNAL_H
 #define MF_INQUIRY_INTERNAL_H
 
+#include "flight/claim_account.h"
 #include "inquiry/inquiry.h"
 #include "store/events.h"
 #include "store/ledger.h"
@@ -138,5 +139,14 @@ extern void mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *ba
 
 /* Whether a decimal text is plausible as an amount. */
 extern bool mf_amount_is_plausible(const char *text);
+
+/*
+ * Claims a deposit of the account that is due, and builds its request, or puts it off.
+ * Returns 1, or 0 if none can be claimed now.
+ */
+extern int	mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now);
+
+/* Stores the answer, or what comes next.  False if the deposit is locked by somebody else. */
+extern bool mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now);
 
 #endif							/* MF_INQUIRY_INTERNAL_H */

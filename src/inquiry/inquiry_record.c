@@ -14,7 +14,6 @@
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
-#include "inquiry/deposit_reading.h"
 #include "inquiry/inquiry_internal.h"
 #include "inquiry/missed_webhooks.h"
 #include "process/wait.h"

@@ -12,7 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
-#include "account/webhook_secret.h"
+#include "account/account_key.h"
 #include "base/encoding.h"
 #include "base/log_event.h"
 #include "base/settings.h"
@@ -22,7 +22,7 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/missed_webhooks.h"
-#include "process/progress.h"
+#include "process/metrics.h"
 #include "process/wait.h"
 #include "store/events.h"
 #include "store/inquiries.h"
@@ -53,8 +53,6 @@ static bool started = false;
 static int64 pages_read = 0;	/* of all logs, by this worker */
 static int64 pages_known = 0;
 
-static LogReading *find_reading(const char *account);
-static void set_under_way(LogReading *reading, bool under_way);
 static void count_page(const LogReading *reading, int pages);
 static char *utc_text(TimestampTz at);
 static bool convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event);

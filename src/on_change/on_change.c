@@ -23,9 +23,8 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/user_call.h"
-#include "on_change/on_change_call.h"
-#include "on_change/on_change_queue.h"
 #include "on_change/on_change_registry.h"
+#include "on_change/on_change_queue.h"
 #include "store/invoice.h"
 #include "store/row_rights.h"
 

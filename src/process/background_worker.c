@@ -14,8 +14,6 @@
 #include "base/settings.h"
 #include "process/background_worker.h"
 
-static void describe(BackgroundWorker *worker, const char *function, const char *kind, int restart_time);
-
 /* What all of them have in common */
 static void
 describe(BackgroundWorker *worker, const char *function, const char *kind, int restart_time)

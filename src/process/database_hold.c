@@ -32,7 +32,6 @@ static Oid	held_databases[MAX_HOLDS];
 static int	held_count = 0;
 static bool end_drain_pending = false;
 
-static void register_callback(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static bool terminate_processes(const MfSlot *slot);
 static void release_holds(void);

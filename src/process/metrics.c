@@ -1,17 +1,21 @@
 /*
  * metrics.c
- *	  What is counted for each database: requests, rounds, webhooks, calls of functions.
+ *	  What is counted for each database: requests, rounds, webhooks, calls of functions;
+ *	  and how far work is that takes long.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/metrics.c
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "process/metrics.h"
+#include "process/process.h"
 #include "process/worker_slots.h"
 
 #define RATE_WINDOW USECS_PER_MINUTE
@@ -22,6 +26,13 @@ const int64 mf_bucket_limits[MF_BUCKETS - 1] = {
 
 static void advance_rate(MfRate *rate, TimestampTz now);
 static void observe(MfHistogram *histogram, int64 us);
+
+/* Of this process; NULL = none */
+static MfProgressEntry *entries[MF_PROGRESS_COMMANDS];
+
+static MfProgressEntry *take_entry(MfProgressCommand command);
+static void at_transaction_end(XactEvent event, void *argument);
+static void at_exit(int code, Datum argument);
 
 void
 mf_metrics_reset(MfMetrics *metrics, Oid database)
@@ -170,4 +181,103 @@ observe(MfHistogram *histogram, int64 us)
 		i++;
 	pg_atomic_fetch_add_u64(&histogram->buckets[i], 1);
 	pg_atomic_fetch_add_u64(&histogram->sum_us, (uint64) us);
+}
+
+const char *
+mf_progress_name(MfProgressCommand command)
+{
+	static const char *const names[] = {"archive", "unarchive", "repair", "webhook log", "catch up"};
+
+	return names[command];
+}
+
+const char *
+mf_progress_unit(MfProgressCommand command)
+{
+	static const char *const units[] = {"invoices", "invoices", "steps", "pages", "invoices"};
+
+	return units[command];
+}
+
+void
+mf_progress_report(MfProgressCommand command, int64 done, int64 total)
+{
+	if (entries[command] == NULL)
+		entries[command] = take_entry(command);
+	if (entries[command] == NULL)
+		return;
+	entries[command]->done = done;
+	entries[command]->total = total;
+}
+
+static MfProgressEntry *
+take_entry(MfProgressCommand command)
+{
+	static bool registered = false;
+	MfMetrics  *metrics = mf_metrics_here();
+	MfProgressEntry *entry = NULL;
+	int			i;
+
+	if (metrics == NULL)
+		return NULL;
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		before_shmem_exit(at_exit, (Datum) 0);
+		registered = true;
+	}
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < MF_PROGRESS_ENTRIES && entry == NULL; i++)
+	{
+		if (metrics->progress[i].pid == 0)
+			entry = &metrics->progress[i];
+	}
+	if (entry != NULL)
+	{
+		entry->pid = MyProcPid;
+		entry->command = command;
+		entry->started_at = GetCurrentTimestamp();
+		entry->done = 0;
+		entry->total = -1;
+	}
+	LWLockRelease(mf_shared->lock);
+	return entry;
+}
+
+void
+mf_progress_end(MfProgressCommand command)
+{
+	MfProgressEntry *entry = entries[command];
+
+	if (entry == NULL)
+		return;
+	entries[command] = NULL;
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	/* the slot of the database may have been given to another one since */
+	if (entry->pid == MyProcPid)
+		entry->pid = 0;
+	LWLockRelease(mf_shared->lock);
+}
+
+static void
+end_all(void)
+{
+	int			i;
+
+	for (i = 0; i < MF_PROGRESS_COMMANDS; i++)
+		mf_progress_end((MfProgressCommand) i);
+}
+
+/* Ends what a session has begun, whether it succeeded or failed. */
+static void
+at_transaction_end(XactEvent event, void *argument)
+{
+	if (!mf_process_is_ours && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE))
+		end_all();
+}
+
+static void
+at_exit(int code, Datum argument)
+{
+	end_all();
 }

@@ -1,6 +1,7 @@
 /*
  * metrics.h
- *	  What is counted for each database: requests, rounds, webhooks, calls of functions.
+ *	  What is counted for each database: requests, rounds, webhooks, calls of functions;
+ *	  and how far work is that takes long.
  *
  * The counters are in shared memory, and are those of a database, whichever of its
  * processes adds.  They begin at 0 when the database gets its slot: at the start of
@@ -139,5 +140,26 @@ extern void mf_count_exchange(MfRequestKind kind, const MfHttpExchange *exchange
 
 /* Entries done per second; 0 = none in the last minutes */
 extern double mf_rate_per_second(const MfRate *rate, TimestampTz now);
+
+typedef enum MfProgressCommand
+{
+	MF_PROGRESS_ARCHIVE,		/* invoices, up to max_invoices */
+	MF_PROGRESS_UNARCHIVE,		/* invoices */
+	MF_PROGRESS_REPAIR,			/* steps */
+	MF_PROGRESS_WEBHOOK_LOG,	/* pages of the log of missed webhooks, all accounts together */
+	MF_PROGRESS_CATCH_UP,		/* inquiries about invoices sent while polling was off */
+	MF_PROGRESS_COMMANDS
+} MfProgressCommand;
+
+/* As in mf_progress.command, and what it counts */
+extern const char *mf_progress_name(MfProgressCommand command);
+extern const char *mf_progress_unit(MfProgressCommand command);
+
+/*
+ * Reports how much is done, of "total" (-1 = unknown), and makes the entry if there is none.
+ * In a session it lasts until the end of the transaction, in our processes until mf_progress_end().
+ */
+extern void mf_progress_report(MfProgressCommand command, int64 done, int64 total);
+extern void mf_progress_end(MfProgressCommand command);
 
 #endif							/* MF_METRICS_H */

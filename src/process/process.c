@@ -45,13 +45,9 @@ static char lock_timeout[16] = "0";
 static bool local_commits = false;	/* commits wait for no standby */
 static bool unhurried = false;	/* the commit of this transaction need not be flushed */
 
-static void request_shutdown(SIGNAL_ARGS);
-static void cancel_statement(SIGNAL_ARGS);
 static void cancel_current(void);
 static void set_unless_set(const char *name, const char *value);
 static void require_synchronous_commit(void);
-static bool waits_for_standby(void);
-static bool raised_by(const ErrorData *error, const char *function);
 
 /* SIGTERM: requests the end of the process, and cancels the current statement. */
 static void

@@ -1,19 +1,28 @@
 /*
  * wait.c
- *	  Durations of waits and back-offs.
+ *	  Durations of waits and back-offs; a clock that nobody moves.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/wait.c
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <unistd.h>
 
+#include "common/hashfn.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/settings.h"
+#include "core/http/http.h"
 #include "process/wait.h"
+
+/* A random UUID that the kernel makes when it starts */
+#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+
+static int64 read_boot(void);
 
 int
 mf_wait_ms(long timeout, TimestampTz until)
@@ -54,4 +63,29 @@ mf_random_fraction(void)
 	if (!pg_strong_random(&bits, sizeof(bits)))
 		bits = (uint32) GetCurrentTimestamp();
 	return bits / 4294967296.0;
+}
+
+bool
+mf_boot_clock(int64 *boot, int64 *microseconds)
+{
+	static int64 number = 0;
+
+	if (number == 0)
+		number = read_boot();
+	*boot = number;
+	*microseconds = mf_http_clock() / 1000;
+	return number != 0;
+}
+
+/* 0 if it cannot be read */
+static int64
+read_boot(void)
+{
+	unsigned char text[64];
+	int			file = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+	ssize_t		len = file >= 0 ? read(file, text, sizeof(text)) : -1;
+
+	if (file >= 0)
+		close(file);
+	return len > 0 ? (int64) hash_bytes_extended(text, (int) len, 0) : 0;
 }

@@ -1,6 +1,6 @@
 /*
  * wait.h
- *	  Durations of waits and back-offs.
+ *	  Durations of waits and back-offs; a clock that nobody moves.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/wait.h
@@ -41,5 +41,12 @@ extern int64 mf_back_off_us(int failures);
 
 /* 0 <= x < 1; different on each server */
 extern double mf_random_fraction(void);
+
+/*
+ * Which start of which machine this is, and the microseconds since then, suspended times
+ * included.  Readings with the same number can be compared, whatever was done to the wall
+ * clock meanwhile.  False if the machine does not tell which start it is.
+ */
+extern bool mf_boot_clock(int64 *boot, int64 *microseconds);
 
 #endif							/* MF_WAIT_H */

@@ -23,8 +23,6 @@ MfShared   *mf_shared = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 static void (*previous_shmem_request) (void) = NULL;
 
-static Size metrics_offset(void);
-static Size shared_size(void);
 static void request_shared_memory(void);
 static void start_shared_memory(void);
 

@@ -31,7 +31,6 @@ static const char reference_alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 static void request_texts(const MfRequest *request, const MfAccount *account, const char *reference,
 						  const char **values);
-static char *expiry_date_text(const MfAccount *account, TimestampTz at);
 static char *utc_text(TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *payment_methods_json(Datum array);

@@ -41,8 +41,6 @@ static void run_check(CheckRun *run);
 static void call_check(void *argument);
 static void add_field_to_error(void *argument);
 static int	err_column(const MfRequest *request, MfSendPaymentField field);
-static size_t stored_size(const MfRequest *request, MfSendPaymentField field);
-static MfSendPaymentField largest_field(const MfRequest *request);
 static void check_size(const CheckRun *run);
 static void check_field(const CheckRun *run);
 static void check_encoding(const CheckRun *run);

@@ -22,7 +22,7 @@
 #include "account/account_option.h"
 #include "base/compat.h"
 #include "base/encoding.h"
-#include "core/text/url.h"
+#include "core/text/text.h"
 #include "request/request_private.h"
 
 #define ASCII_DIGITS "0123456789"
@@ -39,7 +39,6 @@ typedef struct GoodUrl
 	char		text[MF_URL_MAX * MAX_MULTIBYTE_CHAR_LEN];
 } GoodUrl;
 
-static bool is_notified_by(const MfRequest *request, const char *option);
 static size_t count_decimals(const char *point);
 static bool is_plain_address(MfTextView email);
 static void refuse_url(const MfRequest *request, MfSendPaymentField field, MfUrlVerdict verdict);

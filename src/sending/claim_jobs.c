@@ -12,13 +12,13 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/digest.h"
 #include "flow/round_items.h"
-#include "process/boot_clock.h"
+#include "process/wait.h"
 #include "request/request.h"
 #include "sending/claim_internal.h"
 

@@ -23,8 +23,6 @@
 /* Leases that a sweep settles in one round */
 #define SWEEP_LIMIT 1000
 
-static void set_unknown(const MfJob *job, TimestampTz now, MfAttemptEnd *end, MfTransition *transition);
-
 /*
  * The lease is over without an outcome: marks the attempt unknown, and looks it up once
  * MyFatoorah cannot be processing it any more.  A process that was frozen may send it

@@ -37,7 +37,6 @@
 #include "base/settings.h"
 #include "database/sql.h"
 #include "process/database_identity.h"
-#include "process/directory_marker.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "store/queue_origin.h"
@@ -62,7 +61,6 @@ static bool is_known_copy(Oid schema);
 static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static bool same_directory(const char *old, const char *now);
 static void store_identity(Oid schema, const MfIdentity *identity);
-static void set_twins_before_now(Oid schema);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
 static const char *subscriber_account(void);
 static void pause_for_foreign(Oid schema);

@@ -24,7 +24,6 @@
 static dlist_head throttles = DLIST_STATIC_INIT(throttles); /* those with ready flights, by ready.node */
 static int	throttle_count = 0;
 
-static MfFlight *first_ready(const MfThrottle *throttle);
 static MfFlight *remove_first_ready(MfThrottle *throttle);
 
 void

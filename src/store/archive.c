@@ -32,7 +32,7 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "process/progress.h"
+#include "process/metrics.h"
 #include "store/archive.h"
 #include "store/invoice.h"
 #include "store/personal_data.h"

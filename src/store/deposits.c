@@ -8,12 +8,16 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
+#include "account/account.h"
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "core/api/webhook.h"
 #include "core/text/json.h"
+#include "database/function_args.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
 #include "process/wakeup.h"
@@ -122,11 +126,12 @@ static MfStatement unread_statement = {
 	1, {TEXTOID}, NULL
 };
 
-static int64 request(const MfSqlScope *scope, MfArray *columns);
 static bool read_news(const MfEvent *event, MfDepositNews *news);
 static void add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount *account,
 					 const MfDepositItem *item);
 static TimestampTz item_time(const MfAccount *account, const char *local);
+
+PG_FUNCTION_INFO_V1(mf_read_deposit);
 
 /* Adds what is to be asked for to the parameters of request_statement. */
 static void
@@ -337,4 +342,27 @@ mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *sup
 	}
 	mf_sql_end(&scope);
 	return count;
+}
+
+/* Has the worker read a deposit; returns its id. */
+Datum
+mf_read_deposit(PG_FUNCTION_ARGS)
+{
+	char	   *reference = mf_required_text(fcinfo, 0, "deposit_reference");
+	const MfAccount *account = mf_account_hold(mf_required_text(fcinfo, 1, "account"));
+	int64		supplier_code = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+
+	if (!mf_deposit_reference_valid(reference))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("deposit_reference is not the reference of a deposit"),
+				 errdetail("It must have 1 to %d characters, without blanks, all of them ASCII.", MF_DEPOSIT_REFERENCE_MAX),
+				 errhint("The portal shows it under Deposits, such as 2025000006.")));
+	if (!PG_ARGISNULL(2) && supplier_code < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("supplier_code must be greater than zero"),
+				 errhint("Leave it out for a deposit of the account itself.")));
+	PG_RETURN_INT64(mf_deposits_request(get_func_namespace(fcinfo->flinfo->fn_oid), account->name, reference,
+										supplier_code));
 }

@@ -39,7 +39,6 @@ typedef struct Proposal
 /* the latest first; what an error leaves behind is freed with the transaction */
 static Proposal *proposals = NULL;
 
-static bool is_before_row(const Trigger *trigger, int16 event);
 static void raise_wrong_order(const Trigger *trigger, bool is_last);
 static HeapTuple remove_proposal(TupleTableSlot *slot);
 static void reset_proposals(void *argument);

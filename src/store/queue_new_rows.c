@@ -21,7 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "database/sql.h"
 #include "database/sql_array.h"
@@ -120,7 +120,6 @@ static void start_entries(NewEntries *entries, const MfSqlScope *scope);
 static void end_entries(NewEntries *entries);
 static void add_entries(NewEntries *entries, Relation invoices, Tuplestorestate *new_rows);
 static MfJobKind entry_kind(const NewEntries *entries, TupleTableSlot *row);
-static TimestampTz entry_due(NewEntries *entries, TupleTableSlot *row, MfJobKind kind, bool *timed);
 static void add_entry(NewEntries *entries, TupleTableSlot *row, MfJobKind kind);
 static const MfAccount *get_account(NewEntries *entries, Datum account);
 static void wake_account(NewEntries *entries, Datum account);

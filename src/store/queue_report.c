@@ -14,7 +14,7 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "database/sql_array.h"
 #include "flow/throttle.h"

@@ -13,24 +13,25 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "process/progress.h"
+#include "process/metrics.h"
 #include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
 #include "store/queue_internal.h"
 #include "store/repair.h"
-#include "store/type_rights.h"
 
 #define UNFINISHED \
 	"(i.status IN ('queued', 'sending', 'unknown', 'review') OR i.duplicate_suspected) " \
@@ -195,6 +196,36 @@ static void log_damage(void *argument);
 PG_FUNCTION_INFO_V1(mf_repair);
 
 /*
+ * Row types that everybody may use.  An installation leaves them to nobody but our roles:
+ * whoever may use a row type may make a table with a column of it, which then keeps our
+ * table from being changed.  No dump has these rights.  So pg_upgrade, which restores the
+ * members of an extension one by one, loses them.
+ */
+#define OPEN_TYPES \
+	"FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class c ON c.oid = t.typrelid " \
+	"JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e' " \
+	"JOIN pg_catalog.pg_extension e ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid " \
+	"WHERE e.extname IN ('" MF_EXTENSION "', '" MF_EXTENSION "_billing') AND c.relkind IN ('r', 'p', 'v') AND EXISTS (SELECT FROM " \
+	"  pg_catalog.aclexplode(coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))) a WHERE a.grantee = 0)"
+
+static MfStatement count_statement = {
+	"SELECT count(*) " OPEN_TYPES, 0, {0}, NULL
+};
+
+static MfStatement types_statement = {
+	"SELECT format('REVOKE ALL ON TYPE %s.%I FROM PUBLIC', c.relnamespace::regnamespace, t.typname), t.typowner " OPEN_TYPES " ORDER BY t.typname",
+	0, {0}, NULL
+};
+
+static MfStatement result_statement = {
+	"SELECT 'type', $1 WHERE $1 > 0", 1, {INT8OID}, NULL
+};
+
+static int64 count_open_types(const MfSqlScope *scope);
+static void close_types(const MfSqlScope *scope);
+static void run(Oid owner, const char *command);
+
+/*
  * Makes missing entries and inquiries, corrects those that do not fit, and deletes
  * those without an invoice; and rights that pg_upgrade has lost.  Returns rows (kind, number).
  */
@@ -220,7 +251,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
 	(void) mf_sql_execute(&scope, &gone_statement, NULL, NULL);
 	(void) mf_return_rows(fcinfo);
-	mf_type_rights_repair(&scope);
+	close_types(&scope);
 	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_REPAIR);
@@ -292,7 +323,7 @@ mf_repair_find_damage(Oid schema)
 	damage.gone = mf_result_int8(0, 3);
 	damage.astray = mf_result_int8(0, 4);
 	damage.unlogged = mf_result_text(0, 5);
-	damage.open_types = mf_type_rights_missing(&scope);
+	damage.open_types = count_open_types(&scope);
 	mf_sql_end(&scope);
 	return damage;
 }
@@ -379,4 +410,52 @@ mf_repair_note_account_error(const char *account, const char *error)
 	Datum		values[] = {CStringGetTextDatum(account), CStringGetTextDatum(error)};
 
 	(void) mf_execute_alone(mf_extension_schema(), &note_error_statement, values, NULL);
+}
+
+static int64
+count_open_types(const MfSqlScope *scope)
+{
+	(void) mf_sql_execute(scope, &count_statement, NULL, NULL);
+	return mf_result_int8(0, 1);
+}
+
+/*
+ * Takes that from everybody, and gives our roles what an installation gives them.  The
+ * result of the latest statement is a row (kind, number) for mf_return_rows(), or none.
+ */
+static void
+close_types(const MfSqlScope *scope)
+{
+	uint64		count = mf_sql_execute(scope, &types_statement, NULL, NULL);
+	char	  **commands = (char **) palloc(Max(count, 1) * sizeof(char *));
+	Oid		   *owners = (Oid *) palloc(Max(count, 1) * sizeof(Oid));
+	Datum		number = Int64GetDatum((int64) count);
+	uint64		i;
+
+	for (i = 0; i < count; i++)
+	{
+		commands[i] = mf_result_text(i, 1);
+		owners[i] = mf_result_oid(i, 2);
+	}
+	for (i = 0; i < count; i++)
+		run(owners[i], commands[i]);
+	if (count > 0)
+		run(mf_relation_owner(get_relname_relid("mf_invoice", scope->schema)),
+			psprintf("GRANT USAGE ON TYPE %s TO %s, %s",
+					 quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"), MF_SUBMIT_ROLE, MF_READ_ROLE));
+	(void) mf_sql_execute(scope, &result_statement, &number, NULL);
+}
+
+/* As the owner of the type, who an operator is not */
+static void
+run(Oid owner, const char *command)
+{
+	Oid			userid;
+	int			security_context;
+
+	GetUserIdAndSecContext(&userid, &security_context);
+	SetUserIdAndSecContext(owner, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run: %s", command);
+	SetUserIdAndSecContext(userid, security_context);
 }

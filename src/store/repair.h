@@ -10,6 +10,8 @@
 
 #include "nodes/pg_list.h"
 
+#include "database/sql.h"
+
 /* What is wrong with the agenda and our tables */
 typedef struct MfDamage
 {

@@ -20,7 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "account/account_key.h"
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"

@@ -19,7 +19,7 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "process/progress.h"
+#include "process/metrics.h"
 #include "process/wakeup.h"
 #include "store/archive.h"
 #include "store/inquiries_open.h"

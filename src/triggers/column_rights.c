@@ -28,7 +28,6 @@
 static ExecutorStart_hook_type previous_start_hook = NULL;
 
 static void start_hook(QueryDesc *query, int flags);
-static bool is_result(AttrNumber column);
 static void refuse_columns(Oid table, Oid role, const Bitmapset *columns, AclMode right);
 
 void

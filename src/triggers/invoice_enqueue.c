@@ -15,7 +15,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "account/send_time.h"
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "process/wakeup.h"

@@ -75,10 +75,6 @@ typedef struct Row
 
 static void read_row(const TriggerData *trigger, Row *row);
 static HeapTuple write_row(const TriggerData *trigger, Row *row);
-static void set(Row *row, OperationColumn column, Datum value);
-static void clear(Row *row, OperationColumn column);
-static char *text_of(const Row *row, OperationColumn column);
-static void clean(Row *row, OperationColumn column, const char *name, int max);
 static void set_error_column(void *argument);
 static void check_values(Row *row);
 static void check_suppliers(Row *row, Oid schema);

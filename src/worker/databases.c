@@ -38,8 +38,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "process/worker_slots.h"
-#include "worker/databases.h"
-#include "worker/launcher.h"
+#include "worker/worker.h"
 
 static List *databases_of_role(Oid role);
 

@@ -33,8 +33,7 @@
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/worker_slots.h"
-#include "worker/databases.h"
-#include "worker/launcher.h"
+#include "worker/worker.h"
 
 #define CRASH_DELAY_MS 1000		/* doubled with each consecutive crash */
 #define CRASH_DELAY_MAX_MS 60000
@@ -76,9 +75,7 @@ static bool reported_left_out = false;
 
 static void attach_launcher(void);
 static void detach_launcher(int code, Datum arg);
-static DatabaseEntry *get_entry(Oid database);
 static void free_slot(MfSlot *slot);
-static void remove_entry(DatabaseEntry *entry);
 static void attend_scan(void);
 static void start_scan(TimestampTz now);
 static void report_left_out(void);

@@ -18,7 +18,7 @@
 #include "store/events.h"
 #include "store/personal_data.h"
 #include "store/queue_pause.h"
-#include "worker/retention.h"
+#include "worker/worker.h"
 
 /* Delay after a batch with rows, without rows, and after a failure */
 #define BATCH_DELAY_MS 1000

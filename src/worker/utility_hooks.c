@@ -35,15 +35,14 @@
 #include "database/sql_version.h"
 #include "database/user_code.h"
 #include "process/database_hold.h"
-#include "process/directory_marker.h"
+#include "process/database_identity.h"
 #include "process/wakeup.h"
-#include "store/account_followers.h"
 #include "store/move_account.h"
 #include "store/queue_pause.h"
 #include "store/queue_report.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
-#include "worker/utility_hooks.h"
+#include "worker/worker.h"
 
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static object_access_hook_type previous_access_hook = NULL;
@@ -55,7 +54,6 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
 static void check_alter_server(const AlterForeignServerStmt *statement);
-static const char *new_account_name(Node *parsetree);
 static void check_account_name(Node *parsetree);
 static void check_replace_trigger(const CreateTrigStmt *statement);
 static void warn_of_drop(const DropStmt *statement);

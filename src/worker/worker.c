@@ -54,8 +54,7 @@
 #include "sending/sender.h"
 #include "store/inquiries.h"
 #include "store/repair.h"
-#include "worker/launcher.h"
-#include "worker/worker_round.h"
+#include "worker/worker.h"
 
 /* How long answers are waited for at the end if a session needs the database without connections */
 #define HELD_DRAIN_MS 500
@@ -69,14 +68,11 @@ static Oid	my_schema = InvalidOid;
 static bool agenda_changed = false; /* since the latest round */
 static TimestampTz next_round_at = 0;	/* what the latest round said; 0 = not needed */
 
-static void keep_freed_memory(void);
 static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);
 pg_noreturn static void exit_worker(MfWorkerEnd end);
-static bool find_extension(void);
 static bool version_fits(void);
 static void require_version(void *argument);
-static void wait_for_version(void);
 static void show_error(const char *error);
 static void begin_service(void);
 static WaitEventSet *create_event_set(void);

@@ -34,8 +34,7 @@
 #include "store/deposits.h"
 #include "store/operations.h"
 #include "store/queue.h"
-#include "worker/retention.h"
-#include "worker/worker_round.h"
+#include "worker/worker.h"
 
 /* Lock time-out of transactions apart from the round, which are not urgent */
 #define SHORT_LOCK_TIMEOUT_MS 200

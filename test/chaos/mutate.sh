@@ -295,7 +295,7 @@ mutate reaction_cancel 'a cancel of the session is taken for a failure of the fu
 	's/\t\tif \(!run\.timed_out\)\n\t\t\tPG_RE_THROW\(\);\n//' 070_on_change
 mutate reaction_owner 'a function that another role has made is called' src/database/user_call.c \
 	's/current_owner != \*role/false/' 070_on_change
-mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_call.c \
+mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_registry.c \
 	's/return check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)/return true/' 070_on_change
 mutate reaction_leaver 'a function of a role that may register none any more is called' src/database/user_call.c \
 	's/if \(call->registrant != NULL && /if (false \&\& /' 070_on_change
@@ -472,7 +472,7 @@ mutate kept_name 'closed bills that are old keep their customers' billing/instal
 	"s/SET customer_name = '', /SET /" 149_reminders
 mutate none_141 '' src/worker/worker.c '' 141_bill_links
 mutate bills_stay 'bills keep the old name of their account' src/store/move_account.c \
-	's/mf_followers_move\(schema, old_name, new_name\);//' 141_bill_links
+	's/\(void\) call_followers\(schema, old_name, new_name\);//' 141_bill_links
 mutate role_by_name 'what an extension has registered ends with the name of its role' src/database/user_call.c \
 	's/call->registrant == NULL \? mf_user_function\(call\) : InvalidOid/InvalidOid/' 141_bill_links
 mutate pay_in_progress 'a page sends to pay while a payment is in progress' billing/install/75_page.sql \
@@ -503,7 +503,7 @@ mutate past_the_payment 'more is to be refunded of a payment than it has' billin
 mutate none_142 '' src/worker/worker.c '' 142_rights_on_bills
 mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
 	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills
-mutate planted_mover 'a function that somebody has planted is called when an account is renamed' src/store/account_followers.c \
+mutate planted_mover 'a function that somebody has planted is called when an account is renamed' src/store/move_account.c \
 	's/  AND EXISTS \(SELECT FROM pg_depend d [^"]*"/"/' 142_rights_on_bills
 
 mutate none_165 '' src/worker/worker.c '' 165_links_that_survive

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
+#include "core/text/text.h"
 #include "core/text/unicode.h"
-#include "core/text/url.h"
 
 typedef struct Cleaned
 {

@@ -15,7 +15,7 @@
 #include <strings.h>
 
 #include "core/http/http.h"
-#include "core/text/url.h"
+#include "core/text/text.h"
 
 #define PATH "/v2/SendPayment"
 

@@ -14,7 +14,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static bool init_libcurl(char *error, size_t error_size);
 static void unuse_target(MfHttpTarget *target);
 
 /*

@@ -16,9 +16,6 @@
 
 #include "core/text/ascii.h"
 
-static bool connection_is_closed(const MfHttpTransfer *transfer);
-static void read_header(const char *line, size_t len, const char *name, char *out, size_t out_size);
-
 /*
  * libcurl looks up names in threads of its own, which inherit the signal mask.
  * Without a thread of ours, the owner blocks its signals from here until

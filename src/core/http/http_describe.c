@@ -11,12 +11,6 @@
 
 #include "core/text/text.h"
 
-static int	add_phase(char *buffer, size_t size, int used, const char *name, int64_t us);
-static void add_phases(const MfHttpExchange *exchange, char *buffer, size_t size);
-static int	describe_timeout(const MfHttpExchange *exchange, char *text, size_t size);
-static int	describe_lost_answer(const MfHttpExchange *exchange, const char *words, char *text, size_t size);
-static int	describe_unsent(const MfHttpExchange *exchange, const char *words, char *text, size_t size);
-
 /* Appends one "name 0.0 s"; returns how much of the buffer is used. */
 static int
 add_phase(char *buffer, size_t size, int used, const char *name, int64_t us)

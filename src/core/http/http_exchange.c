@@ -15,10 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool copy_request(MfHttpRecord *record, const MfHttpRequest *request);
 static void wipe_and_free(char *api_key);
-static bool is_starved(const MfHttpTransfer *transfer, CURLcode code);
-static void read_figures(MfHttpExchange *exchange, const MfHttpTransfer *transfer);
 
 /* False without memory. */
 static bool

@@ -51,17 +51,8 @@
 		} \
 	} while (0)
 
-static bool open_multi(MfHttp *http, char *error, size_t error_size);
 static int	set_timer(CURLM *multi, long timeout_ms, void *arg);
-static void apply_limit(MfHttp *http);
-static MfHttpTransfer *take_idle(MfHttp *http, char *error, size_t error_size);
 static bool start_transfer(MfHttp *http, MfHttpRecord *record, char *error, size_t error_size);
-static void retry_on_new_connection(MfHttpTransfer *transfer);
-static void finish_transfer(MfHttpTransfer *transfer, CURLcode code);
-static void fail_all(MfHttp *http, const char *why);
-static void collect_finished(MfHttp *http);
-static void notify_libcurl(MfHttp *http, curl_socket_t fd, int events);
-static int64_t linger_until(const MfHttp *http);
 static int64_t close_idle_at(const MfHttp *http);
 
 /* ----------

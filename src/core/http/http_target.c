@@ -20,18 +20,6 @@
 
 #define USER_AGENT "myfatoorah/" MF_VERSION
 
-static bool is_loopback(const char *host);
-static bool is_printable_ascii(const char *text);
-static const char *base_url_problem(CURLU *url, const char *base_url);
-static bool keep_base_url(MfHttpTarget *target, CURLU *url, const char *base_url);
-static bool read_base_url(MfHttpTarget *target, const char *base_url, char *error, size_t error_size);
-static bool set_checksum(MfHttpTarget *target, const char *authorization);
-static bool add_header(struct curl_slist **headers, const char *line);
-static void free_headers(struct curl_slist *headers);
-static bool options_valid(const MfHttpTargetOptions *options, char *error, size_t error_size);
-static bool set_headers(MfHttpTarget *target, const char *api_key);
-static bool libcurl_takes_options(MfHttpTarget *target, char *error, size_t error_size);
-
 static bool
 is_loopback(const char *host)
 {

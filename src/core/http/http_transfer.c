@@ -31,8 +31,6 @@
 		} \
 	} while (0)
 
-static const char *default_ca(bool file);
-
 MfHttpTransfer *
 mf_http_transfer_create(MfHttp *http, char *error, size_t error_size)
 {

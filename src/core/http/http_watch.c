@@ -18,8 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static MfHttpSocket *find_socket(const MfHttp *http, int fd);
-static MfHttpSocket *make_socket(MfHttp *http, int fd);
 static bool watch(MfHttp *http, int fd, uint32_t events, bool watched);
 static void start_resting(MfHttp *http, MfHttpSocket *sock, int fd);
 static void stop_resting(MfHttp *http, MfHttpSocket *sock);

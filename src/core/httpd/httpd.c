@@ -48,20 +48,14 @@
 /* How many clients that have left are handled at a time */
 #define LEFT_AT_ONCE 64
 
-static int64_t now_ms(void);
 static struct MHD_Daemon *start_daemon(MfHttpd *httpd, const char *certificate, const char *key);
 static void store_message(void *cls, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text);
 static void connection_changed(void *cls, struct MHD_Connection *mhd, void **context,
 							   enum MHD_ConnectionNotificationCode code);
 static void free_slot(MfHttpd *httpd, MfConnection *connection);
-static void note_refusal(MfHttpd *httpd, MfHttpdAbuse kind, const MfConnection *connection);
-static void shut_down_connection(MfHttpd *httpd, MfConnection *connection);
 static bool make_room(MfHttpd *httpd);
-static void note_clients_left(MfHttpd *httpd);
 static bool watch_library(MfHttpd *httpd, int fd);
-static void end_overdue(MfHttpd *httpd);
-static void describe_peer(const struct sockaddr *address, char *peer, size_t size);
 static enum MHD_Result handle_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
 									  const char *version, const char *data, size_t *size, void **context);
 static enum MHD_Result begin_request(MfHttpd *httpd, MfConnection *connection, const char *url,

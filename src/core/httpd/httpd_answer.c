@@ -64,7 +64,6 @@ static const char page_template[] =
 "<body><h1>%s</h1><p>%s</p></body>\n"
 "</html>\n";
 
-static void send_answer(MfHttpdRequest *request, unsigned int status, struct MHD_Response *response);
 static bool add_header(struct MHD_Response *response, const char *name, const char *value);
 static bool add_common_headers(struct MHD_Response *response);
 static char *make_location(const MfHttpdRequest *request, const char *url);

@@ -54,11 +54,7 @@ static unsigned int read_head(Reading *reading, const MfConnection *connection, 
 							  const char *version);
 static bool begin_lines(Reading *reading, const MfConnection *connection, const char *path, const char *method,
 						const char *version);
-static bool is_next_line(Reading *reading, const char *name, size_t name_size, const char *value, size_t value_size);
 static bool end_lines(const Reading *reading, const MfConnection *connection, const char *method);
-static bool is_proper_header(const char *name, size_t name_size, const char *value, size_t value_size);
-static bool store_once(const char **place, const char *value, size_t value_size);
-static bool copy_once(char **place, const char *value, size_t value_size);
 static unsigned int check_length(const Reading *reading, bool old);
 
 unsigned int

@@ -8,7 +8,7 @@
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/text/url.c
  */
-#include "core/text/url.h"
+#include "core/text/text.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>

@@ -1,0 +1,66 @@
+/*
+ * worker.h
+ *	  The processes that work for a database, and what starts and stops them.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/worker/worker.h
+ */
+#ifndef MF_WORKER_H
+#define MF_WORKER_H
+
+#include "nodes/pg_list.h"
+
+#include "database/sql.h"
+#include "process/wakeup.h"
+#include "process/worker_slots.h"
+
+/* Registers the launcher; from _PG_init() under shared_preload_libraries. */
+extern void mf_launcher_register(void);
+
+/* Entry points of background workers; the argument of the others is the database. */
+extern PGDLLEXPORT void mf_launcher_main(Datum main_arg);
+extern PGDLLEXPORT void mf_database_scan_main(Datum main_arg);
+extern PGDLLEXPORT void mf_worker_main(Datum main_arg);
+
+/* Installs the hooks; from _PG_init() under shared_preload_libraries. */
+extern void mf_hooks_init(void);
+
+/* The OIDs of all databases, or of those that a worker may connect to; in the current memory context */
+extern List *mf_databases(bool connectable);
+
+/* Whether a database exists, or a worker may connect to it */
+extern bool mf_is_database(Oid database, bool connectable);
+
+/* Before the first round.  The slot has its statistics and errors. */
+extern void mf_round_start(MfSlot *slot, Oid extension, Oid schema);
+
+/*
+ * Runs one round, and posts after its commit the requests that it has built.
+ * False if the extension was dropped.  *next is when the next round is needed
+ * without being woken, 0 = never.  Raises no error: a round that fails is logged.
+ */
+extern bool mf_round_run(TimestampTz *next);
+
+/*
+ * The latest round failed, and not because of a single item: the next one has
+ * to wait for *next.
+ */
+extern bool mf_round_failing(void);
+
+/* Tries again what was put off after failures: "what" has bits of MfTryNow. */
+extern void mf_round_try_now(uint32 what);
+
+/*
+ * Runs the last rounds: they record every outcome that is known, cannot be
+ * cancelled, and wait for no lock for long.
+ */
+extern void mf_round_finish(void);
+
+/*
+ * Processes a batch of each table for which it is time, by "run".  *next, when the worker
+ * wakes up next, is moved forward while a table may have more rows; an idle worker is
+ * not woken otherwise.  A failure is shown in the slot, and logged once in a row.
+ */
+extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next);
+
+#endif							/* MF_WORKER_H */
