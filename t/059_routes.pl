@@ -110,7 +110,7 @@ $web->open($node, $db, $port);
 is(as('author', q{SELECT mf_on_request('/shop/', 'site.page(text)')}), '42501: permission denied for function mf_on_request', 'no ordinary role');
 is(as('clerk', q{SELECT mf_on_request('/shop/', 'site.page(text)')}), '42501: permission denied for function mf_on_request', 'not who submits');
 is(as('other', q{SELECT mf_on_request('/shop/', 'site.page(text)')}), '42501: must be owner of function page', 'an operator, with functions of his own roles');
-is(as('officer', q{SELECT mf_on_request('/shop/', 'site.wrong(text)')}), '42P13: site.wrong cannot answer requests', 'a function that returns an answer');
+is(as('officer', q{SELECT mf_on_request('/shop/', 'site.wrong(text)')}), '42P13: function site.wrong cannot be registered', 'a function that returns an answer');
 foreach my $prefix ('shop', '/', '//', '/shop', 'shop/', '/Shop/', '/a/b/', '/a b/', '/webhook/', '/callback/', '/health/', '/' . 'x' x 38 . '/', "/\xc3\xa9/")
 {
 	like(as('officer', "SELECT mf_on_request('$prefix', 'site.page(text)')"), qr/^22023: invalid value for prefix/, "no prefix: $prefix");

@@ -58,7 +58,6 @@ typedef struct Run
 static TimeoutId timeout = MAX_TIMEOUTS;
 static TimeoutId kill_timeout = MAX_TIMEOUTS;
 
-static bool is_plain(Form_pg_proc proc, const MfUserCall *call);
 static bool may_register(const MfUserCall *call, Oid role);
 static void run_function(void *argument);
 static void apply_settings(void);
@@ -145,12 +144,11 @@ mf_registered_name(Oid function)
 	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
 }
 
-MfFunctionFit
-mf_user_function_fit(Oid function, const MfUserCall *call)
+void
+mf_user_function_check(Oid function, const MfUserCall *call, const MfFunctionUse *use)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
-	MfFunctionFit fit = MF_FUNCTION_FITS;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
@@ -159,13 +157,19 @@ mf_user_function_fit(Oid function, const MfUserCall *call)
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	if (!is_plain(proc, call) || proc->pronargs != call->nargs ||
 		memcmp(proc->proargtypes.values, call->types, call->nargs * sizeof(Oid)) != 0)
-		fit = MF_FUNCTION_DIFFERS;
-	else if (isAnyTempNamespace(proc->pronamespace))
-		fit = MF_FUNCTION_TEMPORARY;
-	else if (!has_privs_of_role(GetUserId(), proc->proowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be registered", mf_registered_name(function)),
+				 errdetail_internal("%s", dgettext(TEXTDOMAIN, use->needed)),
+				 errhint("%s", dgettext(TEXTDOMAIN, use->declaration))));
+	if (isAnyTempNamespace(proc->pronamespace))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be registered", mf_registered_name(function)),
+				 errdetail("A temporary function is dropped at the end of its session.")));
+	if (!has_privs_of_role(GetUserId(), proc->proowner))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_FUNCTION, NameStr(proc->proname));
 	ReleaseSysCache(tuple);
-	return fit;
 }
 
 char *

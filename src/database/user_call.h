@@ -68,19 +68,19 @@ extern const char *mf_user_call(MfUserCall *call);
  */
 extern char *mf_registered_name(Oid function);
 
-/* Whether a function can be registered; see mf_user_function_fit() */
-typedef enum MfFunctionFit
+/* What is said of a function that cannot be registered; translated by mf_user_function_check() */
+typedef struct MfFunctionUse
 {
-	MF_FUNCTION_FITS,
-	MF_FUNCTION_DIFFERS,		/* it is no plain function with those arguments and that result */
-	MF_FUNCTION_TEMPORARY
-} MfFunctionFit;
+	const char *needed;
+	const char *declaration;
+} MfFunctionUse;
 
 /*
- * Compares a function with the arguments and the result of "call".  Raises an error if it
- * does not exist, or if the current role may not have it called with the rights of its owner.
+ * Raises an error unless the function is a plain one with the arguments and the result of
+ * "call", is there for other sessions, too, and the current role may have it called with the
+ * rights of its owner.
  */
-extern MfFunctionFit mf_user_function_fit(Oid function, const MfUserCall *call);
+extern void mf_user_function_check(Oid function, const MfUserCall *call, const MfFunctionUse *use);
 
 /* The name of the role that owns the function, palloc'd. */
 extern char *mf_function_owner(Oid function);

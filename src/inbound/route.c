@@ -83,8 +83,6 @@ static MfStatement find_statement = {
 	1, {TEXTOID}, NULL
 };
 
-static void describe(Oid schema, MfUserCall *call);
-static void check_function(Oid function, const MfUserCall *call);
 static char *prefix_argument(FunctionCallInfo fcinfo);
 static bool is_prefix(const char *prefix);
 static void check_limit(const MfSqlScope *scope, Datum prefix);
@@ -113,6 +111,10 @@ describe(Oid schema, MfUserCall *call)
 Datum
 mf_on_request(PG_FUNCTION_ARGS)
 {
+	static const MfFunctionUse use = {
+		gettext_noop("It must be a function of one argument of type text that returns mf_response."),
+		gettext_noop("Declare it as CREATE FUNCTION ... (path text) RETURNS mf_response.")
+	};
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	char	   *prefix = prefix_argument(fcinfo);
 	const char *extension = mf_registering_extension();
@@ -127,7 +129,7 @@ mf_on_request(PG_FUNCTION_ARGS)
 				 errmsg("%s must not be null", "function")));
 	function = PG_GETARG_OID(1);
 	describe(schema, &call);
-	check_function(function, &call);
+	mf_user_function_check(function, &call, &use);
 
 	values[0] = CStringGetTextDatum(prefix);
 	values[1] = CStringGetTextDatum(mf_registered_name(function));
@@ -144,29 +146,6 @@ mf_on_request(PG_FUNCTION_ARGS)
 	mf_sql_end(&scope);
 	mf_routes_changed_at_commit();
 	PG_RETURN_VOID();
-}
-
-static void
-check_function(Oid function, const MfUserCall *call)
-{
-	switch (mf_user_function_fit(function, call))
-	{
-		case MF_FUNCTION_DIFFERS:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot answer requests", mf_registered_name(function)),
-					 errdetail("It must be a function of one argument of type text that returns mf_response."),
-					 errhint("Declare it as CREATE FUNCTION ... (path text) RETURNS mf_response.")));
-			break;
-		case MF_FUNCTION_TEMPORARY:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot answer requests", mf_registered_name(function)),
-					 errdetail("A temporary function is dropped at the end of its session.")));
-			break;
-		case MF_FUNCTION_FITS:
-			break;
-	}
 }
 
 static char *

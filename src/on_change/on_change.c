@@ -23,8 +23,8 @@
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/user_call.h"
-#include "on_change/on_change_registry.h"
 #include "on_change/on_change_queue.h"
+#include "on_change/on_change_registry.h"
 #include "store/invoice.h"
 #include "store/row_rights.h"
 
@@ -38,10 +38,9 @@ static const MfInvoiceColumn watched_columns[] = {
 static bool is_of_sending(TriggerData *trigger);
 static bool is_changed(TriggerData *trigger, int first);
 static Datum row_datum(TupleTableSlot *slot);
-static Oid	function_argument(FunctionCallInfo fcinfo);
+static Oid	function_argument(FunctionCallInfo fcinfo, Oid schema, bool timed, const MfFunctionUse *use);
 static char *name_argument(FunctionCallInfo fcinfo);
 static void check_owner_reads(Oid function, Oid table);
-static char *registered_name(Oid schema, char *given, bool timed);
 static char *check_registered(Oid schema, char *given, bool timed);
 static void check_owner_or_operator(const char *function, const char *owner, Oid table);
 
@@ -125,30 +124,13 @@ row_datum(TupleTableSlot *slot)
 Datum
 mf_on_change(PG_FUNCTION_ARGS)
 {
+	static const MfFunctionUse use = {
+		gettext_noop("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
+		gettext_noop("Declare it as CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void.")
+	};
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Oid			function = function_argument(fcinfo);
-	MfReactionCall call = {.schema = schema};
-	MfUserCall	wanted;
+	Oid			function = function_argument(fcinfo, schema, false, &use);
 
-	mf_reaction_describe(&call, &wanted);
-	switch (mf_user_function_fit(function, &wanted))
-	{
-		case MF_FUNCTION_DIFFERS:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot be called after changes of mf_invoice", mf_registered_name(function)),
-					 errdetail("It must be a function of two arguments of type mf_invoice that returns a single value or void."),
-					 errhint("Declare it as CREATE FUNCTION ... (old mf_invoice, new mf_invoice) RETURNS void.")));
-			break;
-		case MF_FUNCTION_TEMPORARY:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot be called after changes of mf_invoice", mf_registered_name(function)),
-					 errdetail("A temporary function is dropped at the end of its session.")));
-			break;
-		case MF_FUNCTION_FITS:
-			break;
-	}
 	check_owner_reads(function, get_relname_relid("mf_invoice", schema));
 	mf_reaction_register(schema, function, PG_ARGISNULL(1) || !PG_GETARG_BOOL(1) ? "change" : "payment", 0);
 	PG_RETURN_VOID();
@@ -158,30 +140,13 @@ mf_on_change(PG_FUNCTION_ARGS)
 Datum
 mf_on_time(PG_FUNCTION_ARGS)
 {
+	static const MfFunctionUse use = {
+		gettext_noop("It must be a function of one argument of type timestamptz that returns timestamptz."),
+		gettext_noop("Declare it as CREATE FUNCTION ... (at timestamptz) RETURNS timestamptz.")
+	};
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Oid			function = function_argument(fcinfo);
-	MfReactionCall call = {.schema = schema,.timed = true};
-	MfUserCall	wanted;
+	Oid			function = function_argument(fcinfo, schema, true, &use);
 
-	mf_reaction_describe(&call, &wanted);
-	switch (mf_user_function_fit(function, &wanted))
-	{
-		case MF_FUNCTION_DIFFERS:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot be called at a time", mf_registered_name(function)),
-					 errdetail("It must be a function of one argument of type timestamptz that returns timestamptz."),
-					 errhint("Declare it as CREATE FUNCTION ... (at timestamptz) RETURNS timestamptz.")));
-			break;
-		case MF_FUNCTION_TEMPORARY:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-					 errmsg("%s cannot be called at a time", mf_registered_name(function)),
-					 errdetail("A temporary function is dropped at the end of its session.")));
-			break;
-		case MF_FUNCTION_FITS:
-			break;
-	}
 	mf_reaction_register(schema, function, "time", PG_ARGISNULL(1) ? 0 : PG_GETARG_TIMESTAMPTZ(1));
 	PG_RETURN_VOID();
 }
@@ -208,11 +173,16 @@ mf_off_change(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(mf_reaction_unregister(schema, function));
 }
 
-/* The first argument */
+/* The first argument, a function that can be called so */
 static Oid
-function_argument(FunctionCallInfo fcinfo)
+function_argument(FunctionCallInfo fcinfo, Oid schema, bool timed, const MfFunctionUse *use)
 {
+	MfReactionCall call = {.schema = schema,.timed = timed};
+	MfUserCall	wanted;
+
 	mf_require_argument(fcinfo, 0, "function");
+	mf_reaction_describe(&call, &wanted);
+	mf_user_function_check(PG_GETARG_OID(0), &wanted, use);
 	return PG_GETARG_OID(0);
 }
 
