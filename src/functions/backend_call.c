@@ -32,11 +32,11 @@ static WaitEventSet *wait_set = NULL;
 static MfHttpExchange *call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
 							const char *idempotency_key, char *body, size_t body_len,
 							ErrorContextCallback *under_way, int32 *sent_to);
-static void refuse_in_worker(void);
 static void start_http(void);
 static void stop_http(int code, Datum arg);
 static MfHttpExchange *wait_for_answer(MfHttpExchange *exchange);
 static void free_exchange(void *exchange);
+static void free_send_result(void *result);
 
 /* In our processes, a function of mf_on_change() or a trigger would make all other work wait for the network. */
 static void
@@ -173,6 +173,30 @@ static void
 free_exchange(void *exchange)
 {
 	mf_http_exchange_free((MfHttpExchange *) exchange);
+}
+
+void *
+mf_result_alloc(Size size, MemoryContextCallbackFunction release)
+{
+	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
+	void	   *result = palloc0(size);
+
+	callback->func = release;
+	callback->arg = result;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	return result;
+}
+
+MfSendResult *
+mf_send_result_alloc(void)
+{
+	return (MfSendResult *) mf_result_alloc(sizeof(MfSendResult), free_send_result);
+}
+
+static void
+free_send_result(void *result)
+{
+	mf_send_result_free((MfSendResult *) result);
 }
 
 /* Creates the transport of this session and its wait events, at the first call. */

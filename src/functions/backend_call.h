@@ -10,6 +10,7 @@
 
 #include "account/account.h"
 #include "core/api/endpoint.h"
+#include "core/api/outcome.h"
 
 /*
  * Sends a request to the endpoint, with the key of the current role, and waits for the
@@ -32,6 +33,15 @@ extern MfHttpExchange *mf_backend_call(const MfAccount *account, const MfEndpoin
 extern MfHttpExchange *mf_backend_call_with_key(const MfAccount *account, const MfEndpoint *endpoint,
 												const char *idempotency_key, char *body, size_t body_len,
 												ErrorContextCallback *under_way, int32 *sent_to);
+
+/*
+ * A result of that size, zeroed.  It has malloc'd memory, which "release" frees when the
+ * current memory context is reset.
+ */
+extern void *mf_result_alloc(Size size, MemoryContextCallbackFunction release);
+
+/* The same for that of a request that makes an invoice */
+extern MfSendResult *mf_send_result_alloc(void);
 
 /* The checksum of where requests of the current role go; raises the errors of mf_account_target(). */
 extern int32 mf_backend_target_checksum(const MfAccount *account);

@@ -22,13 +22,6 @@
 #include "functions/backend_call.h"
 #include "functions/direct_status.h"
 
-/* A result that is freed with a memory context although it was malloc'd */
-typedef struct OwnedListResult
-{
-	MemoryContextCallback callback;
-	MfListResult result;
-} OwnedListResult;
-
 static void return_list(FunctionCallInfo fcinfo, const MfList *list, const MfAccount *account, char *body, size_t body_len);
 static void add_row(ReturnSetInfo *rsinfo, const MfList *list, const MfAccount *account, char *const *texts);
 static void free_list_result(void *result);
@@ -97,17 +90,13 @@ static void
 return_list(FunctionCallInfo fcinfo, const MfList *list, const MfAccount *account, char *body, size_t body_len)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	OwnedListResult *owned = (OwnedListResult *) palloc0(sizeof(OwnedListResult));
-	MfListResult *result = &owned->result;
+	MfListResult *result = (MfListResult *) mf_result_alloc(sizeof(MfListResult), free_list_result);
 	MfHttpExchange *exchange;
 	const char *error;
 	int			i;
 
 	exchange = mf_backend_call(account, &mf_endpoints[list->endpoint], NULL, body, body_len, NULL);
 	mf_list_result_read(list, exchange, result);
-	owned->callback.func = free_list_result;
-	owned->callback.arg = result;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
 	error = mf_from_utf8_lossy(result->error != NULL ? result->error : "out of memory");
 	mf_report_unanswered(result->lookup, result->not_sent, account, error,
 						 mf_shown_error(exchange, account, !result->not_sent, error));

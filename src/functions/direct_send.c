@@ -44,13 +44,6 @@
 #define ARG_ACCOUNT MF_SP_COUNT
 #define ARG_RECORD (MF_SP_COUNT + 1)
 
-/* A result that is freed with a memory context although it was malloc'd */
-typedef struct OwnedSendResult
-{
-	MemoryContextCallback callback;
-	MfSendResult result;
-} OwnedSendResult;
-
 /* An invoice at MyFatoorah whose row is not committed yet; in TopTransactionContext */
 typedef struct UncommittedInvoice
 {
@@ -71,7 +64,6 @@ static void check_reference(Oid schema, const char *reference);
 static const MfSendResult *send_now(const MfRequest *request, const MfAccount *account, char *reference,
 									const MfDirectRow *row, int *http_status);
 static void add_reference_context(void *reference);
-static void free_send_result(void *result);
 static void note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id);
 static void end_transaction(XactEvent event, void *argument);
 static void end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
@@ -177,7 +169,7 @@ check_arguments(Oid schema, MfRequest *request, const MfAccount *account)
 static const MfSendResult *
 send_now(const MfRequest *request, const MfAccount *account, char *reference, const MfDirectRow *row, int *http_status)
 {
-	OwnedSendResult *owned = (OwnedSendResult *) palloc0(sizeof(OwnedSendResult));
+	MfSendResult *result = mf_send_result_alloc();
 	ErrorContextCallback context;
 	MfHttpExchange *exchange;
 	size_t		body_len;
@@ -201,14 +193,11 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 	exchange = mf_backend_call(account, &mf_endpoints[MF_SEND_PAYMENT], NULL, body, body_len, &context);
 	*http_status = (int) exchange->http_status;
 
-	mf_send_result_read(exchange, mf_to_utf8(reference), &owned->result);
-	owned->callback.func = free_send_result;
-	owned->callback.arg = &owned->result;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
+	mf_send_result_read(exchange, mf_to_utf8(reference), result);
 
-	if (owned->result.outcome != MF_OUTCOME_ACCEPTED)
-		report_send_failure(exchange, &owned->result, account, reference);
-	return &owned->result;
+	if (result->outcome != MF_OUTCOME_ACCEPTED)
+		report_send_failure(exchange, result, account, reference);
+	return result;
 }
 
 /* The row that is returned. */
@@ -251,12 +240,6 @@ add_reference_context(void *reference)
 {
 	errcontext("SendPayment with CustomerReference \"%s\"; if its request had left, only MyFatoorah knows whether the invoice exists",
 			   (char *) reference);
-}
-
-static void
-free_send_result(void *result)
-{
-	mf_send_result_free((MfSendResult *) result);
 }
 
 /* Raises an error that says whether the invoice may exist. */

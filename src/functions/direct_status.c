@@ -28,16 +28,7 @@
 #include "store/payment.h"
 #include "store/row_rights.h"
 
-/* A result that is freed with a memory context although it was malloc'd */
-typedef struct OwnedStatusResult
-{
-	MemoryContextCallback callback;
-	MfStatusResult result;
-} OwnedStatusResult;
-
 static void free_status_result(void *result);
-static const char *status_key_type(const char *key_type);
-static const MfStatusResult *find_invoice(FunctionCallInfo fcinfo, const MfAccount **account);
 static char *check_key(const char *name, const char *key, const char *key_type);
 static void report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAccount *account,
 											  const char *key, const char *key_type, bool under_policies,
@@ -50,7 +41,7 @@ const MfStatusResult *
 mf_ask_payment_status(const MfAccount *account, const char *key, const char *key_type,
 					  const char **error, const char **shown)
 {
-	OwnedStatusResult *owned = (OwnedStatusResult *) palloc0(sizeof(OwnedStatusResult));
+	MfStatusResult *result = (MfStatusResult *) mf_result_alloc(sizeof(MfStatusResult), free_status_result);
 	MfHttpExchange *exchange;
 	char	   *body;
 	size_t		body_len;
@@ -62,13 +53,10 @@ mf_ask_payment_status(const MfAccount *account, const char *key, const char *key
 				 errmsg("could not build the request")));
 
 	exchange = mf_backend_call(account, &mf_endpoints[MF_GET_PAYMENT_STATUS], NULL, body, body_len, NULL);
-	mf_status_result_read(exchange, &owned->result);
-	owned->callback.func = free_status_result;
-	owned->callback.arg = &owned->result;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
-	*error = mf_from_utf8_lossy(owned->result.error ? owned->result.error : "out of memory");
-	*shown = mf_shown_error(exchange, account, !owned->result.not_sent, *error);
-	return &owned->result;
+	mf_status_result_read(exchange, result);
+	*error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
+	*shown = mf_shown_error(exchange, account, !result->not_sent, *error);
+	return result;
 }
 
 static void

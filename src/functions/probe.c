@@ -54,13 +54,6 @@ typedef struct Probe
 	int64		date;			/* of the latest answer */
 } Probe;
 
-/* A result that is freed with a memory context although it was malloc'd */
-typedef struct OwnedResult
-{
-	MemoryContextCallback callback;
-	MfSendResult result;
-} OwnedResult;
-
 static void fill_request(FunctionCallInfo fcinfo, Probe *probe);
 static MfProof run_probe(Probe *probe, char **detail);
 static const MfSendResult *send_once(Probe *probe);
@@ -70,7 +63,6 @@ static bool check_repeated(const Probe *probe, const MfSendResult *first, const 
 static bool check_look_up(const Probe *probe, const MfSendResult *first, MfProof *proof, char **detail);
 static bool check_clock(const Probe *probe);
 static void report(const Probe *probe, const char *step, bool ok, const char *detail);
-static void free_result(void *result);
 
 PG_FUNCTION_INFO_V1(mf_probe_idempotency);
 
@@ -157,7 +149,7 @@ static const MfSendResult *
 send_once(Probe *probe)
 {
 	const MfEndpoint *endpoint = &mf_endpoints[MF_V3_CREATE_PAYMENT];
-	OwnedResult *owned = (OwnedResult *) palloc0(sizeof(OwnedResult));
+	MfSendResult *result = mf_send_result_alloc();
 	const char *obstacle = NULL;
 	size_t		len;
 	char	   *body = mf_request_v3_body(&probe->request, probe->account, probe->reference, &len, &obstacle);
@@ -168,17 +160,8 @@ send_once(Probe *probe)
 	exchange = mf_backend_call_with_key(probe->account, endpoint, mf_request_key(probe->reference), body, len, NULL,
 										&probe->sent_to);
 	probe->date = mf_http_date(exchange);
-	mf_create_result_read(endpoint, exchange, probe->reference, &owned->result);
-	owned->callback.func = free_result;
-	owned->callback.arg = &owned->result;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
-	return &owned->result;
-}
-
-static void
-free_result(void *result)
-{
-	mf_send_result_free((MfSendResult *) result);
+	mf_create_result_read(endpoint, exchange, probe->reference, result);
+	return result;
 }
 
 static bool
