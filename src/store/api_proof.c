@@ -7,16 +7,14 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 
 #include "account/account_option.h"
 #include "database/sql_array.h"
 #include "store/api_proof.h"
+#include "store/table_rows.h"
 
 static MfStatement find_statement = {
 	"SELECT p.given::bool, p.at::timestamptz, p.detail::text FROM @mf_api_proof p "
@@ -59,16 +57,7 @@ mf_api_proof_details(const MfSqlScope *scope, const MfAccount *account, int32 se
 bool
 mf_api_proof_any(const MfSqlScope *scope)
 {
-	Oid			relid = get_relname_relid("mf_api_proof", scope->schema);
-	Relation	relation;
-	bool		any;
-
-	if (!OidIsValid(relid))
-		return false;
-	relation = table_open(relid, AccessShareLock);
-	any = RelationGetNumberOfBlocks(relation) > 0;
-	table_close(relation, AccessShareLock);
-	return any;
+	return mf_table_has_pages(scope->schema, "mf_api_proof");
 }
 
 void

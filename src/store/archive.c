@@ -13,13 +13,11 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
@@ -36,6 +34,7 @@
 #include "store/archive.h"
 #include "store/invoice.h"
 #include "store/personal_data.h"
+#include "store/table_rows.h"
 
 /* At once in one statement */
 #define BATCH_SIZE 1000
@@ -332,16 +331,7 @@ mf_archive_move(const MfSqlScope *scope, MfStatement *statement, Datum ids)
 bool
 mf_archive_any(Oid schema)
 {
-	Oid			relid = get_relname_relid("mf_archive_key", schema);
-	Relation	relation;
-	bool		any;
-
-	if (!OidIsValid(relid))
-		return false;
-	relation = table_open(relid, AccessShareLock);
-	any = RelationGetNumberOfBlocks(relation) > 0;
-	table_close(relation, AccessShareLock);
-	return any;
+	return mf_table_has_pages(schema, "mf_archive_key");
 }
 
 bool

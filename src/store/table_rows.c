@@ -25,9 +25,23 @@
 #include "store/invoice.h"
 #include "store/table_rows.h"
 
-static bool is_plain(Relation relation, int columns);
 static bool has_types(TupleDesc desc, const Oid *types, int count);
 static EState *make_state(Relation relation, const AttrNumber *updated);
+
+bool
+mf_table_has_pages(Oid schema, const char *name)
+{
+	Oid			relid = get_relname_relid(name, schema);
+	Relation	relation;
+	bool		has_pages;
+
+	if (!OidIsValid(relid))
+		return false;
+	relation = table_open(relid, AccessShareLock);
+	has_pages = RelationGetNumberOfBlocks(relation) > 0;
+	table_close(relation, AccessShareLock);
+	return has_pages;
+}
 
 /*
  * Whether the table has that many columns, and nothing that only SQL can do.  Rights

@@ -15,6 +15,9 @@
 
 #include "executor/executor.h"
 
+/* Whether a table of the schema has pages, without which it has no rows; cheaper than a query */
+extern bool mf_table_has_pages(Oid schema, const char *name);
+
 /* Most rows that are inserted at a time */
 #define MF_TABLE_BATCH 200
 
