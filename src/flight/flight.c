@@ -19,7 +19,6 @@
 #include "base/settings.h"
 #include "flight/flight.h"
 #include "flow/round_items.h"
-#include "request/public_url.h"
 #include "request/request.h"
 #include "store/row_rights.h"
 

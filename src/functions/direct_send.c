@@ -31,7 +31,6 @@
 #include "functions/backend_call.h"
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
-#include "request/public_url.h"
 #include "request/request.h"
 #include "store/inquiries_open.h"
 #include "store/invoice_lookup.h"

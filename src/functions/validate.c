@@ -22,7 +22,7 @@
 #include "base/compat.h"
 #include "database/function_args.h"
 #include "functions/backend_call.h"
-#include "request/public_url.h"
+#include "request/request.h"
 #include "store/api_proof.h"
 #include "store/invoice.h"
 #include "store/row_check.h"

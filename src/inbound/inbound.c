@@ -23,7 +23,7 @@
 #include "database/sql_array.h"
 #include "inbound/inbound.h"
 #include "process/wakeup.h"
-#include "request/public_url.h"
+#include "request/request.h"
 #include "store/events.h"
 #include "store/payment.h"
 

@@ -20,7 +20,6 @@
 #include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "inbound/route.h"
-#include "process/background_worker.h"
 #include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"

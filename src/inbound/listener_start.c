@@ -16,7 +16,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "inbound/listener_start.h"
-#include "process/background_worker.h"
+#include "process/process.h"
 
 /* Delay after a listener that ended by itself; doubled each time, but short, because customers wait for it */
 #define RESTART_DELAY_MS 1000

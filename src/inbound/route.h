@@ -32,4 +32,7 @@ extern List *mf_route_prefixes(const MfSqlScope *scope);
 /* Whether the function of the prefix is known, and may be called here; then what it answers to the path, UTF-8. */
 extern void mf_route_answer(const MfSqlScope *scope, const char *prefix, const char *path, MfRouteAnswer *answer);
 
+/* Entry point; the argument is the database. */
+extern PGDLLEXPORT void mf_routes_main(Datum main_arg);
+
 #endif							/* MF_ROUTE_H */

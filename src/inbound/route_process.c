@@ -21,7 +21,6 @@
 #include "base/compat.h"
 #include "database/run_transaction.h"
 #include "inbound/route.h"
-#include "inbound/route_process.h"
 #include "process/process.h"
 
 /* It waits so long for another request before it ends. */

@@ -24,7 +24,6 @@
 #include "flow/time_share.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_internal.h"
-#include "inquiry/missed_webhooks.h"
 #include "process/metrics.h"
 #include "process/wait.h"
 #include "store/inquiries.h"

@@ -21,7 +21,7 @@
 #include "database/digest.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
-#include "inquiry/missed_webhooks.h"
+#include "inquiry/inquiry.h"
 #include "process/metrics.h"
 #include "process/wait.h"
 #include "store/events.h"

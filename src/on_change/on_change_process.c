@@ -23,7 +23,6 @@
 #include "on_change/on_change_process.h"
 #include "on_change/on_change_queue.h"
 #include "on_change/on_change_registry.h"
-#include "process/background_worker.h"
 #include "process/process.h"
 #include "process/wakeup.h"
 #include "process/worker_slots.h"

@@ -12,6 +12,7 @@
 #include <signal.h>
 
 #include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
 
 /* This process is one of them: mf_process_connect() was called. */
 extern bool mf_process_is_ours;
@@ -103,5 +104,20 @@ extern bool mf_process_is_row_error(const ErrorData *error);
  */
 extern void mf_process_report_error(const ErrorData *error);
 extern void mf_process_forget_error(void);
+
+/*
+ * Registers a process that the server starts, and restarts; from _PG_init()
+ * under shared_preload_libraries.  "kind" follows "myfatoorah" in the type and
+ * name of the process.
+ */
+extern void mf_background_worker_register(const char *function, const char *kind);
+
+/*
+ * Starts a process for a database, whose OID is its argument, and the process id
+ * of the caller its bgw_extra.  *handle is in TopMemoryContext; it may be NULL.
+ * Returns false if no slot is free, after logging that if "log".
+ */
+extern bool mf_background_worker_start(const char *function, const char *kind, Oid database,
+									   BackgroundWorkerHandle **handle, bool log);
 
 #endif							/* MF_PROCESS_H */

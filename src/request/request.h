@@ -104,4 +104,27 @@ extern char *mf_next_reference(const char *reference);
 /* mf_text_clean() in the server encoding; palloc'd. */
 extern char *mf_clean_text(const char *text, MfCleaning cleaning);
 
+/* How many characters of the end of a reference are in the path of its callbacks */
+#define MF_CALLBACK_TOKEN_LENGTH 20
+
+/* Whether the customer's browser returns to the listener: the column callbacks */
+typedef enum MfCallbacks
+{
+	MF_CALLBACKS_BY_ACCOUNT,	/* null: by the option of the account */
+	MF_CALLBACKS_ON,
+	MF_CALLBACKS_OFF
+} MfCallbacks;
+
+/*
+ * Sets WebhookUrl, CallBackUrl and ErrorUrl to URLs of the listener, by the setting
+ * myfatoorah.public_url; without that it does nothing.  CallBackUrl and ErrorUrl
+ * are set only if callbacks are on: otherwise the customer sees MyFatoorah's own
+ * page.  URLs that the user has given are kept, except that
+ * myfatoorah.route_callbacks replaces CallBackUrl and ErrorUrl.  So does one that leads to
+ * another page of the listener: the callback asks MyFatoorah before it leads on there, so
+ * that this page knows what has become of the payment.
+ */
+extern void mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
+						 MfCallbacks callbacks);
+
 #endif							/* MF_REQUEST_H */

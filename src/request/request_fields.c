@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -39,6 +40,13 @@ typedef struct GoodUrl
 	char		text[MF_URL_MAX * MAX_MULTIBYTE_CHAR_LEN];
 } GoodUrl;
 
+static void field_check_word(MfRequest *request, MfSendPaymentField field, const char *const *words);
+static void field_check_length(const MfRequest *request, MfSendPaymentField field, int limit);
+static bool view_find_unseen(MfTextView text, uint32 *code);
+static void field_clean(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning);
+static void field_set_text(MfRequest *request, MfSendPaymentField field, const char *value);
+static char *field_text(const MfRequest *request, MfSendPaymentField field);
+static MfTextView field_view(const MfRequest *request, MfSendPaymentField field);
 static size_t count_decimals(const char *point);
 static bool is_plain_address(MfTextView email);
 static void refuse_url(const MfRequest *request, MfSendPaymentField field, MfUrlVerdict verdict);
@@ -93,7 +101,7 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 	MfSendPaymentField field = check->field;
 
 	if (check->cleaned)
-		mf_field_clean(request, field, check->cleaning);
+		field_clean(request, field, check->cleaning);
 	if (check->required != NULL && request->isnull[field])
 		ereport(ERROR,
 				(mf_err_field(request, field),
@@ -101,9 +109,9 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 				 errmsg("%s must not be null", mf_field_name(field)),
 				 errhint("%s", dgettext(TEXTDOMAIN, check->required))));
 	if (check->max_length > 0)
-		mf_field_check_length(request, field, check->max_length);
+		field_check_length(request, field, check->max_length);
 	if (check->words != NULL)
-		mf_field_check_word(request, field, check->words);
+		field_check_word(request, field, check->words);
 	if (check->check != NULL)
 		check->check(request, field, account);
 }
@@ -112,7 +120,7 @@ mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *a
 static bool
 is_notified_by(const MfRequest *request, const char *option)
 {
-	MfTextView	text = mf_field_view(request, MF_SP_NOTIFICATION_OPTION);
+	MfTextView	text = field_view(request, MF_SP_NOTIFICATION_OPTION);
 
 	/* the option may be invalid, if errors are collected */
 	return text.len == 3 && (memcmp(text.data, option, 3) == 0 || memcmp(text.data, "ALL", 3) == 0);
@@ -126,7 +134,7 @@ static void
 check_invoice_value(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
 	const char *currency = request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] ? account->currency :
-		mf_field_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
+		field_text(request, MF_SP_DISPLAY_CURRENCY_ISO);
 	int			allowed = mf_currency_decimals(currency);
 	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, request->values[field]));
 	const char *point = strchr(text, '.');
@@ -177,7 +185,7 @@ count_decimals(const char *point)
 static void
 check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	MfTextView	email = mf_field_view(request, field);
+	MfTextView	email = field_view(request, field);
 
 	if (email.data == NULL)
 	{
@@ -192,7 +200,7 @@ check_email(MfRequest *request, MfSendPaymentField field, const MfAccount *accou
 	if (!is_plain_address(email))
 		ereport(ERROR,
 				(mf_err_field(request, field),
-				 errmsg("invalid customer_email: \"%s\"", mf_field_text(request, field)),
+				 errmsg("invalid customer_email: \"%s\"", field_text(request, field)),
 				 errhint("Give one plain address, such as name@example.com.")));
 }
 
@@ -216,7 +224,7 @@ is_plain_address(MfTextView email)
 			at = p;
 		}
 	}
-	return at != NULL && at > email.data && at < end - 1 && !mf_view_find_unseen(email, &unseen);
+	return at != NULL && at > email.data && at < end - 1 && !view_find_unseen(email, &unseen);
 }
 
 /*
@@ -227,7 +235,7 @@ is_plain_address(MfTextView email)
 static void
 check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	char	   *mobile = mf_field_text(request, field);
+	char	   *mobile = field_text(request, field);
 	char	   *digits;
 	size_t		count;
 
@@ -264,14 +272,14 @@ check_mobile(MfRequest *request, MfSendPaymentField field, const MfAccount *acco
 static void
 check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	char	   *code = mf_field_text(request, field);
+	char	   *code = field_text(request, field);
 	char	   *digits;
 	size_t		count;
 
 	if (code == NULL)
 	{
 		if (is_notified_by(request, "SMS"))
-			mf_field_set_text(request, field, psprintf("+%s", account->country->dial_code));
+			field_set_text(request, field, psprintf("+%s", account->country->dial_code));
 		return;
 	}
 
@@ -292,10 +300,10 @@ check_country_code(MfRequest *request, MfSendPaymentField field, const MfAccount
 static void
 check_user_defined_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
 {
-	MfTextView	text = mf_field_view(request, field);
+	MfTextView	text = field_view(request, field);
 
 	if (text.len >= 3 && memcmp(text.data, "CK-", 3) == 0)
-		mf_field_check_length(request, field, MF_CARD_FIELD_MAX);
+		field_check_length(request, field, MF_CARD_FIELD_MAX);
 }
 
 /*
@@ -308,19 +316,19 @@ check_url(MfRequest *request, MfSendPaymentField field, const MfAccount *account
 {
 	static GoodUrl good_urls[MF_SP_WEBHOOK_URL - MF_SP_CALL_BACK_URL + 1];
 	GoodUrl    *good = &good_urls[field - MF_SP_CALL_BACK_URL];
-	MfTextView	url = mf_field_view(request, field);
+	MfTextView	url = field_view(request, field);
 	MfUrlVerdict verdict;
 	uint32		unseen;
 
 	if (url.data == NULL || (url.len == good->len && memcmp(url.data, good->text, url.len) == 0))
 		return;
-	if (mf_view_find_unseen(url, &unseen))
+	if (view_find_unseen(url, &unseen))
 		ereport(ERROR,
 				(mf_err_field(request, field),
 				 errmsg("%s must not contain blanks or invisible characters", mf_field_name(field)),
 				 errdetail("It contains U+%04X.", unseen),
 				 errhint("Type it again, or write the character as %%XX.")));
-	verdict = mf_url_check(mf_to_utf8(mf_field_text(request, field)));
+	verdict = mf_url_check(mf_to_utf8(field_text(request, field)));
 	if (verdict != MF_URL_GOOD)
 		refuse_url(request, field, verdict);
 	Assert(url.len <= sizeof(good->text));
@@ -425,4 +433,118 @@ check_payment_methods(MfRequest *request, MfSendPaymentField field, const MfAcco
 				(mf_err_field(request, field),
 				 errmsg("invoice_payment_methods must be a list of payment method ids"),
 				 errhint("Give ids from InitiatePayment, such as '{1,2}', or leave it out for all.")));
+}
+
+/*
+ * The text of a field: in place, or palloc'd, NULL if null.  Every row is checked, and
+ * most values need no change, so checks read them in place.
+ */
+static MfTextView
+field_view(const MfRequest *request, MfSendPaymentField field)
+{
+	MfTextView	view = {NULL, 0};
+
+	if (!request->isnull[field])
+	{
+		text	   *value = DatumGetTextPP(request->values[field]);
+
+		view.data = VARDATA_ANY(value);
+		view.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return view;
+}
+
+static char *
+field_text(const MfRequest *request, MfSendPaymentField field)
+{
+	if (request->isnull[field])
+		return NULL;
+	return TextDatumGetCString(request->values[field]);
+}
+
+/* Replaces the text of a field; NULL makes it null. */
+static void
+field_set_text(MfRequest *request, MfSendPaymentField field, const char *value)
+{
+	request->isnull[field] = value == NULL;
+	request->values[field] = value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+/* Cleans the text of a field.  A text without any visible character becomes null. */
+static void
+field_clean(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning)
+{
+	MfTextView	text = field_view(request, field);
+	size_t		plain = 0;
+
+	if (text.data == NULL)
+		return;
+
+	/* printable ASCII needs no cleaning, except in numbers */
+	while (plain < text.len && text.data[plain] > ' ' && (unsigned char) text.data[plain] < 0x7f)
+		plain++;
+	if (text.len == 0 || plain < text.len || cleaning == MF_CLEAN_NUMBER)
+	{
+		char	   *before = field_text(request, field);
+		char	   *after = mf_clean_text(before, cleaning);
+
+		if (strcmp(before, after) != 0 || after[0] == '\0')
+			field_set_text(request, field, after[0] != '\0' ? after : NULL);
+	}
+}
+
+/* Whether a text has a blank or an invisible character; the first one is stored in *code. */
+static bool
+view_find_unseen(MfTextView text, uint32 *code)
+{
+	const char *utf8 = pg_server_to_any(text.data, (int) text.len, PG_UTF8);
+
+	return mf_text_find_unseen(utf8, utf8 == text.data ? text.len : strlen(utf8), code);
+}
+
+/* Refuses a text of more than "limit" characters. */
+static void
+field_check_length(const MfRequest *request, MfSendPaymentField field, int limit)
+{
+	MfTextView	text = field_view(request, field);
+	int			length;
+
+	/* no character has less than a byte */
+	if (text.len <= (size_t) limit)
+		return;
+	length = pg_mbstrlen_with_len(text.data, (int) text.len);
+	if (length > limit)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s is too long", mf_field_name(field)),
+				 errdetail("It has %d characters; the limit is %d.", length, limit),
+				 errhint("Shorten it.")));
+}
+
+/* Refuses any other text than those words, which are ended by NULL; stores them in upper case. */
+static void
+field_check_word(MfRequest *request, MfSendPaymentField field, const char *const *words)
+{
+	MfTextView	text = field_view(request, field);
+	StringInfoData list;
+	int			i;
+
+	if (text.data == NULL)
+		return;
+	for (i = 0; words[i] != NULL; i++)
+	{
+		if (text.len != strlen(words[i]) || pg_strncasecmp(text.data, words[i], text.len) != 0)
+			continue;
+		if (memcmp(text.data, words[i], text.len) != 0)
+			field_set_text(request, field, words[i]);
+		return;
+	}
+
+	initStringInfo(&list);
+	for (i = 0; words[i] != NULL; i++)
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", words[i]);
+	ereport(ERROR,
+			(mf_err_field(request, field),
+			 errmsg("invalid value for %s: \"%.40s\"", mf_field_name(field), field_text(request, field)),
+			 errhint("Valid values are: %s.", list.data)));
 }

@@ -89,6 +89,8 @@ typedef struct CheckedObject
 	bool		needs_rewrite;	/* it has numbers that MyFatoorah would not accept */
 } CheckedObject;
 
+static void check_supplier_shares(const MfRequest *request);
+static void check_item_sum(const MfRequest *request);
 static void check_object(CheckedObject *checked, JsonbContainer *object, const Member *members);
 static void report_unknown_member(const CheckedObject *checked, const JsonbValue *key, const Member *members);
 static void check_member(CheckedObject *checked, const Member *member, const JsonbValue *value);
@@ -103,6 +105,10 @@ static void rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Me
 static bool needs_rewrite(const Member *member, Numeric number);
 static char *number_text(Numeric number);
 static Numeric trim_scale(Numeric number);
+
+static Numeric optional_number(JsonbContainer *object, const char *name);
+static Numeric member_number(JsonbContainer *object, const char *name);
+static char *number_text(Numeric number);
 
 void
 mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
@@ -126,9 +132,9 @@ mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccoun
 	else
 		check_object_field(request, field, fields[field].members);
 	if (field == MF_SP_INVOICE_ITEMS)
-		mf_check_item_sum(request);
+		check_item_sum(request);
 	if (field == MF_SP_SUPPLIERS)
-		mf_check_supplier_shares(request);
+		check_supplier_shares(request);
 }
 
 /* Checks a field that must be an object. */
@@ -405,4 +411,109 @@ static Numeric
 trim_scale(Numeric number)
 {
 	return DatumGetNumeric(DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number)));
+}
+
+/*
+ * Of lists whose members are valid.  The items add up to invoice_value
+ * exactly; so do the shares of suppliers, and none is promised more than its share.
+ */
+static void
+check_item_sum(const MfRequest *request)
+{
+	Jsonb	   *items;
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	Datum		total;
+
+	if (request->isnull[MF_SP_INVOICE_VALUE])
+		return;
+
+	items = DatumGetJsonbP(request->values[MF_SP_INVOICE_ITEMS]);
+	if (JB_ROOT_COUNT(items) == 0)
+		return;
+
+	total = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+	it = JsonbIteratorInit(&items->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		Datum		price;
+
+		if (token != WJB_ELEM)
+			continue;
+		price = DirectFunctionCall2(numeric_mul,
+									NumericGetDatum(member_number(value.val.binary.data, "UnitPrice")),
+									NumericGetDatum(member_number(value.val.binary.data, "Quantity")));
+		total = DirectFunctionCall2(numeric_add, total, price);
+	}
+
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, total, request->values[MF_SP_INVOICE_VALUE])))
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_INVOICE_ITEMS),
+				 errmsg("invoice_items do not add up to invoice_value"),
+				 errdetail("The items add up to %s; invoice_value is %s.",
+						   DatumGetCString(DirectFunctionCall1(numeric_out, total)),
+						   DatumGetCString(DirectFunctionCall1(numeric_out, request->values[MF_SP_INVOICE_VALUE]))),
+				 errhint("Correct one of them; put a discount or a fee into the prices of the items.")));
+}
+
+static void
+check_supplier_shares(const MfRequest *request)
+{
+	Jsonb	   *suppliers = DatumGetJsonbP(request->values[MF_SP_SUPPLIERS]);
+	Datum		total = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	int			number = 0;
+
+	if (request->isnull[MF_SP_INVOICE_VALUE] || JB_ROOT_COUNT(suppliers) == 0)
+		return;
+	it = JsonbIteratorInit(&suppliers->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		Numeric		share;
+		Numeric		proposed;
+
+		if (token != WJB_ELEM)
+			continue;
+		number++;
+		share = member_number(value.val.binary.data, "InvoiceShare");
+		proposed = optional_number(value.val.binary.data, "ProposedShare");
+		if (proposed != NULL && DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(proposed), NumericGetDatum(share))))
+			ereport(ERROR,
+					(mf_err_field(request, MF_SP_SUPPLIERS),
+					 errmsg("member \"ProposedShare\" in suppliers[%d] is too large", number),
+					 errdetail("It is %s; InvoiceShare is %s.", number_text(proposed), number_text(share)),
+					 errhint("A supplier can get no more than the share of the invoice.")));
+		total = DirectFunctionCall2(numeric_add, total, NumericGetDatum(share));
+	}
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, total, request->values[MF_SP_INVOICE_VALUE])))
+		ereport(ERROR,
+				(mf_err_field(request, MF_SP_SUPPLIERS),
+				 errmsg("the shares of suppliers do not add up to invoice_value"),
+				 errdetail("They add up to %s; invoice_value is %s.", number_text(DatumGetNumeric(total)),
+						   number_text(DatumGetNumeric(request->values[MF_SP_INVOICE_VALUE]))),
+				 errhint("Correct one of them. What is to be left to you is InvoiceShare minus ProposedShare, or your commission.")));
+}
+
+/* A number of an object that check_object() has checked; NULL if it is null or absent. */
+static Numeric
+optional_number(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *found = getKeyJsonValueFromContainer(object, name, (int) strlen(name), &buffer);
+
+	return found != NULL && found->type == jbvNumeric ? found->val.numeric : NULL;
+}
+
+/* A required number of an object that check_object() has checked. */
+static Numeric
+member_number(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *found = getKeyJsonValueFromContainer(object, name, (int) strlen(name), &buffer);
+
+	Assert(found != NULL && found->type == jbvNumeric);
+	return found->val.numeric;
 }

@@ -45,37 +45,8 @@ typedef struct MfTextView
 	size_t		len;
 } MfTextView;
 
-/*
- * The text of a field: in place, or palloc'd, NULL if null.  Every row is checked, and
- * most values need no change, so checks read them in place.
- */
-extern MfTextView mf_field_view(const MfRequest *request, MfSendPaymentField field);
-extern char *mf_field_text(const MfRequest *request, MfSendPaymentField field);
-
-/* Replaces the text of a field; NULL makes it null. */
-extern void mf_field_set_text(MfRequest *request, MfSendPaymentField field, const char *value);
-
-/* Cleans the text of a field.  A text without any visible character becomes null. */
-extern void mf_field_clean(MfRequest *request, MfSendPaymentField field, MfCleaning cleaning);
-
-/* Whether a text has a blank or an invisible character; the first one is stored in *code. */
-extern bool mf_view_find_unseen(MfTextView text, uint32 *code);
-
-/* Refuses a text of more than "limit" characters. */
-extern void mf_field_check_length(const MfRequest *request, MfSendPaymentField field, int limit);
-
-/* Refuses any other text than those words, which are ended by NULL; stores them in upper case. */
-extern void mf_field_check_word(MfRequest *request, MfSendPaymentField field, const char *const *words);
-
 /* A check of a jsonb field; request_json.c */
 extern void mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
-
-/*
- * Of lists whose members are valid; request_sums.c.  The items add up to invoice_value
- * exactly; so do the shares of suppliers, and none is promised more than its share.
- */
-extern void mf_check_item_sum(const MfRequest *request);
-extern void mf_check_supplier_shares(const MfRequest *request);
 
 /* Name of the column, which is also the name of the argument. */
 extern const char *mf_field_name(MfSendPaymentField field);

@@ -25,7 +25,6 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry.h"
-#include "inquiry/missed_webhooks.h"
 #include "on_change/on_change_queue.h"
 #include "operation/operation.h"
 #include "process/metrics.h"

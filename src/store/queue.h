@@ -18,7 +18,6 @@
 #include "base/compat.h"
 #include "database/sql.h"
 #include "flow/throttle.h"
-#include "request/public_url.h"
 #include "request/request.h"
 #include "store/invoice.h"
 

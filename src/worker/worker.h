@@ -8,8 +8,6 @@
 #ifndef MF_WORKER_H
 #define MF_WORKER_H
 
-#include "nodes/pg_list.h"
-
 #include "database/sql.h"
 #include "process/wakeup.h"
 #include "process/worker_slots.h"
@@ -24,12 +22,6 @@ extern PGDLLEXPORT void mf_worker_main(Datum main_arg);
 
 /* Installs the hooks; from _PG_init() under shared_preload_libraries. */
 extern void mf_hooks_init(void);
-
-/* The OIDs of all databases, or of those that a worker may connect to; in the current memory context */
-extern List *mf_databases(bool connectable);
-
-/* Whether a database exists, or a worker may connect to it */
-extern bool mf_is_database(Oid database, bool connectable);
 
 /* Before the first round.  The slot has its statistics and errors. */
 extern void mf_round_start(MfSlot *slot, Oid extension, Oid schema);

@@ -167,7 +167,7 @@ mutate lost_burst 'what has not started is lost when the thread of the transport
 	's/\thttp->to_start = to_start;\n//' core/test_http_thread
 mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http/http_multi.c \
 	's/count\+\+ < AT_ONCE/++count/' core/test_http
-mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http/http_callbacks.c \
+mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http/http_transfer.c \
 	's/(\t\tmf_http_block_signals\(&http->signals\);)/\t\tpthread_sigmask(SIG_SETMASK, NULL, &http->signals);/' core/test_http_lookup
 mutate open_signals 'handlers of the worker run on the thread of the transport' src/core/http/http_thread.c \
 	's/mf_http_block_signals\(&saved\);\n\tfailure/sigprocmask(SIG_BLOCK, NULL, &saved);\n\tfailure/' core/test_http_thread
@@ -195,14 +195,14 @@ mutate series_anew 'a refresh beyond the budget begins a series of questions' sr
 	's/OR \(q\.by_callback AND n\.urgent\) "/OR q.by_callback "/' 007_memory_and_inquiry_budgets
 mutate look_always 'each round looks at all accounts for questions' src/inquiry/inquiry.c \
 	's/mf_time_share_end\(&scan_share\);//' 009_many_accounts
-mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_callbacks.c \
+mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_transfer.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
 mutate none_094 '' src/worker/worker.c '' 094_frozen_worker
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http/http_freeze.c \
 	's/if \(http->clock_due == 0 \|\|/if (true ||/' 094_frozen_worker
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker/worker.c \
 	's/mf_http_clock\(\) - end\)/end - end)/' 094_frozen_worker
-mutate second_post 'libcurl may repeat a request' src/core/http/http_callbacks.c \
+mutate second_post 'libcurl may repeat a request' src/core/http/http_transfer.c \
 	's/if \(exchange->gate_passed\)/if (false)/' core/test_http_faults
 mutate early_lookup 'look-ups count while the request may still leave' src/sending/claim_lease.c \
 	's/TimestampTzPlusMilliseconds\(now, MF_SEND_MARGIN_MS \+ longest\)/now/' \
@@ -477,7 +477,7 @@ mutate role_by_name 'what an extension has registered ends with the name of its 
 	's/call->registrant == NULL \? mf_user_function\(call\) : InvalidOid/InvalidOid/' 141_bill_links
 mutate pay_in_progress 'a page sends to pay while a payment is in progress' billing/install/75_page.sql \
 	's/ELSIF \@extschema\@\.mf_bill_in_progress\(b\.id, as_of\) THEN/ELSIF false THEN/' 141_bill_links
-mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked' src/request/public_url.c \
+mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked' src/request/request.c \
 	's/mf_route_callbacks \|\| come_back/mf_route_callbacks/g' 141_bill_links
 mutate doubt_stays 'somebody has to decide about a payment that a bill has booked' billing/install/40_link.sql \
 	's/IF new\.payment_doubt ~ /IF false AND new.payment_doubt ~ /' 141_bill_links

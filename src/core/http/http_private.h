@@ -246,13 +246,6 @@ extern void mf_http_unwatch_socket(MfHttp *http, int fd);
 extern void mf_http_unwatch_resting(MfHttp *http);
 extern bool mf_http_socket_is_closed(int fd);
 
-/* http_callbacks.c: callbacks of libcurl */
-extern int	mf_http_on_lookup(void *resolver, void *reserved, void *arg);
-extern CURLcode mf_http_on_tls(CURL *easy, void *context, void *arg);
-extern int	mf_http_pass_gate(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port);
-extern size_t mf_http_on_header(char *line, size_t size, size_t count, void *arg);
-extern size_t mf_http_on_response(char *data, size_t size, size_t count, void *arg);
-
 /*
  * http_transfer.c: an easy handle with all options that are the same for each
  * request; then those of a target and of one request.
