@@ -284,7 +284,7 @@ COMMENT ON TABLE mf_queue IS 'the worker''s agenda: one entry per unfinished inv
 COMMENT ON COLUMN mf_queue.kind IS 'send; sending: leased until due; reconcile: look up an unknown outcome; verify: look up before sending; watch: look up references that were given up; replay: repeat the request of an invoice that was found, to get its link; review: a person decides, the worker does nothing';
 COMMENT ON COLUMN mf_queue.due IS 'nothing is done before this time; of kind sending, the end of the lease';
 COMMENT ON COLUMN mf_queue.rank IS 'order among due entries: the later of due and the insertion, minus ten minutes per point of priority once due';
-COMMENT ON COLUMN mf_queue.lookups IS 'look-ups so far that found nothing, plus 100 for each whose answer made no sense; of kind send: how often the key was missing, or -1 while it waits for the hours in which MyFatoorah may notify the customer';
+COMMENT ON COLUMN mf_queue.lookups IS 'look-ups so far that found nothing, plus 100 for each whose answer made no sense; of kind send: how often the key was missing, or -1 while it waits for the hours in which MyFatoorah may notify the customer, or -2 while MyFatoorah is asked about what the invoice replaces';
 COMMENT ON COLUMN mf_queue.origin IS 'mf_origin() of the database that made this entry; no other database acts on it';
 COMMENT ON COLUMN mf_queue.promote IS 'rank does not take account of priority yet, because the entry is not due';
 COMMENT ON COLUMN mf_queue.error IS 'why the last change of the invoice could not be written; it is tried again when due; see mf_review';

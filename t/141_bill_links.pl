@@ -245,12 +245,10 @@ sql(q{INSERT INTO mf_reminder_rule (name, days_from_due, via) VALUES ('ahead', 3
 sql(q{SELECT mf_billing_tick(now() + interval '300 days')});
 is(sql("SELECT link_due > now() + interval '299 days' FROM mf_bill WHERE id = $bill"), 't', 'a tick with a time ahead puts off by that time');
 is(sql(q{SELECT done_to > now() + interval '290 days' FROM mf_reminder_rule WHERE name = 'ahead'}), 't', 'and rules are as far');
+is(sql(q{SELECT bool_or(due < now() + interval '2 minutes') FROM mf_reaction_queue WHERE function = 'public.mf_billing_tick'}), 't', 'the clock has its turn after it');
 sql('SELECT mf_billing_tick(now())');
-is(sql("SELECT link_due > now() + interval '299 days' FROM mf_bill WHERE id = $bill"), 't', 'a trial may last for a while');
-is(sql(q{SELECT bool_or(due BETWEEN now() + interval '10 minutes' AND now() + interval '20 minutes') FROM mf_reaction_queue WHERE function = 'public.mf_billing_tick'}), 't', 'the tick is called after it');
-sql(q{UPDATE mf_tick_ahead SET marked_at = marked_at - interval '1 hour'; SELECT mf_billing_tick(now())});
 is(sql("SELECT link_due < now() + interval '3 days', invoice = $link FROM mf_bill WHERE id = $bill"), 't|t', 'then what it has put off is looked at by the clock');
-is(sql(q{SELECT done_to <= now(), (SELECT count(*) FROM mf_tick_ahead) FROM mf_reminder_rule WHERE name = 'ahead'}), 't|0', 'and rules begin where the clock is');
+is(sql(q{SELECT done_to <= now() FROM mf_reminder_rule WHERE name = 'ahead'}), 't', 'and rules begin where the clock is');
 wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $link AND urgent", 0);
 is(sql("SELECT asked_for > now() + interval '299 days', asked_at < now() FROM mf_link WHERE invoice = $link"), 't|t', 'it was asked for a time ahead');
 ours("UPDATE mf_link SET expires_at = now() WHERE invoice = $link; UPDATE mf_bill SET link_due = now() WHERE id = $bill");

@@ -99,6 +99,16 @@ LANGUAGE C STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_caller() IS 'the role that has called a function which runs as its owner, for the history; myfatoorah for what the worker has called';
 
+CREATE FUNCTION mf_hold_account()
+RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_hold_account() IS 'keeps the server that a row names from being renamed until the row is committed';
+
+CREATE TRIGGER mf_billing_policy_account
+	BEFORE INSERT OR UPDATE OF account ON mf_billing_policy
+	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_hold_account();
+
 CREATE FUNCTION mf_billing_wake(at timestamptz)
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -109,6 +119,14 @@ COMMENT ON FUNCTION mf_billing_wake(timestamptz) IS 'has mf_billing_tick() calle
 --
 -- What several parts need
 --
+-- A tick may be given a time ahead, for a trial.  What it puts off, it puts off by that time, so it is marked with it, and a
+-- tick with an earlier time looks at it again.
+CREATE FUNCTION mf_ahead(as_of timestamptz)
+RETURNS timestamptz
+LANGUAGE sql STRICT VOLATILE PARALLEL SAFE
+RETURN CASE WHEN as_of > pg_catalog.clock_timestamp() THEN as_of END;
+COMMENT ON FUNCTION mf_ahead(timestamptz) IS 'a time if it is ahead of the clock, else null';
+
 CREATE FUNCTION mf_row_changes(before jsonb, after jsonb)
 RETURNS jsonb
 LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE

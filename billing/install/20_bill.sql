@@ -41,6 +41,7 @@ CREATE TABLE mf_bill (
 	link_error text,
 	snoozed_until date,
 	erased_at timestamptz,
+	link_ahead timestamptz,
 	CHECK ((status = 'paid') = (paid_on IS NOT NULL)),
 	CHECK ((status = 'open') = (closed_at IS NULL)),
 	CHECK (status = 'open' OR invoice IS NULL)
@@ -50,6 +51,7 @@ CREATE TABLE mf_bill (
 CREATE UNIQUE INDEX mf_bill_key_idx ON mf_bill (bill_key, account COLLATE "C");
 CREATE UNIQUE INDEX mf_bill_token_idx ON mf_bill (token);
 CREATE INDEX mf_bill_link_due_idx ON mf_bill (link_due, id) WHERE link_due IS NOT NULL;
+CREATE INDEX mf_bill_link_ahead_idx ON mf_bill (link_ahead) WHERE link_ahead IS NOT NULL;
 CREATE INDEX mf_bill_open_idx ON mf_bill (account COLLATE "C", due_date, id) WHERE status = 'open';
 CREATE INDEX mf_bill_overpaid_idx ON mf_bill (id) WHERE overpaid > 0;
 CREATE INDEX mf_bill_customer_reference_idx ON mf_bill (customer_reference) WHERE customer_reference IS NOT NULL;
@@ -94,6 +96,7 @@ COMMENT ON COLUMN mf_bill.link_tries IS 'result: looks in a row that had to wait
 COMMENT ON COLUMN mf_bill.link_error IS 'result: why there is no link; null if nothing is wrong';
 COMMENT ON COLUMN mf_bill.snoozed_until IS 'result: no reminder before this day; see mf_snooze()';
 COMMENT ON COLUMN mf_bill.erased_at IS 'result: when the customer''s name, address and numbers were erased; null if they were not';
+COMMENT ON COLUMN mf_bill.link_ahead IS 'result: by what time ahead of the clock its link was looked at; a tick with an earlier time looks again; null: by the clock';
 
 -- All links that a bill ever had.  The index finds them, and makes two live ones of a bill impossible: of its live one
 -- it has 0, of each other one that link's number.
@@ -263,10 +266,10 @@ BEGIN
 		END IF;
 		PERFORM @extschema@.mf_bill_check_right(OLD.id, OLD.created_by_id);
 		IF (NEW.id, NEW.account, NEW.bill_key, NEW.currency, NEW.token, NEW.status, NEW.received, NEW.invoice, NEW.paid_on, NEW.closed_at,
-			NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.request_value, NEW.link_option, NEW.link_due, NEW.link_tries, NEW.link_error, NEW.snoozed_until)
+			NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.request_value, NEW.link_option, NEW.link_due, NEW.link_tries, NEW.link_error, NEW.link_ahead, NEW.snoozed_until)
 			IS DISTINCT FROM
 			(OLD.id, OLD.account, OLD.bill_key, OLD.currency, OLD.token, OLD.status, OLD.received, OLD.invoice, OLD.paid_on, OLD.closed_at,
-			OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.request_value, OLD.link_option, OLD.link_due, OLD.link_tries, OLD.link_error, OLD.snoozed_until) THEN
+			OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.request_value, OLD.link_option, OLD.link_due, OLD.link_tries, OLD.link_error, OLD.link_ahead, OLD.snoozed_until) THEN
 			RAISE EXCEPTION 'account, bill_key, currency and results of bill % cannot be changed', OLD.id USING ERRCODE = 'insufficient_privilege',
 				HINT = 'Results are written by myfatoorah_billing. To control a bill, use mf_void(), mf_reopen(), mf_new_link() and mf_request(); insert receipts into mf_receipt.';
 		END IF;
@@ -453,7 +456,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,balance,overpaid,link_due,link_tries}'::text[]);
+	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,balance,overpaid,link_due,link_tries,link_ahead}'::text[]);
 BEGIN
 	IF changes IS NULL THEN
 		RETURN NULL;

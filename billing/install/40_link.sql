@@ -95,7 +95,8 @@ AS $$
 DECLARE
 	again timestamptz := @extschema@.mf_bill_link(mf_bill_link_again.bill, as_of);
 BEGIN
-	UPDATE @extschema@.mf_bill t SET link_due = again WHERE t.id = mf_bill_link_again.bill AND t.link_due IS DISTINCT FROM again;
+	UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = @extschema@.mf_ahead(as_of)
+		WHERE t.id = mf_bill_link_again.bill AND (t.link_due IS DISTINCT FROM again OR t.link_ahead IS DISTINCT FROM @extschema@.mf_ahead(as_of));
 	PERFORM @extschema@.mf_billing_wake(again);
 	RETURN again;
 END
@@ -175,7 +176,8 @@ BEGIN
 	IF live.expires_at > as_of THEN
 		RETURN live.expires_at;
 	END IF;
-	IF NOT @extschema@.mf_bill_asked(b.id, as_of, live.expires_at) THEN
+	-- one that could not be made for long is made on a new answer
+	IF NOT @extschema@.mf_bill_asked(b.id, as_of, greatest(live.expires_at, as_of - interval '15 minutes')) THEN
 		RETURN @extschema@.mf_bill_wait(b.id, as_of, interval '1 minute');
 	END IF;
 	-- the answer may have been recorded after we booked; a payment in it has settled the bill, and its link
@@ -281,6 +283,7 @@ BEGIN
 	PERFORM @extschema@.mf_bill_book(b);
 	IF new.disputed_at IS DISTINCT FROM old.disputed_at THEN
 		PERFORM @extschema@.mf_bill_notify(b);
+		PERFORM @extschema@.mf_reminder_recall(b, at);
 	END IF;
 	-- both links are ours: whichever is paid counts for the bill, and of what is paid twice mf_overpaid tells
 	IF new.payment_doubt ~ '^invoice \d+, which replaces it, can be paid or was, too$' AND NOT new.duplicate_suspected

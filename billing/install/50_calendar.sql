@@ -45,6 +45,10 @@ COMMENT ON COLUMN mf_day_off.account IS 'the account it holds for';
 COMMENT ON COLUMN mf_day_off.day IS 'civil day of the account';
 COMMENT ON COLUMN mf_day_off.name IS 'your own text, such as Eid al-Fitr';
 
+CREATE TRIGGER mf_day_off_account
+	BEFORE INSERT OR UPDATE OF account ON mf_day_off
+	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_hold_account();
+
 CREATE FUNCTION mf_is_day_off(account text, day date)
 RETURNS boolean
 LANGUAGE sql STRICT STABLE PARALLEL SAFE

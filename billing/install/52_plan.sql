@@ -32,12 +32,14 @@ CREATE TABLE mf_plan (
 	updated_at timestamptz,
 	updated_by name COLLATE "C",
 	erased_at timestamptz,
+	ahead timestamptz,
 	CHECK ((status = 'ended') = (next_on IS NULL)),
 	CHECK ((status = 'active') = (next_at IS NOT NULL))
 ) WITH (fillfactor = 50);
 
 CREATE UNIQUE INDEX mf_plan_key_idx ON mf_plan (plan_key, account COLLATE "C");
 CREATE INDEX mf_plan_next_idx ON mf_plan (next_at, id) WHERE next_at IS NOT NULL;
+CREATE INDEX mf_plan_ahead_idx ON mf_plan (ahead) WHERE ahead IS NOT NULL;
 
 COMMENT ON TABLE mf_plan IS 'insert a row, and each of its periods is billed once';
 COMMENT ON COLUMN mf_plan.id IS 'our number of the plan';
@@ -70,6 +72,7 @@ COMMENT ON COLUMN mf_plan.created_by_id IS 'result: OID of that role: its member
 COMMENT ON COLUMN mf_plan.updated_at IS 'result: when what you write was last changed';
 COMMENT ON COLUMN mf_plan.updated_by IS 'result: by which role';
 COMMENT ON COLUMN mf_plan.erased_at IS 'result: when what the template says of the customer was erased; null if it was not';
+COMMENT ON COLUMN mf_plan.ahead IS 'result: by what time ahead of the clock it was put off; a tick with an earlier time looks again; null: by the clock';
 
 -- The key makes it impossible to bill a period twice.
 CREATE TABLE mf_plan_period (
@@ -349,11 +352,12 @@ BEGIN
 		NEW.created_by_id := quote_ident(current_user)::regrole;
 		NEW.updated_at := NULL;
 		NEW.updated_by := NULL;
+		NEW.ahead := NULL;
 	ELSE
 		PERFORM @extschema@.mf_plan_check_right(OLD.id, OLD.created_by_id, current_user);
-		IF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by)
+		IF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.ahead, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by)
 			IS DISTINCT FROM
-			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by) THEN
+			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.ahead, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by) THEN
 			RAISE EXCEPTION 'account, plan_key and results of plan % cannot be changed', OLD.id USING ERRCODE = 'insufficient_privilege',
 				HINT = 'Results are written by myfatoorah_billing. To control a plan, use mf_pause_plan(), mf_resume_plan() and mf_end_plan().';
 		ELSIF OLD.next_number > 1 AND (NEW.starts_on, NEW.anchor_on, NEW.every, NEW.parts, NEW.part_days, NEW.calendar, NEW.first_partial)
@@ -435,7 +439,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries}'::text[]);
+	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries,ahead}'::text[]);
 BEGIN
 	PERFORM pg_notify('mf_bill', '{"plan": ' || NEW.id || '}');
 	IF changes IS NOT NULL THEN
@@ -462,6 +466,10 @@ END
 $$;
 COMMENT ON FUNCTION mf_plan_wake() IS 'has mf_billing_tick() called when a plan that people have changed is due';
 
+-- the first to be called, by its name
+CREATE TRIGGER mf_plan_account
+	BEFORE INSERT ON mf_plan
+	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_hold_account();
 CREATE TRIGGER mf_plan_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON mf_plan
 	FOR EACH ROW EXECUTE FUNCTION mf_plan_guard();
@@ -523,7 +531,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	p := @extschema@.mf_plan_ahead(p);
-	UPDATE @extschema@.mf_plan t SET status = p.status, ends_on = p.ends_on, next_number = p.next_number, next_on = p.next_on, next_at = p.next_at, tries = 0, last_error = NULL
+	UPDATE @extschema@.mf_plan t SET status = p.status, ends_on = p.ends_on, next_number = p.next_number, next_on = p.next_on, next_at = p.next_at, tries = 0, last_error = NULL, ahead = NULL
 		WHERE t.id = p.id;
 	RETURN p;
 END
@@ -581,7 +589,7 @@ EXCEPTION WHEN OTHERS THEN
 	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
-	UPDATE @extschema@.mf_plan t SET last_error = message, tries = least(t.tries + 1, 1000),
+	UPDATE @extschema@.mf_plan t SET last_error = message, tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
 		next_at = as_of + @extschema@.mf_delay(t.tries, interval '1 minute', interval '1 day') WHERE t.id = mf_plan_try.plan;
 END
 $$;

@@ -61,15 +61,18 @@ CREATE TABLE mf_reminder_queue (
 	due timestamptz NOT NULL,
 	asked_since timestamptz,
 	tries integer NOT NULL DEFAULT 0,
-	error text
+	error text,
+	ahead timestamptz
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX mf_reminder_queue_due_idx ON mf_reminder_queue (due, bill);
+CREATE INDEX mf_reminder_queue_ahead_idx ON mf_reminder_queue (ahead) WHERE ahead IS NOT NULL;
 
 COMMENT ON TABLE mf_reminder_queue IS 'bills for which reminders are looked at next';
 COMMENT ON COLUMN mf_reminder_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_reminder_queue.asked_since IS 'MyFatoorah is to have answered since then that nothing is paid';
 COMMENT ON COLUMN mf_reminder_queue.tries IS 'looks in a row that had to wait, or failed';
 COMMENT ON COLUMN mf_reminder_queue.error IS 'why the latest look failed';
+COMMENT ON COLUMN mf_reminder_queue.ahead IS 'by what time ahead of the clock it was put off; a tick with an earlier time looks again; null: by the clock';
 
 --
 -- Times
@@ -168,6 +171,10 @@ END
 $$;
 COMMENT ON FUNCTION mf_reminder_rule_guard() IS 'checks rules; one with another time, or that is active again, begins with what is due from now on';
 
+-- the first to be called, by its name
+CREATE TRIGGER mf_reminder_rule_account
+	BEFORE INSERT OR UPDATE OF account ON mf_reminder_rule
+	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_hold_account();
 CREATE TRIGGER mf_reminder_rule_guard
 	BEFORE INSERT OR DELETE OR UPDATE OF account, name, days_from_due, at_time, via, notification_option, active ON mf_reminder_rule
 	FOR EACH ROW WHEN (NOT mf_ours()) EXECUTE FUNCTION mf_reminder_rule_guard();
@@ -217,6 +224,26 @@ CREATE TRIGGER mf_reminder_bills_inserted
 	REFERENCING NEW TABLE AS new_bills
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_reminder_bills_inserted();
 
+-- A reminder that MyFatoorah was not given yet, because it was away, is not given later beside another one, or where there is to be none.
+CREATE FUNCTION mf_reminder_recall(bill bigint, as_of timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	unsent bigint;
+BEGIN
+	FOR unsent IN DELETE FROM @extschema@.mf_reminder m USING @extschema@.mf_invoice i
+		WHERE m.bill = mf_reminder_recall.bill AND i.id = m.invoice AND i.status IN ('queued', 'cancelled') RETURNING m.invoice
+	LOOP
+		INSERT INTO @extschema@.mf_reminder_queue (bill, due) SELECT b.id, as_of FROM @extschema@.mf_bill b WHERE b.id = mf_reminder_recall.bill AND b.status = 'open' ON CONFLICT DO NOTHING;
+		PERFORM @extschema@.mf_bill_renew(b.id, as_of, 'reminder recalled'::text) FROM @extschema@.mf_bill b
+			WHERE b.id = mf_reminder_recall.bill AND b.status = 'open' AND b.invoice = unsent;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mf_reminder_recall(bigint, timestamptz) IS 'takes back reminders of a bill that MyFatoorah was not given yet; their rules may fire again';
+
 CREATE FUNCTION mf_reminder_withdraw(bill bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -230,9 +257,10 @@ BEGIN
 	LOOP
 		PERFORM pg_notify('mf_bill', format('{"bill": %s, "reminder": %s}', mf_reminder_withdraw.bill, reminder));
 	END LOOP;
+	PERFORM @extschema@.mf_reminder_recall(mf_reminder_withdraw.bill, now());
 END
 $$;
-COMMENT ON FUNCTION mf_reminder_withdraw(bigint) IS 'takes back the reminders of a bill that your program has not sent yet';
+COMMENT ON FUNCTION mf_reminder_withdraw(bigint) IS 'takes back the reminders of a bill that your program or MyFatoorah has not sent yet';
 
 CREATE FUNCTION mf_reminder_bill_changed()
 RETURNS trigger
@@ -327,6 +355,7 @@ BEGIN
 			RETURN as_of + interval '1 day';
 		END IF;
 
+		PERFORM @extschema@.mf_reminder_recall(b.id, as_of);
 		-- the payment is asked for right before
 		UPDATE @extschema@.mf_reminder_queue t SET asked_since = CASE WHEN t.asked_since > as_of - interval '15 minutes' THEN least(t.asked_since, as_of) ELSE as_of END
 			WHERE t.bill = b.id RETURNING * INTO q;
@@ -370,7 +399,11 @@ DECLARE
 	last_day date := @extschema@.mf_reminder_last_day(r, as_of);
 	found record;
 BEGIN
-	IF (last_day, 9223372036854775807) <= (r.done_to, r.done_bill) THEN
+	-- a tick with a later time has come further
+	IF last_day < r.done_to THEN
+		UPDATE @extschema@.mf_reminder_rule t SET done_to = last_day, done_bill = 9223372036854775807 WHERE t.id = r.id;
+		RETURN false;
+	ELSIF (last_day, 9223372036854775807) <= (r.done_to, r.done_bill) THEN
 		RETURN false;
 	END IF;
 	WITH c AS MATERIALIZED (
@@ -417,14 +450,14 @@ BEGIN
 		CONTINUE WHEN NOT FOUND;
 		BEGIN
 			again := @extschema@.mf_bill_remind(q.bill, as_of);
-			UPDATE @extschema@.mf_reminder_queue t SET due = again, error = NULL WHERE t.bill = q.bill AND again IS NOT NULL;
+			UPDATE @extschema@.mf_reminder_queue t SET due = again, error = NULL, ahead = @extschema@.mf_ahead(as_of) WHERE t.bill = q.bill AND again IS NOT NULL;
 			DELETE FROM @extschema@.mf_reminder_queue t WHERE t.bill = q.bill AND again IS NULL;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
 			IF @extschema@.mf_is_transient(state) THEN
 				RAISE;
 			END IF;
-			UPDATE @extschema@.mf_reminder_queue t SET error = @extschema@.mf_bill_words(message), tries = least(t.tries + 1, 1000),
+			UPDATE @extschema@.mf_reminder_queue t SET error = @extschema@.mf_bill_words(message), tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
 				due = as_of + @extschema@.mf_delay(t.tries, interval '1 second', interval '1 day') WHERE t.bill = q.bill;
 		END;
 		done := done + 1;

@@ -153,7 +153,7 @@ BEGIN
 			ELSE 'wait' END;
 	ELSIF b.link_error IS NOT NULL AND (b.link_due IS NULL OR b.link_due > as_of) THEN
 		RETURN 'later';
-	ELSIF b.link_due > as_of THEN
+	ELSIF b.link_due > as_of AND (b.link_ahead > as_of) IS NOT TRUE THEN
 		-- MyFatoorah is being asked about former links
 		RETURN CASE WHEN b.link_tries > 5 THEN 'later' ELSE 'wait' END;
 	END IF;
@@ -219,7 +219,7 @@ BEGIN
 		RETURN state;
 	END IF;
 	-- there is no link, and none is due; or one that was sent, and has no address
-	IF (SELECT count(*) FROM @extschema@.mf_link k WHERE k.bill = mf_bill_page_state.bill AND k.made_at > as_of - interval '1 hour') >= 3 THEN
+	IF (SELECT count(*) FROM @extschema@.mf_link k WHERE k.bill = mf_bill_page_state.bill AND k.made_at > as_of - interval '1 hour' AND k.made_at <= as_of) >= 3 THEN
 		RETURN 'later';
 	END IF;
 	-- MyFatoorah may have said that it has expired, and the tick not have heard of it

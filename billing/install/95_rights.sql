@@ -64,7 +64,6 @@ GRANT EXECUTE ON FUNCTION mf_hijri, mf_hijri_day, mf_hijri_add_months, mf_calend
 GRANT EXECUTE ON FUNCTION mf_pause_plan, mf_resume_plan, mf_end_plan TO myfatoorah_submit, myfatoorah_operate;
 
 -- Reminders
-GRANT SELECT ON mf_tick_ahead TO myfatoorah_read;
 GRANT SELECT ON mf_reminder_rule, mf_reminder, mf_reminder_queue TO myfatoorah_submit, myfatoorah_read;
 GRANT INSERT (account, name, days_from_due, at_time, via, notification_option, min_balance, active),
 	UPDATE (account, name, days_from_due, at_time, via, notification_option, min_balance, active), DELETE ON mf_reminder_rule TO myfatoorah_operate;

@@ -11,17 +11,14 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
-#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -56,13 +53,13 @@ typedef enum Column
 {
 	ACCOUNT, TOTAL, CURRENCY, DUE_DATE, SEND_AT, LINK_DAYS, TOKEN, STATUS, RECEIVED, INVOICE, PAID_ON, CLOSED_AT,
 	CREATED_AT, CREATED_BY, UPDATED_AT, UPDATED_BY, CREATED_BY_ID, REQUEST_VALUE, LINK_OPTION, LINK_DUE, LINK_TRIES,
-	LINK_ERROR, SNOOZED_UNTIL, ERASED_AT, COLUMNS
+	LINK_ERROR, SNOOZED_UNTIL, ERASED_AT, LINK_AHEAD, COLUMNS
 } Column;
 
 static const char *const column_names[] = {
 	"account", "total", "currency", "due_date", "send_at", "link_days", "token", "status", "received", "invoice",
 	"paid_on", "closed_at", "created_at", "created_by", "updated_at", "updated_by", "created_by_id", "request_value",
-	"link_option", "link_due", "link_tries", "link_error", "snoozed_until", "erased_at"
+	"link_option", "link_due", "link_tries", "link_error", "snoozed_until", "erased_at", "link_ahead"
 };
 
 StaticAssertDecl(lengthof(column_names) == COLUMNS, "a name for each column");
@@ -183,16 +180,12 @@ read_account(Filler *filler, Datum account, MemoryContext context)
 {
 	text	   *name = DatumGetTextPP(account);
 	HeapTupleHeader facts;
-	Oid			server;
 	bool		isnull;
 
 	if (filler->account != NULL && same_text(filler->account, name))
 		return;
 	filler->account = NULL;
-	/* the server keeps its name until the transaction ends: what is renamed later finds the bill */
-	server = get_foreign_server_oid(text_to_cstring(name), true);
-	if (OidIsValid(server))
-		LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
+	mf_hold_server(text_to_cstring(name));
 	facts = DatumGetHeapTupleHeader(FunctionCall1(&filler->facts, account));
 	filler->currency = copy_text(GetAttributeByNum(facts, 1, &isnull), context);
 	filler->time_zone = copy_text(GetAttributeByNum(facts, 2, &isnull), context);
@@ -245,7 +238,7 @@ static void
 fill_results(NewBill *bill)
 {
 	static const Column empty[] = {INVOICE, PAID_ON, CLOSED_AT, UPDATED_AT, UPDATED_BY, REQUEST_VALUE, LINK_OPTION, LINK_ERROR, SNOOZED_UNTIL,
-	ERASED_AT};
+	ERASED_AT, LINK_AHEAD};
 	int			creator = bill->filler->columns[CREATED_BY_ID];
 	int			i;
 

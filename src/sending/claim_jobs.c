@@ -21,6 +21,7 @@
 #include "process/wait.h"
 #include "request/request.h"
 #include "sending/claim_internal.h"
+#include "store/inquiries_open.h"
 
 /* The delay if a request for the row is under way */
 #define UNDER_WAY_DELAY_MS 5000
@@ -32,6 +33,10 @@
 #define NO_KEY_DELAY_MS 60000
 #define NO_KEY_DOUBLINGS 6
 #define NO_KEY_VERIFY_FACTOR 8
+
+/* An invoice that has waited for longer may replace one that was paid meanwhile; and when to see what is answered */
+#define ASK_AGAIN_MS 900000
+#define ASKED_DELAY_MS 2000
 
 /* A job that is sent */
 typedef struct Start
@@ -62,6 +67,8 @@ static void put_off_without_key(Decisions *decisions, const MfJob *job, const ch
 static void put_off_throttled(Decisions *decisions, const MfJob *job, const MfClaimTarget *target);
 static TimestampTz due_time(const MfJob *job, TimestampTz now);
 static void put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due);
+static bool must_ask(const Decisions *decisions, const MfJob *job);
+static void put_off_asking(Decisions *decisions, const MfJob *job);
 static void check_attempts(Decisions *decisions, const MfJob *job, const MfClaimTarget *target);
 static void start_send(Decisions *decisions, const MfJob *job, const List *references, const MfClaimTarget *target);
 static void start_look_up(Decisions *decisions, const MfJob *job, const List *references,
@@ -144,6 +151,8 @@ decide_request(Decisions *decisions, const MfJob *job)
 		put_off_without_key(decisions, job, refusal);
 	else if (job->kind == MF_JOB_SEND && (due = due_time(job, decisions->now)) > decisions->now)
 		put_off_early(decisions, job, due);
+	else if (job->kind == MF_JOB_SEND && must_ask(decisions, job))
+		put_off_asking(decisions, job);
 	else
 		check_attempts(decisions, job, target);
 }
@@ -166,6 +175,26 @@ put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due)
 	follow_up->due = due;
 	if (due != job->send_at)
 		follow_up->lookups = MF_LOOKUPS_TIMED;
+}
+
+/* What was made long ago, as before an outage, is not sent in place of another before MyFatoorah has told of that. */
+static bool
+must_ask(const Decisions *decisions, const MfJob *job)
+{
+	TimestampTz before = TimestampTzPlusMilliseconds(decisions->now, -ASK_AGAIN_MS);
+
+	return job->created_at < before &&
+		mf_inquiries_ask_replaced(decisions->scope, job->invoice, job->asked_at > before);
+}
+
+static void
+put_off_asking(Decisions *decisions, const MfJob *job)
+{
+	MfFollowUp *follow_up = add_follow_up(decisions, job);
+
+	follow_up->due = TimestampTzPlusMilliseconds(decisions->now, ASKED_DELAY_MS);
+	follow_up->lookups = MF_LOOKUPS_ASKED;
+	follow_up->wait = true;
 }
 
 /*

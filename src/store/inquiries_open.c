@@ -129,6 +129,14 @@ static MfStatement order_statement = {
 	4, {INT8ARRAYOID, BOOLARRAYOID, INT4OID, OIDOID}, NULL
 };
 
+/* $2: asked about already; what is authorized is waited for */
+static MfStatement replaced_statement = {
+	MF_IN_ORDER "SELECT i.id::int8 FROM @mf_invoice i LEFT JOIN @mf_inquiry q ON q.invoice = i.id "
+	"WHERE i.replaced_by = $1 AND " MF_OPEN("i") " AND i.payment_error IS NULL AND q.error IS NULL "
+	"  AND (NOT $2 OR q.urgent OR i.payment_status = 'authorized') ORDER BY i.id",
+	2, {INT8OID, BOOLOID}, NULL
+};
+
 /* Attribute numbers of mf_inquiry, as in the install script */
 typedef enum InquiryColumn
 {
@@ -167,6 +175,7 @@ static const Oid inquiry_types[] = {
 
 static bool has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
+static void order(const MfSqlScope *scope, Oid role, const int64 *invoices, const bool *too_often, int count);
 static void at_transaction_end(XactEvent event, void *arg);
 static void write_pending(void);
 
@@ -290,19 +299,46 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 void
 mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count)
 {
+	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	order(&scope, role, invoices, too_often, count);
+	mf_sql_end(&scope);
+}
+
+/* too_often NULL = none is. */
+static void
+order(const MfSqlScope *scope, Oid role, const int64 *invoices, const bool *too_often, int count)
+{
 	MfArray		beyond_budget;
 	Datum		values[4];
 	int			i;
 
 	mf_array_init(&beyond_budget, count);
 	for (i = 0; i < count; i++)
-		mf_array_add(&beyond_budget, BoolGetDatum(too_often[i]));
+		mf_array_add(&beyond_budget, BoolGetDatum(too_often != NULL && too_often[i]));
 	/* a person gets one answer, not several until something has changed */
 	values[0] = mf_int8_array(invoices, count);
 	values[1] = mf_array_datum(&beyond_budget, BOOLOID);
 	values[2] = Int32GetDatum(MF_QUICK_TRIES);
 	values[3] = ObjectIdGetDatum(role);
-	(void) mf_change_alone(schema, &order_statement, values, NULL);
+	(void) mf_change(scope, &order_statement, values, NULL);
+}
+
+bool
+mf_inquiries_ask_replaced(const MfSqlScope *scope, int64 invoice, bool asked)
+{
+	Datum		values[] = {Int64GetDatum(invoice), BoolGetDatum(asked)};
+	int			count = (int) mf_sql_execute(scope, &replaced_statement, values, NULL);
+	int64	   *ids;
+
+	if (count == 0 || asked)
+		return count > 0;
+	ids = (int64 *) palloc(count * sizeof(int64));
+	(void) mf_result_ids(ids);
+	order(scope, InvalidOid, ids, NULL, count);
+	mf_inquiry_wake();
+	return true;
 }
 
 uint64

@@ -46,6 +46,13 @@ extern uint64 mf_inquiries_open_batch(const MfSqlScope *scope, MfUnpaidPosition 
 extern void mf_inquiries_order(Oid schema, Oid role, const int64 *invoices, const bool *too_often, int count);
 
 /*
+ * Has MyFatoorah asked about what an invoice replaces and can still be paid; "asked": it
+ * was.  Returns false once there is nothing to wait for: MyFatoorah has answered, or
+ * cannot answer.
+ */
+extern bool mf_inquiries_ask_replaced(const MfSqlScope *scope, int64 invoice, bool asked);
+
+/*
  * Opens an inquiry about a sent invoice for a role when this transaction commits;
  * "too_often" as for mf_inquiries_order().  It is written right before the commit: a
  * transaction that stays open must not keep the row locked, which webhooks and

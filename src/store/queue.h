@@ -67,6 +67,9 @@ typedef struct MfSender
 	bool		could_insert;	/* into mf_invoice itself, not only through a view */
 } MfSender;
 
+/* mf_queue.lookups of an entry that waits for an answer about what its invoice replaces, since it is due */
+#define MF_LOOKUPS_ASKED (-2)
+
 /* A locked agenda entry with its locked invoice */
 typedef struct MfJob
 {
@@ -82,6 +85,7 @@ typedef struct MfJob
 	MfSender	sender;
 	TimestampTz created_at;
 	TimestampTz send_at;
+	TimestampTz asked_at;		/* when MyFatoorah was to be asked about what it replaces; 0 = never; set by claims only */
 	char	   *reference;
 	char	   *invoice_id;		/* InvoiceId, NULL = none yet */
 	bool		cancel_requested;	/* it is not to be sent; always so if it was replaced */

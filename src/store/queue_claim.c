@@ -30,6 +30,7 @@ typedef struct Entry
 	int64		invoice;
 	MfJobKind	kind;
 	TimestampTz rank;
+	TimestampTz due;
 	int			lookups;
 	ItemPointerData tid;
 	const char *account;		/* under which it was claimed; NULL = of any account */
@@ -48,10 +49,10 @@ static MfStatement accounts_statement = {
 };
 
 static MfStatement claim_entries_statement = {
-	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int4, e.ctid, l.n::int4 "
+	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int4, e.ctid, l.n::int4, e.due::timestamptz "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, position_rank, position_invoice, n) "
 	"CROSS JOIN LATERAL ("
-	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid FROM @mf_queue q "
+	"  SELECT q.invoice, q.kind, q.rank, q.lookups, q.ctid, q.due FROM @mf_queue q "
 	"  WHERE q.account = l.account AND (q.rank, q.invoice) >= (l.position_rank, l.position_invoice) AND q.rank <= $4 "
 	"    AND q.due <= $4 AND q.origin = @mf_origin() AND q.invoice <> ALL ($6) "
 	"  ORDER BY q.rank, q.invoice LIMIT l.slots FOR UPDATE SKIP LOCKED) e LIMIT $7",
@@ -60,7 +61,7 @@ static MfStatement claim_entries_statement = {
 };
 
 static MfStatement claim_leases_statement = {
-	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.lookups::int4, q.ctid, 0 "
+	MF_IN_ORDER "SELECT q.invoice::int8, q.kind::text, q.rank::timestamptz, q.lookups::int4, q.ctid, 0, q.due::timestamptz "
 	"  FROM @mf_queue q "
 	"WHERE q.kind = 'sending' AND q.invoice > $1 AND q.origin = @mf_origin() "
 	"ORDER BY q.invoice LIMIT $2 FOR UPDATE SKIP LOCKED",
@@ -250,6 +251,7 @@ read_entries(int count, const MfClaimLimit *limits)
 		entry->kind = mf_job_kind(mf_result_text(i, 2));
 		entry->rank = mf_result_timestamp(i, 3);
 		entry->lookups = mf_result_int4(i, 4);
+		entry->due = mf_result_timestamp(i, 7);
 		entry->tid = *(ItemPointer) DatumGetPointer(mf_result(i, 5, NULL));
 		entry->account = limits == NULL ? NULL :
 			limits[mf_result_int4(i, 6) - 1].account;
@@ -275,7 +277,8 @@ lock_invoices(const MfSqlScope *scope, Entry *entries, int count)
 			;
 		job->kind = entries[i].kind;
 		job->rank = entries[i].rank;
-		job->lookups = Max(entries[i].lookups, 0);	/* MF_LOOKUPS_TIMED is no step of a back-off */
+		job->lookups = Max(entries[i].lookups, 0);	/* those below 0 are no steps of a back-off */
+		job->asked_at = entries[i].lookups == MF_LOOKUPS_ASKED ? entries[i].due : 0;
 		job->queue_tid = entries[i].tid;
 		entries[i].job = job;
 	}

@@ -465,7 +465,7 @@ mutate none_147 '' src/worker/worker.c '' 147_billing_year MF_YEAR_SEED=4
 mutate remind_unasked 'bills are reminded of without a question' billing/install/60_reminder.sql \
 	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, q\.asked_since\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
 mutate renew_unasked 'links are replaced without a question' billing/install/40_link.sql \
-	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, live\.expires_at\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
+	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, greatest\([^;]*?\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
 mutate plan_drift 'a period begins one interval after the one before' billing/install/50_calendar.sql \
 	"s/WHEN 'gregorian' THEN \(day \+ every \* k\)::date/WHEN 'gregorian' THEN (day + k * 30)::date/" 147_billing_year MF_YEAR_SEED=4
 mutate kept_name 'closed bills that are old keep their customers' billing/install/68_forget.sql \
@@ -482,7 +482,7 @@ mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked
 mutate doubt_stays 'somebody has to decide about a payment that a bill has booked' billing/install/40_link.sql \
 	's/IF new\.payment_doubt ~ /IF false AND new.payment_doubt ~ /' 141_bill_links
 mutate stranded 'what a tick with a time ahead has put off stays so' billing/install/90_tick.sql \
-	's/SET link_due = as_of WHERE t\.id IN/SET link_due = as_of WHERE false AND t.id IN/' 141_bill_links
+	's/IF \@extschema\@\.mf_tick_back\(as_of, 5000\) THEN/IF false THEN/' 141_bill_links
 mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
 	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
 mutate none_143 '' src/worker/worker.c '' 143_dropped_books
@@ -500,6 +500,11 @@ mutate refund_in_riyals 'a refund is advised in the currency of the bill' billin
 	's/CASE WHEN p\.base_currency = b\.currency THEN rest ELSE .* END\);/rest);/' 144_overpaid_bills
 mutate past_the_payment 'more is to be refunded of a payment than it has' billing/install/45_commands.sql \
 	's/least\(p\.has, kept, /least(/' 144_overpaid_bills
+mutate none_151 '' src/worker/worker.c '' 151_late_reminders
+mutate late_send 'what replaces a link is sent long after it was made, without a question' src/sending/claim_jobs.c \
+	's/\treturn job->created_at < before &&/\treturn false \&\& job->created_at < before \&\&/' 151_late_reminders
+mutate late_reminder 'a reminder that was not sent yet is sent beside what has overtaken it' billing/install/60_reminder.sql \
+	"s/i\.status IN \('queued', 'cancelled'\) RETURNING/false RETURNING/" 151_late_reminders
 mutate none_142 '' src/worker/worker.c '' 142_rights_on_bills
 mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
 	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills
