@@ -116,13 +116,9 @@ mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *bo
 	attempt.send_by = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), account->timeout_ms);
 	mf_digest(body, body_len, attempt.body_sha256);
 
-	memset(&transition, 0, sizeof(transition));
-	transition.invoice = row->invoice;
-	transition.from = MF_STATUS_QUEUED;
+	mf_transition_begin(&transition, row->invoice, MF_STATUS_QUEUED, 1, attempt.send_by, NULL);
 	transition.to = MF_STATUS_SENDING;
-	transition.attempt = 1;
 	transition.next = MF_JOB_SENDING;
-	transition.due = attempt.send_by;
 
 	mf_sql_begin(&scope, row->schema);
 	mf_queue_begin_attempts(&scope, &attempt, 1);
@@ -165,13 +161,10 @@ mf_direct_found(const MfDirectRow *row, const char *invoice_id)
 	MfSqlScope	scope;
 
 	/* queued to sent is no allowed transition; a row that a look-up finds goes the same way */
-	memset(&transition, 0, sizeof(transition));
-	transition.invoice = row->invoice;
-	transition.from = MF_STATUS_QUEUED;
+	mf_transition_begin(&transition, row->invoice, MF_STATUS_QUEUED, 0, GetCurrentTimestamp(),
+						GetUserNameFromId(GetUserId(), false));
 	transition.to = MF_STATUS_UNKNOWN;
 	transition.next = MF_JOB_RECONCILE;
-	transition.due = GetCurrentTimestamp();
-	transition.actor = GetUserNameFromId(GetUserId(), false);
 	transition.reason = "made elsewhere";
 	mf_sql_begin(&scope, row->schema);
 	mf_queue_apply(&scope, &transition, 1);

@@ -242,16 +242,22 @@ cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results,
 static void
 cancel_replacements(const MfCommand *command, MfNamed *replacements, int count)
 {
-	int			kept = 1;
+	cancel_with_rows(command, replacements, NULL, mf_named_sort(replacements, count));
+}
+
+int
+mf_named_sort(MfNamed *named, int count)
+{
+	int			left = 0;
 	int			i;
 
-	qsort(replacements, count, sizeof(MfNamed), mf_compare_ids);
-	for (i = 1; i < count; i++)
+	qsort(named, count, sizeof(MfNamed), mf_compare_ids);
+	for (i = 0; i < count; i++)
 	{
-		if (replacements[i].invoice != replacements[kept - 1].invoice)
-			replacements[kept++] = replacements[i];
+		if (i == 0 || named[i].invoice != named[left - 1].invoice)
+			named[left++] = named[i];
 	}
-	cancel_with_rows(command, replacements, NULL, kept);
+	return left;
 }
 
 /*

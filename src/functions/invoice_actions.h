@@ -55,6 +55,9 @@ extern void mf_action_refresh(const MfCommand *command, MfNamed *named, const ch
  */
 extern char *mf_reason_argument(FunctionCallInfo fcinfo, int number);
 
+/* Sorts invoices by their ids and removes duplicates; returns how many are left. */
+extern int	mf_named_sort(MfNamed *named, int count);
+
 /* A command of the current role. */
 extern void mf_command_init(MfCommand *command, Oid schema, const char *reason);
 

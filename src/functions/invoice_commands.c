@@ -35,7 +35,6 @@ typedef struct Batch
 	int			count;
 } Batch;
 
-static int	sort_ids(MfNamed *named, int count);
 static Datum run_for_many(FunctionCallInfo fcinfo, MfAction action);
 static void run_or_halve(Batch batch);
 static void run_batch(void *argument);
@@ -172,24 +171,8 @@ ids_argument(FunctionCallInfo fcinfo, int *count, bool *has_null)
 		else
 			named[(*count)++].invoice = DatumGetInt64(values[i]);
 	}
-	*count = sort_ids(named, *count);
+	*count = mf_named_sort(named, *count);
 	return named;
-}
-
-/* Sorts invoices by their ids and removes duplicates; returns how many are left. */
-static int
-sort_ids(MfNamed *named, int count)
-{
-	int			left = 0;
-	int			i;
-
-	qsort(named, count, sizeof(MfNamed), mf_compare_ids);
-	for (i = 0; i < count; i++)
-	{
-		if (i == 0 || named[i].invoice != named[left - 1].invoice)
-			named[left++] = named[i];
-	}
-	return left;
 }
 
 /* Runs an action for all invoices of the first argument, and returns a row (id, result) for each. */

@@ -101,12 +101,8 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
 				 errhint("SELECT * FROM mf_review shows what needs a decision.")));
 
-	memset(&transition, 0, sizeof(transition));
-	transition.invoice = job->invoice;
-	transition.from = MF_STATUS_REVIEW;
-	transition.attempt = job->attempts;
-	transition.next = MF_JOB_NONE;
-	transition.actor = GetUserNameFromId(GetUserId(), false);
+	mf_transition_begin(&transition, job->invoice, MF_STATUS_REVIEW, job->attempts, 0,
+						GetUserNameFromId(GetUserId(), false));
 	transition.reason = reason;
 	transition.duplicate = -1;
 

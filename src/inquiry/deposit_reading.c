@@ -31,7 +31,6 @@
  */
 static const int64 delays_ms[MF_DEPOSIT_TRIES - 1] = {10000, 120000, 1800000, 21600000};
 
-static const MfClaimTarget *find_target(const MfClaim *claim, const MfAccount *account, const MfDepositJob *job);
 static void plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next);
 static void log_read(const MfFlight *flight);
 static void log_failed(const MfFlight *flight, const char *error);
@@ -40,6 +39,7 @@ int
 mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account, TimestampTz now)
 {
 	const MfClaimTarget *target;
+	List	   *targets = NIL;
 	MfDepositJob *job;
 	MfDepositNext next = {0};
 	MfFlight   *flight;
@@ -59,7 +59,7 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 														MF_SEND_MARGIN_MS + MF_LEASE_MARGIN_MS));
 	if (job == NULL)
 		return 0;
-	target = find_target(claim, account, job);
+	target = mf_inquiry_any_target(claim, account, job->owner, &targets);
 	if (target->target != NULL)
 	{
 		flight = mf_flight_create_deposit(claim->memory, job, account, target->target);
@@ -77,16 +77,6 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	mf_deposits_set_next(scope, &next);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, next.due);
 	return 1;
-}
-
-/* Any key of the account will do: that of an open invoice, else PUBLIC's. */
-static const MfClaimTarget *
-find_target(const MfClaim *claim, const MfAccount *account, const MfDepositJob *job)
-{
-	List	   *targets = NIL;
-	const MfClaimTarget *target = mf_claim_target(claim->http, account->name, job->owner, true, &targets);
-
-	return target->target != NULL ? target : mf_claim_target(claim->http, account->name, mf_public_key, true, &targets);
 }
 
 bool

@@ -170,7 +170,7 @@ is_same_text(const char *utf8, const char *ours)
 static char *
 reference_error(const MfFlight *flight, const MfPaymentRow *row)
 {
-	const char *reference = mf_inquiry_text(flight->found.values[MF_PS_CUSTOMER_REFERENCE]);
+	const char *reference = mf_from_utf8_lossy(flight->found.values[MF_PS_CUSTOMER_REFERENCE]);
 	const char *answered = reference != NULL && *reference ? psprintf("CustomerReference \"%s\"", reference) :
 		"no CustomerReference";
 
@@ -210,7 +210,7 @@ read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 	const MfAccount *account = mf_account_get(flight->throttle->account);
 	char	   *const *values = flight->found.values;
 
-	change->invoice_status = mf_inquiry_text(values[MF_PS_INVOICE_STATUS]);
+	change->invoice_status = mf_from_utf8_lossy(values[MF_PS_INVOICE_STATUS]);
 	change->expires_at = read_time(account, values[MF_PS_EXPIRY_DATE], 0);
 	if (values[MF_PS_EXPIRY_DATE] != NULL && change->expires_at == 0)
 		set_error(change, psprintf("MyFatoorah says that invoice %s expires at %s, which is impossible",
@@ -225,7 +225,7 @@ read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 	}
 	change->base_currency = account->currency;
 	change->display_value = read_amount(change, "InvoiceDisplayValue", values[MF_PS_INVOICE_DISPLAY_VALUE]);
-	change->display_currency = change->display_value ? mf_inquiry_text(values[MF_PS_DISPLAY_CURRENCY]) : NULL;
+	change->display_currency = change->display_value ? mf_from_utf8_lossy(values[MF_PS_DISPLAY_CURRENCY]) : NULL;
 	return true;
 }
 
@@ -265,9 +265,9 @@ read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow 
 		return;
 
 	values = payment->tries[payment->paid_by].values;
-	change->payment_id = mf_inquiry_text(values[MF_TX_PAYMENT_ID]);
+	change->payment_id = mf_from_utf8_lossy(values[MF_TX_PAYMENT_ID]);
 	change->pay_value = read_amount(change, "PaidCurrencyValue", values[MF_TX_PAID_CURRENCY_VALUE]);
-	change->pay_currency = change->pay_value ? mf_inquiry_text(values[MF_TX_PAID_CURRENCY]) : NULL;
+	change->pay_currency = change->pay_value ? mf_from_utf8_lossy(values[MF_TX_PAID_CURRENCY]) : NULL;
 	if (tries[payment->paid_by].transaction_date != 0)
 		change->paid_at = tries[payment->paid_by].transaction_date;
 	else if (values[MF_TX_TRANSACTION_DATE] != NULL)
@@ -358,7 +358,7 @@ other_currency(const MfFlight *flight)
 
 		if (refund->base_currency != NULL && pg_strcasecmp(refund->base_currency, currency) != 0)
 			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund->refund_id,
-							mf_inquiry_text(refund->base_currency), currency);
+							mf_from_utf8_lossy(refund->base_currency), currency);
 	}
 	return NULL;
 }
@@ -408,7 +408,7 @@ read_tries(MfInquiryBatch *batch, const MfFlight *flight, const MfAccount *accou
 		row->invoice = flight->invoice;
 		for (j = 0; j < MF_TX_COUNT; j++)
 			row->values[j] = mf_transaction_fields[j].kind == MF_DECIMAL ? plausible_amount(values[j]) :
-				mf_inquiry_text(values[j]);
+				mf_from_utf8_lossy(values[j]);
 		row->transaction_date = read_time(account, values[MF_TX_TRANSACTION_DATE], latest);
 
 		/* each ought to have a PaymentId of its own; without, it is stored nonetheless */
@@ -460,10 +460,4 @@ set_error(MfPaymentChange *change, const char *error)
 {
 	if (change->error == NULL)
 		change->error = error;
-}
-
-const char *
-mf_inquiry_text(const char *utf8)
-{
-	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
 }

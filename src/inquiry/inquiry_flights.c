@@ -49,7 +49,6 @@ static HTAB *refunds_allowed = NULL;
 
 static Decision decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets);
 static void create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job, MfHttpTarget *target);
-static const MfClaimTarget *find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **targets);
 static bool use_refunds_allowance(const MfInquiryJob *job);
 
 int
@@ -136,7 +135,9 @@ decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **t
 		return decision;
 	}
 
-	target = find_target(inquiries, job, targets);
+	/* whose PaymentId an event has, any key finds out */
+	target = job->event != 0 ? mf_inquiry_any_target(inquiries->claim, inquiries->account, job->owner, targets) :
+		mf_claim_target(inquiries->claim->http, inquiries->account->name, job->owner, true, targets);
 	if (target->target != NULL)
 	{
 		create_flight(inquiries, kind, job, target->target);
@@ -170,20 +171,13 @@ create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job
 	inquiries->flight_count++;
 }
 
-/*
- * Finds the key for an inquiry.  To find out whose PaymentId an event has, any key of the
- * account will do: if that of the row that it may be about cannot be used, PUBLIC's.
- */
-static const MfClaimTarget *
-find_target(const MfInquiryClaim *inquiries, const MfInquiryJob *job, List **targets)
+const MfClaimTarget *
+mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner owner, List **targets)
 {
-	MfHttp	   *http = inquiries->claim->http;
-	const char *account = inquiries->account->name;
-	const MfClaimTarget *target = mf_claim_target(http, account, job->owner, true, targets);
+	const MfClaimTarget *target = mf_claim_target(claim->http, account->name, owner, true, targets);
 
-	if (target->target == NULL && job->event != 0)
-		target = mf_claim_target(http, account, mf_public_key, true, targets);
-	return target;
+	return target->target != NULL ? target :
+		mf_claim_target(claim->http, account->name, mf_public_key, true, targets);
 }
 
 void

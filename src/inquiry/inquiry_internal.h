@@ -38,6 +38,13 @@ typedef struct MfInquiryClaim
 extern int	mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs);
 
 /*
+ * The key of that owner or, if it cannot be used, PUBLIC's: for questions that any key of
+ * the account can ask.  *targets is as for mf_claim_target().
+ */
+extern const MfClaimTarget *mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner owner,
+												  List **targets);
+
+/*
  * Allows that an inquiry, as it is planned here, asks for refunds: an answer has just
  * confirmed that its InvoiceId belongs to the row.  Answers about refunds do not contain
  * the reference that would prove it.  Once it was asked for again, or deleted and opened
@@ -79,9 +86,6 @@ typedef struct MfInquiryBatch
 /* Adds the answer of a flight about an invoice, whose row is locked, to the batch. */
 extern void mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight,
 								  const MfPaymentRow *row);
-
-/* Converts to the server encoding, palloc'd; NULL stays NULL. */
-extern const char *mf_inquiry_text(const char *utf8);
 
 /*
  * inquiry_plan.c

@@ -11,6 +11,7 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/encoding.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
@@ -161,7 +162,7 @@ find_event_invoices(const MfSqlScope *scope, MfInquiryBatch *batch)
 			continue;
 		answer->event = flight->inquiry->event;
 		answer->invoice_id = values[MF_PS_INVOICE_ID];
-		answer->reference = mf_inquiry_text(values[MF_PS_CUSTOMER_REFERENCE]);
+		answer->reference = mf_from_utf8_lossy(values[MF_PS_CUSTOMER_REFERENCE]);
 		found = true;
 	}
 	if (found)
@@ -261,7 +262,7 @@ add_twin(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answe
 	twin->next = MF_JOB_REVIEW;
 	twin->due = DT_NOEND;
 	twin->duplicate = true;
-	twin->error = mf_twin_error(answer->invoice_id, mf_inquiry_text(flight->found.values[MF_PS_INVOICE_STATUS]),
+	twin->error = mf_twin_error(answer->invoice_id, mf_from_utf8_lossy(flight->found.values[MF_PS_INVOICE_STATUS]),
 								row->invoice_id);
 	mf_report_twin(row->invoice, twin->error);
 }

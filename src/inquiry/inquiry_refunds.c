@@ -143,7 +143,7 @@ status_of(const char *word, MfOperationStatus *status)
 static int
 find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *refund)
 {
-	const char *reference = mf_inquiry_text(refund->external_identifier);
+	const char *reference = mf_from_utf8_lossy(refund->external_identifier);
 	int			by_reference = -1;
 	ListCell   *lc;
 
@@ -177,11 +177,11 @@ change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refun
 	change->to = status;
 	change->lookups = 0;
 	change->refund_id = refund->refund_id;
-	change->refund_reference = mf_inquiry_text(refund->refund_reference);
+	change->refund_reference = mf_from_utf8_lossy(refund->refund_reference);
 	change->refunded_value = status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL &&
 		mf_amount_is_plausible(refund->refund_amount) ? refund->refund_amount : NULL;
-	change->rrn = mf_inquiry_text(refund->rrn);
-	change->reason = psprintf("RefundId %s, RefundStatus %s", refund->refund_id, mf_inquiry_text(refund->refund_status));
+	change->rrn = mf_from_utf8_lossy(refund->rrn);
+	change->reason = psprintf("RefundId %s, RefundStatus %s", refund->refund_id, mf_from_utf8_lossy(refund->refund_status));
 	change->error = status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
 	if (row->value != NULL && mf_amount_compare(row->value, refund->amount) != 0)
 	{
@@ -204,12 +204,12 @@ add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refu
 	foreign->status = status;
 	foreign->value = refund->amount;
 	foreign->refund_id = refund->refund_id;
-	foreign->refund_reference = mf_inquiry_text(refund->refund_reference);
+	foreign->refund_reference = mf_from_utf8_lossy(refund->refund_reference);
 	if (status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL && mf_amount_is_plausible(refund->refund_amount))
 		foreign->refunded_value = refund->refund_amount;
-	foreign->rrn = mf_inquiry_text(refund->rrn);
+	foreign->rrn = mf_from_utf8_lossy(refund->rrn);
 	foreign->currency = mf_account_get(flight->throttle->account)->currency;
-	foreign->reference = mf_inquiry_text(refund->external_identifier);
+	foreign->reference = mf_from_utf8_lossy(refund->external_identifier);
 }
 
 /*

@@ -21,7 +21,7 @@
 #include "database/digest.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
-#include "inquiry/inquiry.h"
+#include "inquiry/inquiry_internal.h"
 #include "process/metrics.h"
 #include "process/wait.h"
 #include "store/events.h"
@@ -145,9 +145,7 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 		reading->owner = start->owner;
 		reading->page = 1;
 	}
-	target = mf_claim_target(claim->http, account->name, reading->owner, true, &targets);
-	if (target->target == NULL)
-		target = mf_claim_target(claim->http, account->name, mf_public_key, true, &targets);
+	target = mf_inquiry_any_target(claim, account, reading->owner, &targets);
 	if (target->target == NULL)
 	{
 		reading->done = true;
@@ -305,10 +303,10 @@ convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event)
 	event->account = account;
 	event->source = "log";
 	event->event_code = item->event_code;
-	event->event_name = item->event_name ? mf_from_utf8_lossy(item->event_name) : NULL;
-	event->event_status = item->status ? mf_from_utf8_lossy(item->status) : NULL;
-	event->event_reference = item->webhook_reference ? mf_from_utf8_lossy(item->webhook_reference) : NULL;
-	event->data = item->data ? mf_from_utf8_lossy(item->data) : NULL;
+	event->event_name = mf_from_utf8_lossy(item->event_name);
+	event->event_status = mf_from_utf8_lossy(item->status);
+	event->event_reference = mf_from_utf8_lossy(item->webhook_reference);
+	event->data = mf_from_utf8_lossy(item->data);
 	identity = psprintf("log,%s,%s,%d", item->webhook_reference ? item->webhook_reference : "",
 						event->invoice_id ? event->invoice_id : "", item->event_code);
 	mf_digest(identity, strlen(identity), event->digest);
