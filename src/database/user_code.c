@@ -24,7 +24,6 @@
 
 #include "base/text_domain.h"
 #include "database/sql.h"
-#include "database/user_code.h"
 #include "process/process.h"
 
 /*

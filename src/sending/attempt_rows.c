@@ -19,7 +19,7 @@
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "on_change/on_change_registry.h"
-#include "sending/attempt_rows.h"
+#include "sending/claim.h"
 #include "store/invoice.h"
 #include "store/other_triggers.h"
 #include "store/queue_internal.h"

@@ -30,7 +30,6 @@
 #include "process/metrics.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
-#include "sending/attempt_rows.h"
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"

@@ -26,8 +26,8 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
-#include "store/move_account.h"
 #include "store/queue_pause.h"
+#include "store/repair.h"
 
 static MfStatement other_currency_statement = {
 	"SELECT i.base_currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "

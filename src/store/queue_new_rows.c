@@ -29,8 +29,8 @@
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
 #include "store/invoice.h"
+#include "store/queue.h"
 #include "store/queue_internal.h"
-#include "store/queue_new_rows.h"
 #include "store/table_rows.h"
 
 /* columns that new entries have, in the order of insert_statement; the error is null */

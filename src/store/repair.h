@@ -49,4 +49,10 @@ extern void mf_repair_log_damage(Oid schema);
 /* Sets last_error of due invoices of an account that cannot be used, a batch of the first ones. */
 extern void mf_repair_note_account_error(const char *account, const char *error);
 
+/* The server of an account was renamed: all that names the account gets the new name.  Own scope. */
+extern void mf_account_renamed(Oid schema, const char *old_name, const char *new_name);
+
+/* Whether another extension has a row that names the account. */
+extern bool mf_followers_name(Oid schema, const char *account);
+
 #endif							/* MF_REPAIR_H */

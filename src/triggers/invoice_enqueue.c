@@ -30,7 +30,6 @@
 #include "store/archive.h"
 #include "store/invoice.h"
 #include "store/queue.h"
-#include "store/queue_new_rows.h"
 #include "store/queue_operations.h"
 #include "store/queue_pause.h"
 #include "triggers/invoice_private.h"

@@ -31,7 +31,6 @@
 #include "store/operations.h"
 #include "store/other_triggers.h"
 #include "store/queue.h"
-#include "store/queue_new_rows.h"
 #include "store/queue_report.h"
 #include "store/row_check.h"
 #include "store/row_rights.h"
