@@ -14,8 +14,6 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
-#include "database/sql.h"
-#include "process/worker_slots.h"
 #include "triggers/column_rights.h"
 #include "triggers/enqueue.h"
 #include "worker/worker.h"

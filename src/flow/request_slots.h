@@ -11,7 +11,6 @@
 #ifndef MF_REQUEST_SLOTS_H
 #define MF_REQUEST_SLOTS_H
 
-#include "core/http/http.h"
 #include "flow/throttle.h"
 
 /*

@@ -9,7 +9,6 @@
 #define MF_BACKEND_CALL_H
 
 #include "account/account.h"
-#include "core/api/endpoint.h"
 #include "core/api/outcome.h"
 
 /*

@@ -24,21 +24,16 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "database/digest.h"
 #include "database/function_args.h"
-#include "database/sql.h"
 #include "database/sql_array.h"
 #include "flight/flight.h"
 #include "functions/direct_row.h"
 #include "functions/direct_status.h"
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
-#include "store/invoice.h"
 #include "store/invoice_lookup.h"
-#include "store/invoice_number.h"
-#include "store/queue.h"
 
 #define FIELDS \
 	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, " \

@@ -11,7 +11,6 @@
 #ifndef MF_DIRECT_ROW_H
 #define MF_DIRECT_ROW_H
 
-#include "account/account.h"
 #include "core/api/outcome.h"
 #include "request/request.h"
 

@@ -17,13 +17,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "core/text/json.h"
 #include "database/function_args.h"
 #include "functions/backend_call.h"
 #include "functions/direct_status.h"
-#include "request/request.h"
 #include "store/invoice_lookup.h"
 #include "store/payment.h"
 #include "store/row_rights.h"

@@ -19,7 +19,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"
 #include "database/function_args.h"

@@ -14,13 +14,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "functions/role_quota.h"
 #include "process/wakeup.h"
-#include "request/request.h"
 #include "store/inquiries_open.h"
 #include "store/queue_operations.h"
 #include "store/row_rights.h"

@@ -16,12 +16,10 @@
 #include "utils/float.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "inbound/listener_log.h"
 #include "process/metrics.h"
-#include "process/worker_slots.h"
 #include "store/queue.h"
 
 static void add_counters(ReturnSetInfo *rsinfo);

@@ -14,7 +14,6 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "functions/direct_row.h"
@@ -23,9 +22,7 @@
 #include "process/wakeup.h"
 #include "sending/copy_guard.h"
 #include "store/inquiries_open.h"
-#include "store/invoice_lookup.h"
 #include "store/ledger.h"
-#include "store/queue.h"
 #include "store/queue_operations.h"
 #include "store/queue_pause.h"
 

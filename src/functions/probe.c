@@ -26,7 +26,6 @@
 #include "account/account_option.h"
 #include "base/compat.h"
 #include "base/encoding.h"
-#include "core/api/outcome.h"
 #include "database/function_args.h"
 #include "flight/replay.h"
 #include "functions/backend_call.h"

@@ -15,7 +15,6 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "process/worker_slots.h"

@@ -22,12 +22,10 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
-#include "store/invoice.h"
 #include "store/queue_internal.h"
 #include "store/row_rights.h"
 

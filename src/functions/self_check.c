@@ -20,10 +20,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
-#include "database/sql.h"
 #include "database/sql_version.h"
 #include "functions/self_check.h"
 #include "process/file_descriptors.h"

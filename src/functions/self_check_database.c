@@ -17,8 +17,6 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/extension_functions.h"
 #include "functions/self_check.h"

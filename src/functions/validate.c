@@ -19,12 +19,10 @@
 #include "utils/typcache.h"
 
 #include "account/account_option.h"
-#include "base/compat.h"
 #include "database/function_args.h"
 #include "functions/backend_call.h"
 #include "request/request.h"
 #include "store/api_proof.h"
-#include "store/invoice.h"
 #include "store/row_check.h"
 
 /* Argument of check_usage() */

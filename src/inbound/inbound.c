@@ -12,9 +12,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "account/account_key.h"
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/log_event.h"
 #include "base/settings.h"

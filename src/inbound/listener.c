@@ -36,7 +36,6 @@
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/run_transaction.h"
-#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "inbound/listener_start.h"
 #include "process/file_descriptors.h"

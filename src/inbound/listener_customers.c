@@ -12,7 +12,6 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
-#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "process/process.h"
 #include "process/wait.h"

@@ -13,7 +13,6 @@
 
 #include "datatype/timestamp.h"
 
-#include "core/httpd/httpd.h"
 #include "inbound/listener_internal.h"
 
 /* Why a message was refused; the kinds of the HTTP server come first. */

@@ -17,7 +17,6 @@
 
 #include "base/compat.h"
 #include "database/run_transaction.h"
-#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "inbound/route.h"
 #include "process/metrics.h"

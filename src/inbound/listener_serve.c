@@ -23,8 +23,6 @@
 #include "base/encoding.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
-#include "inbound/inbound.h"
-#include "inbound/listener_internal.h"
 #include "inbound/listener_log.h"
 #include "process/metrics.h"
 #include "process/process.h"

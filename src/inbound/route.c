@@ -19,7 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"
 #include "database/function_args.h"

@@ -9,15 +9,11 @@
 
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/request_slots.h"
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
-#include "store/deposits.h"
-#include "store/inquiries.h"
 
 /* Deposits read at the same time; an answer may take 16 MB, and some times of that while it is read */
 #define MAX_UNDER_WAY 2

@@ -15,8 +15,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "flow/request_slots.h"
@@ -24,9 +22,7 @@
 #include "flow/time_share.h"
 #include "inquiry/inquiry.h"
 #include "inquiry/inquiry_internal.h"
-#include "process/metrics.h"
 #include "process/wait.h"
-#include "store/inquiries.h"
 #include "store/inquiries_open.h"
 
 /* A scan ends after so long, so that sending has its turn; the next one goes on from there. */

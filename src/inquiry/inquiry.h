@@ -12,7 +12,6 @@
 #ifndef MF_INQUIRY_H
 #define MF_INQUIRY_H
 
-#include "database/sql.h"
 #include "flight/claim_account.h"
 
 /* Has the first round scan the agenda, and read the webhooks that were missed. */

@@ -10,12 +10,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"
 #include "inquiry/inquiry_internal.h"
-#include "request/request.h"
 
 /* A time of payment this far in the future is impossible, whatever the time zone. */
 #define FUTURE_MS (24 * 3600 * 1000)

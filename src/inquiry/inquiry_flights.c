@@ -10,12 +10,10 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
 #include "base/encoding.h"
 #include "flow/request_slots.h"
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
-#include "store/inquiries.h"
 
 /* An invoice that is not sent yet is due again after this, doubled each time.  Sending it makes it due. */
 #define NOT_SENT_DELAY_MS 1000

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "inquiry/inquiry_internal.h"
 

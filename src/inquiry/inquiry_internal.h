@@ -8,11 +8,9 @@
 #ifndef MF_INQUIRY_INTERNAL_H
 #define MF_INQUIRY_INTERNAL_H
 
-#include "flight/claim_account.h"
 #include "inquiry/inquiry.h"
 #include "store/events.h"
 #include "store/ledger.h"
-#include "store/operations.h"
 #include "store/payment.h"
 
 /* Claims of inquiries for one account */

@@ -11,7 +11,6 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
-#include "base/compat.h"
 #include "inquiry/inquiry_internal.h"
 
 /* An amount with more digits before the point, or a longer text, is implausible. */

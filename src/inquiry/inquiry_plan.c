@@ -9,8 +9,6 @@
 
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "inquiry/inquiry_internal.h"

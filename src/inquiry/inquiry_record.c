@@ -9,17 +9,13 @@
 
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
-#include "inquiry/inquiry.h"
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
-#include "store/inquiries.h"
 
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100

@@ -13,17 +13,12 @@
 
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/failpoint.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "inquiry/inquiry_internal.h"
-#include "request/request.h"
-#include "store/operations.h"
-#include "store/payment.h"
 
 #define ACTOR "status reader"
 

@@ -11,21 +11,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "account/account_key.h"
 #include "base/encoding.h"
 #include "base/log_event.h"
 #include "base/settings.h"
-#include "core/api/webhook.h"
 #include "core/text/json.h"
 #include "database/digest.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
-#include "process/metrics.h"
 #include "process/wait.h"
-#include "store/events.h"
-#include "store/inquiries.h"
 
 /* The reading of the log of one account */
 typedef struct LogReading

@@ -19,13 +19,11 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/function_args.h"
 #include "database/user_call.h"
 #include "on_change/on_change_queue.h"
 #include "on_change/on_change_registry.h"
-#include "store/invoice.h"
 #include "store/row_rights.h"
 
 /* Functions are called when one of these columns changes: money and state; status comes first. */

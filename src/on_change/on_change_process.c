@@ -25,7 +25,6 @@
 #include "on_change/on_change_registry.h"
 #include "process/process.h"
 #include "process/wakeup.h"
-#include "process/worker_slots.h"
 
 /* It waits so long for another change before it ends. */
 #define LINGER_MS 5000

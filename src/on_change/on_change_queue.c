@@ -31,7 +31,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/log_event.h"
 #include "base/settings.h"

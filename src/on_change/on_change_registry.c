@@ -24,7 +24,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "database/user_call.h"
 #include "on_change/on_change_queue.h"

@@ -18,7 +18,6 @@
 #include "base/compat.h"
 #include "process/database_hold.h"
 #include "process/wakeup.h"
-#include "process/worker_slots.h"
 
 #define HOLD_TIMEOUT_MS 2000
 

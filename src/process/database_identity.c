@@ -30,7 +30,6 @@
 #include "storage/fd.h"
 
 #include "base/compat.h"
-#include "base/text_domain.h"
 #include "process/database_identity.h"
 
 #define MARKER_DIRECTORY "myfatoorah.marker"

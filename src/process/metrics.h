@@ -18,7 +18,6 @@
 #include "port/atomics.h"
 
 #include "core/api/outcome.h"
-#include "core/http/http.h"
 
 #define MF_OUTCOMES (MF_OUTCOME_UNKNOWN + 1)
 

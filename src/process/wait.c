@@ -16,7 +16,6 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "core/http/http.h"
 #include "process/wait.h"
 
 /* A random UUID that the kernel makes when it starts */

@@ -17,7 +17,6 @@
 
 #include "base/compat.h"
 #include "process/wakeup.h"
-#include "process/worker_slots.h"
 
 /* What a worker is woken for; all zero = nothing */
 typedef struct WorkerWakeup

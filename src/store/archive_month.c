@@ -29,7 +29,6 @@
 
 #include "base/compat.h"
 #include "base/settings.h"
-#include "database/sql.h"
 #include "store/archive.h"
 
 #define ARCHIVE "mf_invoice_archive"

@@ -16,11 +16,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "database/sql_version.h"
 #include "store/archive.h"
-#include "store/invoice.h"
 #include "store/invoice_lookup.h"
 #include "store/queue_internal.h"
 #include "store/row_rights.h"

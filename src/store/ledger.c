@@ -13,7 +13,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "store/ledger.h"
 

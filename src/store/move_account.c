@@ -22,7 +22,6 @@
 #include "utils/snapmgr.h"
 
 #include "account/account.h"
-#include "base/compat.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"

@@ -10,7 +10,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "process/notify.h"
 #include "store/events.h"

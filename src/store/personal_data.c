@@ -17,8 +17,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "database/extension_functions.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"

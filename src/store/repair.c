@@ -21,7 +21,6 @@
 #include "utils/lsyscache.h"
 
 #include "account/account_option.h"
-#include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "database/function_args.h"

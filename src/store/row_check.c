@@ -21,7 +21,6 @@
 
 #include "account/account_key.h"
 #include "account/account_option.h"
-#include "base/compat.h"
 #include "base/settings.h"
 #include "database/sql.h"
 #include "request/request.h"

@@ -18,9 +18,7 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#include "base/compat.h"
 #include "base/settings.h"
-#include "database/sql.h"
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 

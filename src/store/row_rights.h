@@ -8,7 +8,6 @@
 #ifndef MF_ROW_RIGHTS_H
 #define MF_ROW_RIGHTS_H
 
-#include "account/account.h"
 #include "store/queue.h"
 
 /* Whether the current role has the rights of the role with that name; false if there is none. */

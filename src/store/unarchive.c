@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "base/compat.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/metrics.h"

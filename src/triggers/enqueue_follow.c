@@ -22,10 +22,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/compat.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
-#include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 #include "triggers/enqueue.h"
 #include "triggers/enqueue_private.h"

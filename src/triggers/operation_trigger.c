@@ -24,13 +24,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "account/account.h"
-#include "base/compat.h"
 #include "base/settings.h"
-#include "database/sql.h"
 #include "process/database_identity.h"
 #include "process/wakeup.h"
-#include "request/request.h"
 #include "store/invoice_lookup.h"
 #include "store/ledger.h"
 #include "store/operations.h"

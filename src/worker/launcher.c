@@ -51,7 +51,6 @@
 #include "process/metrics.h"
 #include "process/process.h"
 #include "process/wait.h"
-#include "process/worker_slots.h"
 #include "worker/worker.h"
 
 #define CRASH_DELAY_MS 1000		/* doubled with each consecutive crash */

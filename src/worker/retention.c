@@ -9,7 +9,6 @@
 
 #include "utils/timestamp.h"
 
-#include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"
 #include "on_change/on_change_queue.h"

@@ -10,7 +10,6 @@
 
 #include "database/sql.h"
 #include "process/wakeup.h"
-#include "process/worker_slots.h"
 
 /* Registers the launcher; from _PG_init() under shared_preload_libraries. */
 extern void mf_launcher_register(void);
