@@ -379,7 +379,7 @@ mf_tap_suite()
 	# shellcheck disable=SC2086
 	TESTDIR=$out TESTDATADIR=$out/tmp_check TESTLOGDIR=$out/tmp_check/log \
 		PG_REGRESS=$MF_PGXS_SRC/test/regress/pg_regress PGPORT=65432 \
-		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-90}" \
+		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-180}" \
 		PERL5LIB=$PWD/test/perl:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
 		mf_run "$log" perl scripts/tap.pl "${JOBS:-3}" $tests || status=$?
 	mf_end_left_behind

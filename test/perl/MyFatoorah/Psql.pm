@@ -18,23 +18,31 @@ sub new
 
 	$self->{run} = IPC::Run::start([ 'psql', '-XAtq', '-d', $connstr, '-f', '-', '-v', 'ON_ERROR_STOP=0', @{ $params{extra_params} // [] } ],
 		'<', \$self->{stdin}, '>', \$self->{stdout}, '2>', \$self->{stderr}, $self->{timeout});
-	$self->query('');
+	$self->ask('');
 	return $self;
 }
 
-# query(sql): its result, without the last newline
+# query(sql): its result, without the last newline; ask(sql) leaves no note of it
 sub query
+{
+	my ($self, $sql) = @_;
+
+	Test::More::note('query ' . ($self->{queries} + 1) . ": $sql");
+	my $result = $self->ask($sql);
+	Test::More::note("result: $result\nerrors: $self->{stderr}");
+	return $result;
+}
+
+sub ask
 {
 	my ($self, $sql) = @_;
 	my $end = 'end of query ' . ++$self->{queries};
 
-	Test::More::note("query $self->{queries}: $sql");
 	# the end of both, since one may be read long before the other; the semicolon is for an SQL without one
 	$self->_pump("$sql\n;\n\\echo '$end'\n\\warn '$end'\n", sub { $self->{stdout} =~ /^$end\n/m && $self->{stderr} =~ /^$end\n/m });
 	s/^$end\n//m for @{$self}{qw(stdout stderr)};
 	my $result = $self->{stdout} =~ s/\n\z//r;
 	$self->{stdout} = '';
-	Test::More::note("result: $result\nerrors: $self->{stderr}");
 	return $result;
 }
 
