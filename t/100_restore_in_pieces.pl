@@ -69,8 +69,10 @@ $mf->insert($node, $db, 'later', send_at => "now() + interval '1 h'");
 sql('SELECT mf_cancel(' . $mf->insert($node, $db, 'cancelled', send_at => "now() + interval '1 h'") . ')');
 $mf->insert($node, $db, 'sending');
 $mf->wait_status($node, $db, 'sending', 'sending');
-command_ok([ $node->installed_command('pg_dump'), '-Fc', '-d', $node->connstr($db), '-f', "$dir/archive" ], 'pg_dump while an invoice is being sent');
-my $rows = sql("$all ORDER BY 1");
+my ($session, $snapshot) = $mf->snapshot($node, $db);
+command_ok([ $node->installed_command('pg_dump'), '-Fc', $snapshot, '-d', $node->connstr($db), '-f', "$dir/archive" ], 'pg_dump while an invoice is being sent');
+my $rows = $session->query_safe("$all ORDER BY 1");
+$session->quit;
 
 like($rows, qr/^mf_invoice.*,sending,/m, 'it is "sending" in the dump');
 sql('ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');

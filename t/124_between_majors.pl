@@ -36,7 +36,8 @@ my %same = (
 	mf_invoice => q{SELECT to_jsonb(i) - 'created_by_id' FROM mf_invoice i WHERE customer_reference <> 'sending' ORDER BY id},
 	mf_attempt => q{SELECT * FROM mf_attempt WHERE invoice NOT IN (SELECT id FROM mf_invoice WHERE customer_reference = 'sending') ORDER BY invoice, attempt},
 	map { $_ => "SELECT * FROM $_ t ORDER BY t::text COLLATE \"C\"" } qw(mf_transaction mf_money mf_event mf_archive_key mf_invoice_archive mf_reaction mf_transition));
-my %rows = map { $_ => $old->safe_psql($db, $same{$_}) } keys %same;
+my ($session, $snapshot) = $mf->snapshot($old, $db);
+my %rows = map { $_ => $session->query_safe($same{$_}) } keys %same;
 
 sub restored
 {
@@ -51,9 +52,10 @@ sub restored
 }
 
 my @from = ('-d', $old->connstr($db));
-run_it('pg_dump', 'pg_dump', @from, '-f', "$dir/plain");
-run_it('pg_dump -Fc', 'pg_dump', @from, '-Fc', '-f', "$dir/custom");
-run_it('pg_dump -Fd -j2', 'pg_dump', @from, '-Fd', '-j2', '-f', "$dir/directory");
+run_it('pg_dump', 'pg_dump', @from, $snapshot, '-f', "$dir/plain");
+run_it('pg_dump -Fc', 'pg_dump', @from, $snapshot, '-Fc', '-f', "$dir/custom");
+run_it('pg_dump -Fd -j2', 'pg_dump', @from, $snapshot, '-Fd', '-j2', '-f', "$dir/directory");
+$session->quit;
 my %restore = (
 	plain => sub { run_it('psql', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $_[0], '-f', "$dir/plain") },
 	custom => sub { run_it('pg_restore -j2', 'pg_restore', '-e', '-j2', '-d', $_[0], "$dir/custom") },

@@ -101,12 +101,15 @@ is(faults(), '0|0|0|0|0', 'and all fits');
 #
 # Dumps
 #
+sql("ALTER SERVER myfatoorah OPTIONS (DROP time_zone)");
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('later', $template, '2035-01-31', '1 month', 3)");
 sql("UPDATE mf_plan SET template = template || '{\"total\": 11}' WHERE plan_key = 'later'; SELECT mf_pause_plan(id, 'abroad') FROM mf_plan WHERE plan_key = 'now'; INSERT INTO mf_day_off (day, name) VALUES ('2035-03-31', 'Eid')");
 my $content = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_plan t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.plan, t.number)) FROM mf_plan_period t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_plan_history t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.day)) FROM mf_day_off t};
-my $before = sql($content);
+my ($reader, $snapshot) = $mf->snapshot($node, $db);
+my $before = $reader->query_safe($content);
 my $dump = $node->basedir . '/dump.sql';
-$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr($db) ], 'pg_dump');
+$node->command_ok([ 'pg_dump', $snapshot, '-f', $dump, $node->connstr($db) ], 'pg_dump');
+$reader->quit;
 sql('CREATE DATABASE restored TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore it');
 is($node->safe_psql('restored', $content), $before, 'plans, periods, history and days off are the same');

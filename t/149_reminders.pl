@@ -84,9 +84,11 @@ is(sql(q{SET ROLE myfatoorah_billing; SELECT mf_tick_forget(now(), 10) = now() +
 
 # Dumps
 my $tables = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder_rule t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_reminder t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.account)) FROM mf_billing_policy t};
-my $before = sql($tables);
+my ($reader, $snapshot) = $mf->snapshot($node, $db);
+my $before = $reader->query_safe($tables);
 my $dump = $node->basedir . '/dump.sql';
-$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr($db) ], 'pg_dump');
+$node->command_ok([ 'pg_dump', $snapshot, '-f', $dump, $node->connstr($db) ], 'pg_dump');
+$reader->quit;
 sql('CREATE DATABASE restored TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore them');
 is($node->safe_psql('restored', $tables), $before, 'rules begin where they were, and what was said is known');
