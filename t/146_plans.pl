@@ -6,7 +6,7 @@ use Time::HiRes qw(time);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my $template = q{'{"customer_name": "Ahmad", "total": 10}'};
 
@@ -30,7 +30,8 @@ sub faults
 		(SELECT count(*) FROM mf_plan WHERE last_error IS NOT NULL)});
 }
 
-$mf->setup_account($node, $db, $sandbox);
+my $zone = $mf->noon_zone($node);
+$mf->setup_account($node, $db, $sandbox, options => { time_zone => $zone });
 sql('CREATE EXTENSION myfatoorah_billing');
 $mf->wait_worker($node, $db);
 
@@ -50,15 +51,11 @@ like($notified, qr/payload "\{"plan": $plan\}"/, 'plans are notified');
 like($notified, qr/payload "\{"bill": $bill\}"/, 'and their bills');
 $session->quit;
 
-# the clock of another zone, so that three seconds from now are on the same day
-my $zone = sql(q{SELECT name FROM pg_timezone_names WHERE name ~ '^Etc/GMT[+-]\d+$' AND extract(hour FROM now() AT TIME ZONE name) = 12 LIMIT 1});
-sql("ALTER SERVER myfatoorah OPTIONS (ADD time_zone '$zone')");
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times, at_time) SELECT 'soon', $template, t::date, '1 day', 1, t::time FROM (SELECT (now() + interval '3 s') AT TIME ZONE '$zone' AS t) s");
 is(sql("SELECT count(*) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'"), 0, 'what is due later is not billed yet');
 wait_for("SELECT count(*) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'", 1);
 is(sql("SELECT p.status, t.made_at >= (lower(t.period) + p.at_time) AT TIME ZONE '$zone', t.made_at < (lower(t.period) + p.at_time) AT TIME ZONE '$zone' + interval '60 s' FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'"),
 	'ended|t|t', 'but then, by itself');
-sql("ALTER SERVER myfatoorah OPTIONS (DROP time_zone)");
 
 #
 # A week of downtime: the server is down while periods become due
@@ -134,6 +131,5 @@ my $idle = time - $start;
 $start = time;
 is(sql(q{BEGIN; SET LOCAL ROLE myfatoorah_billing; SELECT mf_tick_plans('2036-02-01', 50) = '2036-02-01'; SELECT count(*) FROM mf_plan_period WHERE made_at = '2036-02-01'; ROLLBACK}), "t\n50", 'a tick makes 50 bills at most');
 diag(sprintf '10,000 plans inserted in %.2f s; psql and a tick with nothing due %.3f s, with 50 due %.2f s', $inserted, $idle, time - $start);
-cmp_ok($idle, '<', 2, 'a tick with nothing due is short');
 
 done_testing();

@@ -124,7 +124,7 @@ sub faults
 	  $mf->problems($node, $db, $sandbox);
 }
 
-$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s', time_zone => $mf->noon_zone($node) });
 sql('CREATE EXTENSION myfatoorah_billing');
 sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
 	INSERT INTO mf_reminder_rule (name, days_from_due, at_time) SELECT 'today', 0, (now() AT TIME ZONE f.time_zone - interval '1 minute')::time FROM mf_account_facts('myfatoorah') f;

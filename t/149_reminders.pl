@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'\nmyfatoorah.on_change_timeout = '30s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'");
 my $db = 'postgres';
 
 sub sql
@@ -17,7 +17,7 @@ sub wait_for
 	return $mf->wait_for($node, $db, @_);
 }
 
-$mf->setup_account($node, $db, $sandbox);
+$mf->setup_account($node, $db, $sandbox, options => { time_zone => $mf->noon_zone($node) });
 sql('CREATE EXTENSION myfatoorah_billing');
 $mf->wait_worker($node, $db);
 
