@@ -10,6 +10,7 @@ use POSIX ();
 use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use MyFatoorah::Web;
 
 my $element = 'element-6066-11e4-a52e-4f735466cecf';
 
@@ -23,7 +24,7 @@ sub missing
 sub new
 {
 	my ($class) = @_;
-	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $port = MyFatoorah::Web->free_port;
 	my $profile = PostgreSQL::Test::Utils::tempdir('browser');
 	my $self = bless {
 		owner => $$,

@@ -12,12 +12,25 @@ use IO::Select ();
 use IO::Socket::INET ();
 use JSON::PP ();
 use Time::HiRes ();
-use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use MyFatoorah::Sandbox;
 
 our $secret = 'webhook secret, known to two'  =~ tr/ ,/-/dr;
 
-# free_port: a port that nobody uses now
-sub free_port { return PostgreSQL::Test::Cluster::get_free_port(); }
+# free_port: a port that nobody uses now, and that no connection takes, whose ports begin at 32768. Each process has ten of
+# its own.
+my $ports = 0;
+
+sub free_port
+{
+	while ($ports < 10)
+	{
+		my $port = 10_000 + $$ % 2200 * 10 + $ports++;
+
+		return $port if IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1, ReuseAddr => 1);
+	}
+	die "no free port\n";
+}
 
 # open(node, dbname, port, settings): switches a listener on in that database, and waits until it listens there
 sub open
@@ -125,7 +138,7 @@ sub get
 
 sub _http
 {
-	return HTTP::Tiny->new(timeout => 30, max_redirect => 0, proxy => undef, http_proxy => undef, verify_SSL => 0);
+	return HTTP::Tiny->new(timeout => MyFatoorah::Sandbox::time_limit(), max_redirect => 0, proxy => undef, http_proxy => undef, verify_SSL => 0);
 }
 
 # connect(port): a connection
@@ -133,7 +146,7 @@ sub connect
 {
 	my ($class, $port) = @_;
 
-	return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10);
+	return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 60);
 }
 
 # talk(port, bytes, seconds): sends the bytes in one go and returns what comes until the other side closes, or until that

@@ -9,7 +9,6 @@ package MyFatoorah::Year;
 use strict;
 use warnings;
 
-use IO::Socket::INET ();
 use JSON::PP ();
 use Test::More ();
 use Time::HiRes qw(time sleep);
@@ -18,6 +17,7 @@ use MyFatoorah::Chaos;
 use MyFatoorah::Clock;
 use MyFatoorah::Cluster;
 use MyFatoorah::Sandbox;
+use MyFatoorah::Web;
 use MyFatoorah::World::Session;
 use MyFatoorah::Year::Books;
 use MyFatoorah::Year::People;
@@ -42,7 +42,7 @@ my @accounts = map { { name => $_->[0], country => $_->[1], decimals => $_->[2],
   [ 'qat', 'QAT', 2, 'Asia/Qatar', [ 5, 6 ] ], [ 'egy', 'EGY', 2, 'Africa/Cairo', [ 5, 6 ] ];
 
 my $conf = join "\n", 'myfatoorah.poll_rate_limit = 60000', 'myfatoorah.callback_rate_limit = 60000', "myfatoorah.retry_delay = '50ms'",
-  "myfatoorah.lookup_delay = '20ms'", "myfatoorah.on_change_timeout = '30s'", 'fsync = off', "checkpoint_timeout = '1d'", "max_wal_size = '4GB'",
+  "myfatoorah.lookup_delay = '20ms'", 'fsync = off', "checkpoint_timeout = '1d'", "max_wal_size = '4GB'",
   'log_min_messages = log', 'log_statement = none', 'log_checkpoints = off', 'log_autovacuum_min_duration = -1', 'shared_buffers = 128MB';
 
 # new(seed, tenants, days, kills_wanted, start): start is the first day, such as 2027-10-01; tomorrow if there is none
@@ -104,7 +104,7 @@ sub _begin
 		$self->{sandbox} = MyFatoorah::Sandbox->new(name => 'year', key => 'SK_KWT_year', args => [ '--seed', $self->{seed}, '--ledger-limit', 5_000_000,
 			map { ('--key', "SK_$_->{country}_year=$_->{country}") } @accounts[ 1 .. $#accounts ] ]);
 	});
-	$self->{port} = _free_port();
+	$self->{port} = MyFatoorah::Web->free_port;
 	$self->{sandbox}->webhooks(url => "http://127.0.0.1:$self->{port}/webhook", version => 'v2', secret => $secret, retries => 0);
 	$self->{node} = $mf->new_node('year', start => 0, conf => "$conf\nmyfatoorah.public_url = 'http://127.0.0.1:$self->{port}'");
 	$self->start_server;
@@ -141,13 +141,6 @@ sub _end
 	}
 	$self->_listen;
 	return;
-}
-
-sub _free_port
-{
-	my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 1, ReuseAddr => 1) or die "no free port: $!\n";
-
-	return $socket->sockport;
 }
 
 #
