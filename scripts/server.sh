@@ -397,6 +397,8 @@ mf_cluster_init()
 			log_line_prefix = '%m [%p] %b %q%a %d '
 			log_timezone = 'UTC'
 			timezone = 'UTC'
+			# the default is for a machine that is not busy
+			myfatoorah.on_change_timeout = '30s'
 			mf_test.sandbox_url = '${MF_SANDBOX_URL-}'
 		TXT
 		[ $# -eq 0 ] || printf '%s\n' "$@"

@@ -78,7 +78,7 @@ SELECT count(*) FROM mf_check() WHERE item = 'reactions';
 UPDATE clock.plan SET fail = true, next = now();
 SELECT mf_call_at('clock.tick', now());
 CALL mf_test.wait_for('EXISTS (SELECT FROM mf_reaction_queue WHERE error IS NOT NULL)');
-SELECT function, invoice, changes, failures > 0 AS failed, due > now() - interval '1 second' AS later, error FROM mf_reaction_backlog;
+SELECT function, invoice, changes, failures > 0 AS failed, due > now() - interval '1 minute' AS later, error FROM mf_reaction_backlog;
 SELECT next IS NOT NULL AS undone FROM clock.plan;
 SELECT regexp_replace(detail, '[0-9]+', 'N') AS detail, hint FROM mf_check() WHERE item = 'reactions';
 UPDATE clock.plan SET fail = false;

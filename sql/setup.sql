@@ -74,7 +74,7 @@ ROWS 10 LANGUAGE sql AS $$
 $$;
 
 -- Waits until a condition holds.
-CREATE PROCEDURE mf_test.wait_for(condition text, seconds integer DEFAULT 30)
+CREATE PROCEDURE mf_test.wait_for(condition text, seconds integer DEFAULT 180)
 LANGUAGE plpgsql AS $$
 DECLARE
 	deadline timestamptz := clock_timestamp() + make_interval(secs => seconds);

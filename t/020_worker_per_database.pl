@@ -99,7 +99,7 @@ my @references = hang('third', 5);
 is(scalar @references, 5, 'five requests hang');
 $offset = -s $node->logfile;
 my $seconds = $mf->seconds(sub { sql('third', 'DROP EXTENSION myfatoorah CASCADE') });
-cmp_ok($seconds, '<', 3, 'DROP EXTENSION does not wait for requests that hang');
+cmp_ok($seconds, '<', 20, 'DROP EXTENSION does not wait for requests that hang');
 diag(sprintf 'DROP EXTENSION with requests hanging: %.0f ms', 1000 * $seconds);
 $mf->wait_no_worker($node, 'third');
 pass('DROP EXTENSION ends the worker');
@@ -176,7 +176,7 @@ foreach my $force ('', ' WITH (FORCE)')
 	new_database('goes');
 	hang('goes', 20);
 	$seconds = $mf->seconds(sub { sql('postgres', "DROP DATABASE goes$force") });
-	cmp_ok($seconds, '<', 3, "DROP DATABASE$force while requests hang");
+	cmp_ok($seconds, '<', 20, "DROP DATABASE$force while requests hang");
 	diag(sprintf 'DROP DATABASE%s with requests hanging: %.0f ms', $force, 1000 * $seconds);
 }
 
@@ -184,7 +184,7 @@ new_database('moves');
 $pid = $mf->worker_pid($node, 'moves');
 hang('moves', 5);
 $seconds = $mf->seconds(sub { sql('postgres', 'ALTER DATABASE moves RENAME TO moved') });
-cmp_ok($seconds, '<', 3, 'ALTER DATABASE RENAME while requests hang');
+cmp_ok($seconds, '<', 20, 'ALTER DATABASE RENAME while requests hang');
 diag(sprintf 'ALTER DATABASE RENAME with requests hanging: %.0f ms', 1000 * $seconds);
 isnt($mf->wait_worker($node, 'moved'), $pid, 'a new worker serves the renamed database');
 is(sql('moved', 'SELECT status, count(*) FROM mf_invoice GROUP BY 1'), 'unknown|5', 'what hung is shown as unknown');

@@ -1,5 +1,5 @@
 # Idle costs nothing: no transaction and no wake-up of the worker, none of the launcher. MF_IDLE_SECONDS sets how long
-# it is watched, 20 unless told otherwise.
+# it is watched, 8 unless told otherwise.
 use MyFatoorah::Test;
 use Time::HiRes qw(time);
 
@@ -7,7 +7,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main');
 my $send = { path => '/v2/SendPayment' };
-my $seconds = $ENV{MF_IDLE_SECONDS} // 20;
+my $seconds = $ENV{MF_IDLE_SECONDS} // 8;
 
 plan skip_all => 'needs /proc/PID/status' unless -r "/proc/$$/status";
 

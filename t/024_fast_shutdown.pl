@@ -22,7 +22,7 @@ sub stop_in_time
 	my ($what, $prepare, %params) = @_;
 	my $best;
 
-	for (1 .. 3)
+	for (1 .. 10)
 	{
 		$prepare->();
 		my $seconds = $mf->seconds(sub { $node->stop('fast') });

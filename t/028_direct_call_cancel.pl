@@ -52,7 +52,7 @@ sub can_be_ended
 	# Cancel, as Ctrl-C and pg_cancel_backend() do it; the session lives on.
 	my $session = $mf->session($server, 'postgres');
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
-	foreach my $try (1 .. 3)
+	foreach my $try (1 .. 10)
 	{
 		$session->query_until(qr/calling/, "\\echo calling\n$sql;\n\\echo over :SQLSTATE\n");
 		wait_hanging($server, $pid);
@@ -71,7 +71,7 @@ sub can_be_ended
 	cmp_ok($best{pg_cancel_backend}, '<', 1, "$what: pg_cancel_backend() takes effect within a second");
 
 	# Termination
-	foreach my $try (1 .. 3)
+	foreach my $try (1 .. 10)
 	{
 		$session = $mf->session($server, 'postgres') if $try > 1;
 		$pid = $session->query('SELECT pg_backend_pid()');
@@ -194,7 +194,7 @@ $session->quit;
 # name spaces for users (unshare); nothing of the system is touched.
 my $resolver = $node->basedir . '/resolv.conf';
 my $inside = $node->basedir . '/inside.pl';
-append_to_file($resolver, "nameserver 127.0.0.1\n");
+append_to_file($resolver, "nameserver 127.0.0.1\noptions timeout:30\n");
 append_to_file($inside, <<'PERL');
 use Socket;
 my ($resolver, @command) = @ARGV;
@@ -225,7 +225,7 @@ SKIP:
 	$mf->insert($apart, 'postgres', 'looked up');
 	$mf->wait_for($apart, 'postgres', 'SELECT in_flight FROM mf_worker_status', 1);
 	my $seconds = $mf->seconds(sub { $apart->stop('fast') });
-	cmp_ok($seconds, '<', 5, 'fast shutdown while a name is looked up');
+	cmp_ok($seconds, '<', 20, 'fast shutdown while a name is looked up');
 	diag(sprintf 'fast shutdown, name lookup that hangs: %.0f ms', 1000 * $seconds);
 	unlike(slurp_file($apart->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed there');
 }

@@ -17,7 +17,7 @@ my $db = 'postgres';
 my $accounts = 10;
 my $size = 50;
 my $probe = 20;
-my $limit = 40;
+my $limit = MyFatoorah::Sandbox::time_limit();
 my $node = $mf->new_node('main', conf => "include_if_exists = 'faults.conf'
 	myfatoorah.retry_delay = '1ms'
 	myfatoorah.lookup_delay = '5ms'

@@ -75,7 +75,9 @@ my @crowd = map { $web->connect($port) } 1 .. 90;
 syswrite $crowd[$_], call($never, 1000 + $_) foreach 0 .. $#crowd;
 $mf->wait_for($node, $db, "SELECT sum(deliveries) >= 90 FROM mf_event WHERE source = 'callback'");
 my $start = time;
-my @waiting = grep { !IO::Select->new($_)->can_read(0.02) } @crowd;
+my @waiting = @crowd;
+# before the one that waits is answered, too
+@waiting = grep { !IO::Select->new($_)->can_read(0.02) } @waiting while @waiting > 1 && time - $start < 4;
 cmp_ok(scalar(@waiting), '<=', 1, 'of many who come back to one invoice one waits') or diag(time - $start);
 is(webhooks(2000, 22), '200: 22', 'and webhooks come in');
 is(sql("SELECT count(*), sum(deliveries) FROM mf_event WHERE source = 'callback'"), '1|90', 'they are one event, and counted');

@@ -4,7 +4,7 @@ use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 
 sub sql
@@ -487,7 +487,7 @@ sql("SET ROLE accounts; CREATE FUNCTION books.timed$_(at timestamptz) RETURNS ti
 sql("SELECT mf_on_time('books.timed$_(timestamptz)')") foreach 1 .. 8 - sql(q{SELECT count(*) FROM mf_reaction WHERE owner = 'accounts'}) - 1;
 my $one = $mf->session($node, $db);
 $one->query("BEGIN; SELECT mf_on_time('books.timed7(timestamptz)')");
-my $other = $mf->session($node, $db);
+$other = $mf->session($node, $db);
 my $other_pid = $other->query('SELECT pg_backend_pid()');
 $other->query_until(qr/begun/, "\\echo begun\nSELECT mf_on_time('books.timed8(timestamptz)');\n\\echo ended\n");
 wait_for("SELECT wait_event_type FROM pg_stat_activity WHERE pid = $other_pid", 'Lock');

@@ -7,7 +7,7 @@ use JSON::PP ();
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.on_change_timeout = '30s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 my $db = 'postgres';
@@ -185,7 +185,7 @@ $link = link_of($bill);
 $sandbox->invoice(number($link), 'pay');
 sql("SELECT mf_refresh($link)");
 wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
-my $session = $mf->session($node, $db);
+$session = $mf->session($node, $db);
 $session->query_safe('LISTEN mf_bill');
 $sandbox->webhooks(enabled => 1);
 sub dispute

@@ -11,7 +11,7 @@ if (my $missing = MyFatoorah::Browser->missing)
 
 my $sandbox = MyFatoorah::Sandbox->new;
 my $browser = MyFatoorah::Browser->new;
-my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0\nmyfatoorah.on_change_timeout = '30s'");
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0");
 my $db = 'postgres';
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";

@@ -13,9 +13,9 @@ use Time::HiRes qw(time);
 my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 
-# When nothing is wrong any more, everything has settled after this many seconds: the latest send (5.5), time-out (4), five
-# look-ups, and as much again for a busy machine to start a server.
-my $limit = 40;
+# When nothing is wrong any more, everything settles within some 20 seconds: the latest send (5.5), time-out (4), five
+# look-ups. A busy machine takes longer.
+my $limit = MyFatoorah::Sandbox::time_limit();
 
 # The kinds, with how many rows a cell has of each, what the stand-in is asked for, and how a row ends that was carried out
 my @kinds = (

@@ -11,8 +11,9 @@ my $chaos = 'MyFatoorah::Chaos';
 my $v3 = '/v3/payments';
 my $rows = 4;
 
-# When nothing is wrong any more: the latest send (5.5 s), time-out (1), look-ups, three repetitions of that, and a start
-my $limit = 60;
+# When nothing is wrong any more, everything settles within some 30 seconds: the latest send (5.5), time-out (1), look-ups,
+# three repetitions of that. A busy machine takes longer.
+my $limit = MyFatoorah::Sandbox::time_limit();
 
 my @points = qw(claimed intent_recorded round_done intent_committed posted answer_received outcome_recorded outcome_committed);
 my @ways = ('KILL worker', 'immediate', 'KILL postm.');
