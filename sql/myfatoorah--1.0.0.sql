@@ -88,6 +88,11 @@ CREATE TABLE mf_invoice (
 	processing_details jsonb,
 	invoice_payment_methods integer[],
 	source_info text,
+	payment_method_id integer,
+	recurring_type text,
+	interval_days integer,
+	iteration integer,
+	retry_count integer,
 	send_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	priority smallint NOT NULL DEFAULT 0,
 	idempotency_key text COLLATE "C",
@@ -133,6 +138,7 @@ CREATE TABLE mf_invoice (
 	payment_doubt text,
 	erased_at timestamptz,
 	replaced_by bigint,
+	recurring_id text COLLATE "C",
 	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -190,6 +196,11 @@ COMMENT ON COLUMN mf_invoice.suppliers IS 'Suppliers, an array of objects with M
 COMMENT ON COLUMN mf_invoice.processing_details IS 'ProcessingDetails: {"AutoCapture": false} to authorise first';
 COMMENT ON COLUMN mf_invoice.invoice_payment_methods IS 'InvoicePaymentMethods, ids of the payment methods to offer';
 COMMENT ON COLUMN mf_invoice.source_info IS 'SourceInfo';
+COMMENT ON COLUMN mf_invoice.payment_method_id IS 'PaymentMethodId: the link leads to the page of this one method, by ExecutePayment; null: to all methods, by SendPayment';
+COMMENT ON COLUMN mf_invoice.recurring_type IS 'RecurringType: its payment begins a recurring one of MyFatoorah: Custom, Daily, Weekly or Monthly';
+COMMENT ON COLUMN mf_invoice.interval_days IS 'IntervalDays of a Custom one, 1 to 180';
+COMMENT ON COLUMN mf_invoice.iteration IS 'Iteration: how often MyFatoorah charges the card again; 0: until the plan is cancelled';
+COMMENT ON COLUMN mf_invoice.retry_count IS 'RetryCount: on how many days a charge that failed is tried again, 0 to 5';
 COMMENT ON COLUMN mf_invoice.send_at IS 'not sent before this time';
 COMMENT ON COLUMN mf_invoice.priority IS '0 to 100; each point puts a due invoice ten minutes ahead of others';
 COMMENT ON COLUMN mf_invoice.idempotency_key IS 'your own key, unique within the account: a second INSERT with it makes no second invoice';
@@ -231,6 +242,7 @@ COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last report
 COMMENT ON COLUMN mf_invoice.expires_at IS 'result: the invoice cannot be paid after this time, as last reported by MyFatoorah';
 COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were erased, by age or by mf_forget(); null if they were not';
 COMMENT ON COLUMN mf_invoice.replaced_by IS 'result: id of the invoice that is to be paid in place of this one, by mf_replace(); a payment of this one is still recorded';
+COMMENT ON COLUMN mf_invoice.recurring_id IS 'result: RecurringId of the plan that its payment begins (recurring_type), or of which it is a repetition (no recurring_type)';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own data; may change at any time, is not sent, and is not in the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the paid invoice differs from this row, until a person has decided; see mf_review';
 
@@ -314,6 +326,7 @@ CREATE TABLE mf_attempt (
 	boot_clock bigint,
 	repeats integer,
 	found_at timestamptz,
+	recurring_id text COLLATE "C",
 	PRIMARY KEY (invoice, attempt)
 ) WITH (fillfactor = 36, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
@@ -325,14 +338,15 @@ COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
 COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
 COMMENT ON COLUMN mf_attempt.outcome IS 'what is certain: accepted, rejected, not_sent, throttled, account_problem or unknown; null while the request is in flight';
 COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId in the answer, whatever the outcome, even if the answer came too late for the invoice';
-COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL in the answer, likewise';
+COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL or PaymentURL in the answer, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference in the answer, if it differs';
 COMMENT ON COLUMN mf_attempt.sent_to IS 'checksum of the address and key of the request, which shows whether a look-up goes to the same place; too short to find the key';
-COMMENT ON COLUMN mf_attempt.api IS 'v3: by POST /v3/payments, with the reference as ExternalIdentifier and Idempotency-Key; null: by SendPayment';
+COMMENT ON COLUMN mf_attempt.api IS 'v3: by POST /v3/payments, with the reference as ExternalIdentifier and Idempotency-Key; null: by SendPayment, or by ExecutePayment if the row has payment_method_id';
 COMMENT ON COLUMN mf_attempt.boot IS 'of api v3: identifies the start of the machine on which the attempt began';
 COMMENT ON COLUMN mf_attempt.boot_clock IS 'of api v3: microseconds from that start to that of the attempt; beside started_at, a moved clock is noticed';
 COMMENT ON COLUMN mf_attempt.repeats IS 'the attempt whose request this one repeats word for word under the same Idempotency-Key, to get the link of an invoice that was found';
 COMMENT ON COLUMN mf_attempt.found_at IS 'when a look-up has found the invoice, with invoice_id, before the request was repeated';
+COMMENT ON COLUMN mf_attempt.recurring_id IS 'RecurringId in the answer of ExecutePayment';
 COMMENT ON COLUMN mf_attempt.changed_to_sent IS 'the answer to this attempt changed the invoice to sent: mf_history takes that change from here, any other from mf_transition';
 
 --
@@ -1197,6 +1211,49 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_send_payment IS 'creates an invoice now and waits for the answer; cannot be rolled back. With record, it also inserts a row into mf_invoice, whose payment is then awaited';
 
+CREATE TYPE mf_execute_payment_result AS (
+	invoice_id bigint,
+	invoice_url text,
+	customer_reference text,
+	user_defined_field text,
+	recurring_id text
+);
+COMMENT ON TYPE mf_execute_payment_result IS 'the answer to ExecutePayment; PaymentURL is invoice_url';
+
+CREATE FUNCTION mf_execute_payment(
+	customer_name text,
+	invoice_value numeric,
+	payment_method_id integer,
+	customer_email text DEFAULT NULL,
+	customer_mobile text DEFAULT NULL,
+	mobile_country_code text DEFAULT NULL,
+	display_currency_iso text DEFAULT NULL,
+	language text DEFAULT NULL,
+	customer_reference text DEFAULT NULL,
+	customer_civil_id text DEFAULT NULL,
+	user_defined_field text DEFAULT NULL,
+	call_back_url text DEFAULT NULL,
+	error_url text DEFAULT NULL,
+	webhook_url text DEFAULT NULL,
+	expiry_date timestamptz DEFAULT NULL,
+	customer_address jsonb DEFAULT NULL,
+	invoice_items jsonb DEFAULT NULL,
+	shipping_method smallint DEFAULT NULL,
+	shipping_consignee jsonb DEFAULT NULL,
+	suppliers jsonb DEFAULT NULL,
+	processing_details jsonb DEFAULT NULL,
+	source_info text DEFAULT NULL,
+	recurring_type text DEFAULT NULL,
+	interval_days integer DEFAULT NULL,
+	iteration integer DEFAULT NULL,
+	retry_count integer DEFAULT NULL,
+	account text DEFAULT 'myfatoorah',
+	record boolean DEFAULT false)
+RETURNS mf_execute_payment_result
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_execute_payment IS 'creates an invoice with a page of one method of payment now and waits for the answer, as mf_send_payment() does; with recurring_type its payment begins a recurring one';
+
 CREATE FUNCTION mf_adopt(invoice_id text, account text DEFAULT 'myfatoorah')
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1548,6 +1605,8 @@ CREATE FUNCTION mf_new_invoice(
 	webhook_url text DEFAULT NULL, expiry_date timestamptz DEFAULT NULL, customer_address jsonb DEFAULT NULL, invoice_items jsonb DEFAULT NULL,
 	shipping_method smallint DEFAULT NULL, shipping_consignee jsonb DEFAULT NULL, suppliers jsonb DEFAULT NULL,
 	processing_details jsonb DEFAULT NULL, invoice_payment_methods integer[] DEFAULT NULL, source_info text DEFAULT NULL,
+	payment_method_id integer DEFAULT NULL, recurring_type text DEFAULT NULL, interval_days integer DEFAULT NULL,
+	iteration integer DEFAULT NULL, retry_count integer DEFAULT NULL,
 	send_at timestamptz DEFAULT NULL, priority smallint DEFAULT NULL, idempotency_key text DEFAULT NULL, callbacks boolean DEFAULT NULL,
 	metadata jsonb DEFAULT NULL)
 RETURNS mf_invoice
@@ -1906,20 +1965,20 @@ GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_tran
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
-	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key, callbacks, metadata, created_at)
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, payment_method_id, recurring_type,
+	interval_days, iteration, retry_count, send_at, priority, idempotency_key, callbacks, metadata, created_at)
 	ON mf_invoice TO myfatoorah_submit;
 GRANT UPDATE (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,
 	mobile_country_code, display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field,
 	call_back_url, error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method,
-	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, send_at, priority,
-	idempotency_key, callbacks, metadata)
+	shipping_consignee, suppliers, processing_details, invoice_payment_methods, source_info, payment_method_id, recurring_type,
+	interval_days, iteration, retry_count, send_at, priority, idempotency_key, callbacks, metadata)
 	ON mf_invoice TO myfatoorah_submit, myfatoorah_operate;
-GRANT USAGE ON TYPE mf_send_payment_result TO myfatoorah_submit;
+GRANT USAGE ON TYPE mf_send_payment_result, mf_execute_payment_result TO myfatoorah_submit;
 -- parameters of functions for mf_on_change()
 GRANT USAGE ON TYPE mf_invoice TO myfatoorah_submit, myfatoorah_read;
 GRANT USAGE ON TYPE mf_response TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_payment_methods, mf_exchange_rates, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice), mf_key_taken, mf_send_payment, mf_execute_payment, mf_adopt, mf_payment_status, mf_payment_transactions, mf_payment_methods, mf_exchange_rates, mf_check, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 

@@ -105,16 +105,22 @@ foreach my $what (sort keys %remote)
 $sandbox->clear_faults;
 
 # The other calls wait in the same way; mf_check() reports errors as rows, but not this one.
-$sandbox->faults({ path => 'GetPaymentStatus', never => JSON::PP::true, times => -1 });
-foreach my $sql ("SELECT * FROM mf_payment_status('1')", "SELECT * FROM mf_payment_transactions('1')", 'SELECT * FROM mf_check()')
+foreach my $case ([ GetPaymentStatus => "SELECT * FROM mf_payment_status('1')" ], [ GetPaymentStatus => "SELECT * FROM mf_payment_transactions('1')" ],
+	[ GetPaymentStatus => 'SELECT * FROM mf_check()' ], [ ExecutePayment => "SELECT * FROM mf_execute_payment('direct', 1.5, 2)" ],
+	[ ExecutePayment => "SELECT * FROM mf_execute_payment('direct', 1.5, 2, record => true)" ], [ InitiatePayment => 'SELECT * FROM mf_payment_methods(1)' ],
+	[ GetCurrenciesExchangeList => 'SELECT * FROM mf_exchange_rates()' ], [ GetSuppliers => 'SELECT * FROM mf_suppliers()' ],
+	[ '/v3/payments' => 'SELECT * FROM mf_probe_idempotency(value => 1)' ])
 {
+	my ($path, $sql) = @$case;
 	my $error;
+
+	$sandbox->faults({ path => $path, never => JSON::PP::true, times => -1 });
 
 	cmp_ok($mf->best_of(1.3, sub { (undef, undef, $error) = $node->psql('postgres', "SET statement_timeout = '300ms'; $sql") }),
 		'<', 1.3, "$sql: statement_timeout within a second");
 	like($error, qr/canceling statement due to statement timeout/, "$sql: and as what it is");
+	$sandbox->clear_faults;
 }
-$sandbox->clear_faults;
 
 # In a transaction and a block with an exception handler the cancel is not swallowed (PL/pgSQL does not catch it).
 $sandbox->hang(times => 1);

@@ -133,7 +133,13 @@ sub call_with
 		foreach my $case ([ SendPayment => "mf_send_payment('direct', 1.5, account => '$account')" ],
 			[ GetPaymentStatus => "mf_payment_status('1', 'InvoiceId', '$account')" ],
 			[ GetPaymentStatus => "mf_payment_transactions('1', 'InvoiceId', '$account')" ],
-			[ GetPaymentStatus => "mf_check('$account')" ])
+			[ GetPaymentStatus => "mf_check('$account')" ],
+			[ ExecutePayment => "mf_execute_payment('direct', 1.5, 2, account => '$account')" ],
+			[ InitiatePayment => "mf_payment_methods(1, account => '$account')" ],
+			[ GetCurrenciesExchangeList => "mf_exchange_rates('$account')" ],
+			[ GetSuppliers => "mf_suppliers('$account')" ],
+			[ GetDepositedInvoices => "mf_read_deposit('2025000006', '$account')" ],
+			[ '/v3/payments' => "mf_probe_idempotency('$account')" ])
 		{
 			$sandbox->faults({ %$answer, path => $case->[0], times => 1 });
 			hear("SELECT * FROM $case->[1]");

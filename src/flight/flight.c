@@ -157,6 +157,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->own_reference = strcmp(reference, job->reference) == 0;
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->v3 = v3 && !is_lookup;
+	flight->executes = mf_request_executes(request);
 	if (flight->v3)
 		flight->idempotency_key = mf_request_key(reference);
 	if (is_lookup)
@@ -390,7 +391,7 @@ mf_flight_endpoint(const MfFlight *flight)
 	switch (flight->kind)
 	{
 		case MF_JOB_SEND:
-			return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT : MF_SEND_PAYMENT];
+			return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT : flight->executes ? MF_EXECUTE_PAYMENT : MF_SEND_PAYMENT];
 		case MF_JOB_OPERATION:
 			return &mf_endpoints[flight->operation_kind != MF_OPERATION_REFUND ? MF_UPDATE_PAYMENT_STATUS :
 								 flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];

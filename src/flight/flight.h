@@ -85,6 +85,7 @@ typedef struct MfFlight
 
 	/* of an attempt */
 	bool		v3;				/* by POST /v3/payments */
+	bool		executes;		/* by ExecutePayment; neither: by SendPayment */
 	int			repeats;		/* the attempt whose request this repeats; 0 = none */
 
 	/* of a look-up: the row, and its references */

@@ -67,6 +67,7 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	end->invoice_url = sent->invoice_url ? mf_from_utf8_lossy(sent->invoice_url) : NULL;
 	if (sent->customer_reference != NULL && strcmp(sent->customer_reference, flight->sent_reference) != 0)
 		end->answered_reference = mf_from_utf8_lossy(sent->customer_reference);
+	end->recurring_id = mf_from_utf8_lossy(sent->recurring_id);
 	end->error = mf_flight_details(flight);
 	end->repeats = flight->repeats;
 	if (flight->repeats > 0)

@@ -39,17 +39,19 @@
 	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, " \
 	"display_currency_iso, language, customer_reference, customer_civil_id, user_defined_field, call_back_url, " \
 	"error_url, webhook_url, expiry_date, customer_address, invoice_items, shipping_method, shipping_consignee, " \
-	"suppliers, processing_details, invoice_payment_methods, source_info"
+	"suppliers, processing_details, invoice_payment_methods, source_info, payment_method_id, recurring_type, " \
+	"interval_days, iteration, retry_count"
 
 /* In the order of mf_send_payment_fields[]; runs with the rights of the current role */
 static MfStatement insert_statement = {
 	"INSERT INTO @mf_invoice (" FIELDS ", account) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, "
+	"$25, $26, $27, $28, $29) "
 	"RETURNING id::int8, reference::text, " FIELDS,
 	MF_SP_COUNT + 1,
 	{TEXTOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 		TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID,
-		TEXTOID, TEXTOID}, NULL
+		TEXTOID, INT4OID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID}, NULL
 };
 
 static int64 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker);
@@ -122,7 +124,7 @@ mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *bo
 }
 
 void
-mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result)
+mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result, const char *function)
 {
 	MfAttemptEnd end;
 	MfTransition transition;
@@ -137,11 +139,12 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	end.http_status = http_status;
 	end.invoice_id = result->invoice_id;
 	end.invoice_url = mf_from_utf8_lossy(result->invoice_url);
+	end.recurring_id = mf_from_utf8_lossy(result->recurring_id);
 	if (result->customer_reference != NULL && strcmp(result->customer_reference, mf_to_utf8(row->reference)) != 0)
 		end.answered_reference = mf_from_utf8_lossy(result->customer_reference);
 	mf_attempt_transition(&end, now, now, &transition);
 	transition.actor = GetUserNameFromId(GetUserId(), false);
-	transition.reason = "accepted by mf_send_payment()";
+	transition.reason = psprintf("accepted by %s()", function);
 
 	mf_sql_begin(&scope, row->schema);
 	mf_queue_end_attempts(&scope, &end, 1);

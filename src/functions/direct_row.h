@@ -35,8 +35,9 @@ extern MfDirectRow *mf_direct_insert(Oid schema, const MfRequest *request, const
  */
 extern void mf_direct_start(const MfDirectRow *row, const MfAccount *account, const void *body, size_t body_len);
 
-/* Records that the attempt was accepted, and makes the row "sent", with inquiries about its payment. */
-extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result);
+/* Records that the attempt by that function was accepted, and makes the row "sent", with inquiries about its payment. */
+extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result,
+							   const char *function);
 
 /* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
 extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);

@@ -1,7 +1,7 @@
 /*
  * direct_send.c
- *	  mf_send_payment(): sends an invoice and waits for the answer; warns if its row
- *	  is rolled back.
+ *	  mf_send_payment(), mf_execute_payment(): sends an invoice and waits for the answer;
+ *	  warns if its row is rolled back.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/direct_send.c
@@ -32,12 +32,43 @@
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 
-/* Columns of mf_send_payment_result */
-#define RESULT_COLUMNS 4
+/* A call: its fields in the order of its arguments, behind which come account and record */
+typedef struct DirectCall
+{
+	const char *function;
+	MfEndpointNumber endpoint;
+	int			result_columns;
+	int			field_count;
+	MfSendPaymentField fields[MF_SP_COUNT];
+} DirectCall;
 
-/* Arguments behind those of mf_send_payment_fields[] */
-#define ARG_ACCOUNT MF_SP_COUNT
-#define ARG_RECORD (MF_SP_COUNT + 1)
+#define ARG_ACCOUNT(call) ((call)->field_count)
+#define ARG_RECORD(call) ((call)->field_count + 1)
+
+#define COMMON_FIELDS \
+	MF_SP_CUSTOMER_EMAIL, MF_SP_CUSTOMER_MOBILE, MF_SP_MOBILE_COUNTRY_CODE, MF_SP_DISPLAY_CURRENCY_ISO, MF_SP_LANGUAGE, \
+	MF_SP_CUSTOMER_REFERENCE, MF_SP_CUSTOMER_CIVIL_ID, MF_SP_USER_DEFINED_FIELD, MF_SP_CALL_BACK_URL, MF_SP_ERROR_URL, \
+	MF_SP_WEBHOOK_URL, MF_SP_EXPIRY_DATE, MF_SP_CUSTOMER_ADDRESS, MF_SP_INVOICE_ITEMS, MF_SP_SHIPPING_METHOD, \
+	MF_SP_SHIPPING_CONSIGNEE, MF_SP_SUPPLIERS, MF_SP_PROCESSING_DETAILS
+
+static const DirectCall send_call = {
+	"mf_send_payment", MF_SEND_PAYMENT, 4, 23,
+	{MF_SP_CUSTOMER_NAME, MF_SP_INVOICE_VALUE, MF_SP_NOTIFICATION_OPTION, COMMON_FIELDS, MF_SP_INVOICE_PAYMENT_METHODS,
+	MF_SP_SOURCE_INFO}
+};
+
+static const DirectCall execute_call = {
+	"mf_execute_payment", MF_EXECUTE_PAYMENT, 5, 26,
+	{MF_SP_CUSTOMER_NAME, MF_SP_INVOICE_VALUE, MF_SP_PAYMENT_METHOD_ID, COMMON_FIELDS, MF_SP_SOURCE_INFO,
+	MF_SP_RECURRING_TYPE, MF_SP_INTERVAL_DAYS, MF_SP_ITERATION, MF_SP_RETRY_COUNT}
+};
+
+/* What an error context is told while a request is under way */
+typedef struct UnderWay
+{
+	const DirectCall *call;
+	char	   *reference;
+} UnderWay;
 
 /* An invoice at MyFatoorah whose row is not committed yet; in TopTransactionContext */
 typedef struct UncommittedInvoice
@@ -53,12 +84,14 @@ typedef struct UncommittedInvoice
 static UncommittedInvoice *uncommitted = NULL;
 static bool callbacks_registered = false;
 
-static const MfAccount *usable_account(FunctionCallInfo fcinfo);
+static Datum call_now(FunctionCallInfo fcinfo, const DirectCall *call);
+static void fill_request(FunctionCallInfo fcinfo, const DirectCall *call, MfRequest *request);
+static const MfAccount *usable_account(FunctionCallInfo fcinfo, int argument);
 static char *check_arguments(Oid schema, MfRequest *request, const MfAccount *account);
 static void check_reference(Oid schema, const char *reference);
-static const MfSendResult *send_now(const MfRequest *request, const MfAccount *account, char *reference,
-									const MfDirectRow *row, int *http_status);
-static void add_reference_context(void *reference);
+static const MfSendResult *send_now(const DirectCall *call, const MfRequest *request, const MfAccount *account,
+									char *reference, const MfDirectRow *row, int *http_status);
+static void add_reference_context(void *argument);
 static void note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id);
 static void end_transaction(XactEvent event, void *argument);
 static void end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
@@ -69,10 +102,23 @@ pg_noreturn static void report_send_failure(const MfHttpExchange *exchange, cons
 											const MfAccount *account, const char *reference);
 
 PG_FUNCTION_INFO_V1(mf_send_payment);
+PG_FUNCTION_INFO_V1(mf_execute_payment);
 
-/* The arguments are in the order of mf_send_payment_fields[], then account and record. */
 Datum
 mf_send_payment(PG_FUNCTION_ARGS)
+{
+	return call_now(fcinfo, &send_call);
+}
+
+Datum
+mf_execute_payment(PG_FUNCTION_ARGS)
+{
+	mf_require_argument(fcinfo, 2, "payment_method_id");
+	return call_now(fcinfo, &execute_call);
+}
+
+static Datum
+call_now(FunctionCallInfo fcinfo, const DirectCall *call)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MfDirectRow *row = NULL;
@@ -83,23 +129,17 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	int			http_status;
 	char	   *reference;
 	Datum		answer;
-	int			i;
 
-	mf_refuse_in_trigger("mf_send_payment");
+	mf_refuse_in_trigger(call->function);
 
-	account = usable_account(fcinfo);
-	mf_require_argument(fcinfo, ARG_RECORD, "record");
+	account = usable_account(fcinfo, ARG_ACCOUNT(call));
+	mf_require_argument(fcinfo, ARG_RECORD(call), "record");
 	desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
-	if (desc->natts != RESULT_COLUMNS)
-		elog(ERROR, "mf_send_payment_result does not have %d columns", RESULT_COLUMNS);
+	if (desc->natts != call->result_columns)
+		elog(ERROR, "the result of %s() does not have %d columns", call->function, call->result_columns);
 
-	request.table = NULL;
-	for (i = 0; i < MF_SP_COUNT; i++)
-	{
-		request.isnull[i] = PG_ARGISNULL(i);
-		request.values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
-	}
-	if (PG_GETARG_BOOL(ARG_RECORD))
+	fill_request(fcinfo, call, &request);
+	if (PG_GETARG_BOOL(ARG_RECORD(call)))
 	{
 		row = mf_direct_insert(schema, &request, account->name);
 		request = row->request;
@@ -109,30 +149,47 @@ mf_send_payment(PG_FUNCTION_ARGS)
 	else
 		reference = check_arguments(schema, &request, account);
 
-	result = send_now(&request, account, reference, row, &http_status);
+	result = send_now(call, &request, account, reference, row, &http_status);
 	if (row != NULL)
 	{
 		/* from here on an error leaves an invoice at MyFatoorah without a row */
 		note_uncommitted(schema, row->invoice, account->name, result->invoice_id);
-		mf_direct_accepted(row, http_status, result);
+		mf_direct_accepted(row, http_status, result, call->function);
 	}
 	answer = send_answer(desc, result);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_DATUM(answer);
 }
 
+/* The request that the arguments describe; what is no argument is null, or has its default. */
+static void
+fill_request(FunctionCallInfo fcinfo, const DirectCall *call, MfRequest *request)
+{
+	int			i;
+
+	memset(request, 0, sizeof(*request));
+	memset(request->isnull, true, sizeof(request->isnull));
+	request->values[MF_SP_NOTIFICATION_OPTION] = CStringGetTextDatum("LNK");
+	request->isnull[MF_SP_NOTIFICATION_OPTION] = false;
+	for (i = 0; i < call->field_count; i++)
+	{
+		request->isnull[call->fields[i]] = PG_ARGISNULL(i);
+		request->values[call->fields[i]] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+}
+
 /* The account of the call, which the current role may send through. */
 static const MfAccount *
-usable_account(FunctionCallInfo fcinfo)
+usable_account(FunctionCallInfo fcinfo, int argument)
 {
 	const MfAccount *account;
 
-	if (PG_ARGISNULL(ARG_ACCOUNT))
+	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("account must not be null"),
 				 errhint("Leave it out for the account \"%s\".", MF_DEFAULT_ACCOUNT)));
-	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(ARG_ACCOUNT)));
+	account = mf_account_get(text_to_cstring(PG_GETARG_TEXT_PP(argument)));
 	mf_account_check_usage(account, GetUserId());
 	mf_account_check_mapping(account, GetUserId());
 	return account;
@@ -162,8 +219,11 @@ check_arguments(Oid schema, MfRequest *request, const MfAccount *account)
 
 /* Records the attempt, if there is a row, and posts the request; raises an error unless it is accepted. */
 static const MfSendResult *
-send_now(const MfRequest *request, const MfAccount *account, char *reference, const MfDirectRow *row, int *http_status)
+send_now(const DirectCall *call, const MfRequest *request, const MfAccount *account, char *reference,
+		 const MfDirectRow *row, int *http_status)
 {
+	const MfEndpoint *endpoint = &mf_endpoints[call->endpoint];
+	UnderWay	under_way = {call, reference};
 	MfSendResult *result = mf_send_result_alloc();
 	ErrorContextCallback context;
 	MfHttpExchange *exchange;
@@ -184,11 +244,11 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 		PG_END_TRY();
 	}
 	context.callback = add_reference_context;
-	context.arg = reference;
-	exchange = mf_backend_call(account, &mf_endpoints[MF_SEND_PAYMENT], NULL, body, body_len, &context);
+	context.arg = &under_way;
+	exchange = mf_backend_call(account, endpoint, NULL, body, body_len, &context);
 	*http_status = (int) exchange->http_status;
 
-	mf_send_result_read(exchange, mf_to_utf8(reference), result);
+	mf_create_result_read(endpoint, exchange, mf_to_utf8(reference), result);
 
 	if (result->outcome != MF_OUTCOME_ACCEPTED)
 		report_send_failure(exchange, result, account, reference);
@@ -199,14 +259,14 @@ send_now(const MfRequest *request, const MfAccount *account, char *reference, co
 static Datum
 send_answer(TupleDesc desc, const MfSendResult *result)
 {
-	const char *texts[RESULT_COLUMNS] = {NULL, result->invoice_url, result->customer_reference, result->user_defined_field};
-	Datum		values[RESULT_COLUMNS];
-	bool		nulls[RESULT_COLUMNS];
+	const char *texts[] = {NULL, result->invoice_url, result->customer_reference, result->user_defined_field, result->recurring_id};
+	Datum		values[lengthof(texts)];
+	bool		nulls[lengthof(texts)];
 	int			i;
 
 	values[0] = DirectFunctionCall1(int8in, CStringGetDatum(result->invoice_id));
 	nulls[0] = false;
-	for (i = 1; i < RESULT_COLUMNS; i++)
+	for (i = 1; i < desc->natts; i++)
 	{
 		nulls[i] = texts[i] == NULL;
 		values[i] = texts[i] ? CStringGetTextDatum(mf_from_utf8_lossy(texts[i])) : (Datum) 0;
@@ -231,10 +291,12 @@ check_reference(Oid schema, const char *reference)
 
 /* Error context callback while a request is under way, when errors are mostly cancels. */
 static void
-add_reference_context(void *reference)
+add_reference_context(void *argument)
 {
-	errcontext("SendPayment with CustomerReference \"%s\"; if its request had left, only MyFatoorah knows whether the invoice exists",
-			   (char *) reference);
+	const UnderWay *under_way = (const UnderWay *) argument;
+
+	errcontext("%s with CustomerReference \"%s\"; if its request had left, only MyFatoorah knows whether the invoice exists",
+			   mf_endpoints[under_way->call->endpoint].name, under_way->reference);
 }
 
 /* Raises an error that says whether the invoice may exist. */

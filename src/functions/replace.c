@@ -38,6 +38,8 @@
 	separator name(expiry_date) separator name(customer_address) separator name(invoice_items) separator \
 	name(shipping_method) separator name(shipping_consignee) separator name(suppliers) separator \
 	name(processing_details) separator name(invoice_payment_methods) separator name(source_info) separator \
+	name(payment_method_id) separator name(recurring_type) separator name(interval_days) separator name(iteration) \
+	separator name(retry_count) separator \
 	name(idempotency_key) separator name(callbacks) separator name(metadata)
 #define TEXT(name) #name
 #define COMMA ,

@@ -175,5 +175,6 @@ tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account)
 				(errmsg("the row would be sent by POST /v3/payments")));
 	else
 		ereport(NOTICE,
-				(errmsg("the row would be sent by SendPayment, because POST /v3/payments cannot carry its %s", obstacle)));
+				(errmsg("the row would be sent by %s, because POST /v3/payments cannot carry its %s",
+						mf_endpoints[mf_request_endpoint(&request)].name, obstacle)));
 }

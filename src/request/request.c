@@ -53,7 +53,11 @@ mf_request_type(MfSendPaymentField field)
 		[MF_LOCAL_TIME] = TIMESTAMPTZOID
 	};
 
-	return field == MF_SP_INVOICE_PAYMENT_METHODS ? INT4ARRAYOID : types[mf_send_payment_fields[field].kind];
+	if (field == MF_SP_INVOICE_PAYMENT_METHODS)
+		return INT4ARRAYOID;
+	if (field >= MF_SP_PAYMENT_METHOD_ID && field != MF_SP_RECURRING_TYPE)
+		return INT4OID;
+	return types[mf_send_payment_fields[field].kind];
 }
 
 char *
@@ -63,6 +67,8 @@ mf_request_body(const MfRequest *request, const MfAccount *account, const char *
 	char	   *body;
 
 	request_texts(request, account, reference, values);
+	if (mf_request_executes(request))
+		values[MF_SP_NOTIFICATION_OPTION] = NULL;	/* it tells nobody */
 	body = mf_fields_body(mf_send_payment_fields, MF_SP_COUNT, values, len);
 	if (body == NULL)
 		ereport(ERROR,
@@ -182,6 +188,8 @@ field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentFiel
 			return expiry_date_text(account, DatumGetTimestampTz(value));
 		case INT2OID:
 			return psprintf("%d", (int) DatumGetInt16(value));
+		case INT4OID:
+			return psprintf("%d", DatumGetInt32(value));
 		case INT4ARRAYOID:
 			return payment_methods_json(value);
 		case JSONBOID:

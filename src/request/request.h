@@ -1,6 +1,6 @@
 /*
  * request.h
- *	  A SendPayment request as SQL values: validates it and builds its JSON body.
+ *	  A SendPayment or ExecutePayment request as SQL values: validates it and builds its JSON body.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/request/request.h
@@ -33,6 +33,8 @@
 #define MF_VALUE_DIGITS_MAX 15	/* ours, before the point */
 #define MF_PRIORITY_MAX 100
 #define MF_METADATA_MAX 16384	/* ours, bytes as jsonb; every update of a row copies it, or its TOAST pointer */
+#define MF_INTERVAL_DAYS_MAX 180
+#define MF_RETRY_COUNT_MAX 5
 #define MF_IDEMPOTENCY_KEY_MAX 255	/* ours, characters; an index entry cannot have more than 2704 bytes */
 
 /* Values in the order of mf_send_payment_fields[], of the types of mf_request_type() */
@@ -44,8 +46,21 @@ typedef struct MfRequest
 	bool		isnull[MF_SP_COUNT];
 } MfRequest;
 
-/* SQL type of a field: text, numeric, timestamptz, jsonb, int2 or int4[] */
+/* SQL type of a field: text, numeric, timestamptz, jsonb, int2, int4 or int4[] */
 extern Oid	mf_request_type(MfSendPaymentField field);
+
+/* Whether the request goes to ExecutePayment, for a page of one method, and not to SendPayment. */
+static inline bool
+mf_request_executes(const MfRequest *request)
+{
+	return !request->isnull[MF_SP_PAYMENT_METHOD_ID];
+}
+
+static inline MfEndpointNumber
+mf_request_endpoint(const MfRequest *request)
+{
+	return mf_request_executes(request) ? MF_EXECUTE_PAYMENT : MF_SEND_PAYMENT;
+}
 
 /*
  * Brings the values into the form that is sent: trimmed text, upper-case codes,

@@ -147,7 +147,7 @@ stored_size(const MfRequest *request, MfSendPaymentField field)
 {
 	Oid			type = mf_request_type(field);
 
-	if (request->isnull[field] || type == TIMESTAMPTZOID || type == INT2OID)
+	if (request->isnull[field] || type == TIMESTAMPTZOID || type == INT2OID || type == INT4OID)
 		return 0;
 	return toast_raw_datum_size(request->values[field]) - VARHDRSZ;
 }

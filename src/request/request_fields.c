@@ -60,10 +60,16 @@ static void check_expiry_date(MfRequest *request, MfSendPaymentField field, cons
 static void check_shipping_method(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
 static void check_consignee(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
 static void check_payment_methods(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_option(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_payment_method_id(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_recurring_type(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void check_recurring_number(MfRequest *request, MfSendPaymentField field, const MfAccount *account);
+static void refuse_beside_method(const MfRequest *request, MfSendPaymentField field, const char *hint);
 
 static const char *const options[] = {"LNK", "EML", "SMS", "ALL", NULL};
 static const char *const currencies[] = {"KWD", "SAR", "BHD", "AED", "QAR", "OMR", "JOD", "EGP", NULL};
 static const char *const languages[] = {"EN", "AR", NULL};
+static const char *const recurring_types[] = {"Custom", "Daily", "Weekly", "Monthly", NULL};
 
 #define NOT_CLEANED false, MF_CLEAN_TEXT
 #define CLEANED(kind) true, MF_CLEAN_##kind
@@ -72,7 +78,7 @@ const MfFieldCheck mf_field_checks[] = {
 	{MF_SP_CUSTOMER_NAME, CLEANED(TEXT), NAME_HINT, MF_CUSTOMER_NAME_MAX, NULL, NULL, false},
 	{MF_SP_DISPLAY_CURRENCY_ISO, CLEANED(CODE), NULL, 0, currencies, NULL, false},
 	{MF_SP_INVOICE_VALUE, NOT_CLEANED, AMOUNT_HINT, 0, NULL, check_invoice_value, true},
-	{MF_SP_NOTIFICATION_OPTION, CLEANED(CODE), OPTION_HINT, 0, options, NULL, false},
+	{MF_SP_NOTIFICATION_OPTION, CLEANED(CODE), OPTION_HINT, 0, options, check_option, false},
 	{MF_SP_CUSTOMER_EMAIL, CLEANED(CODE), NULL, MF_EMAIL_MAX, NULL, check_email, false},
 	{MF_SP_CUSTOMER_MOBILE, CLEANED(NUMBER), NULL, 0, NULL, check_mobile, false},
 	{MF_SP_MOBILE_COUNTRY_CODE, CLEANED(NUMBER), NULL, 0, NULL, check_country_code, true},
@@ -92,6 +98,11 @@ const MfFieldCheck mf_field_checks[] = {
 	{MF_SP_SHIPPING_CONSIGNEE, NOT_CLEANED, NULL, 0, NULL, check_consignee, false},
 	{MF_SP_PROCESSING_DETAILS, NOT_CLEANED, NULL, 0, NULL, mf_check_json_field, false},
 	{MF_SP_SUPPLIERS, NOT_CLEANED, NULL, 0, NULL, mf_check_json_field, false},
+	{MF_SP_PAYMENT_METHOD_ID, NOT_CLEANED, NULL, 0, NULL, check_payment_method_id, false},
+	{MF_SP_RECURRING_TYPE, CLEANED(CODE), NULL, 0, recurring_types, check_recurring_type, false},
+	{MF_SP_INTERVAL_DAYS, NOT_CLEANED, NULL, 0, NULL, check_recurring_number, false},
+	{MF_SP_ITERATION, NOT_CLEANED, NULL, 0, NULL, check_recurring_number, false},
+	{MF_SP_RETRY_COUNT, NOT_CLEANED, NULL, 0, NULL, check_recurring_number, false},
 	{MF_SP_COUNT, NOT_CLEANED, NULL, 0, NULL, NULL, false}
 };
 
@@ -415,6 +426,8 @@ check_payment_methods(MfRequest *request, MfSendPaymentField field, const MfAcco
 
 	if (request->isnull[field])
 		return;
+	if (mf_request_executes(request))
+		refuse_beside_method(request, field, gettext_noop("Leave it out, or leave out payment_method_id."));
 
 	array = DatumGetArrayTypeP(request->values[field]);
 	ok = ARR_NDIM(array) == 1 && !array_contains_nulls(array);
@@ -521,7 +534,7 @@ field_check_length(const MfRequest *request, MfSendPaymentField field, int limit
 				 errhint("Shorten it.")));
 }
 
-/* Refuses any other text than those words, which are ended by NULL; stores them in upper case. */
+/* Refuses any other text than those words, which are ended by NULL; stores them as they are written there. */
 static void
 field_check_word(MfRequest *request, MfSendPaymentField field, const char *const *words)
 {
@@ -547,4 +560,104 @@ field_check_word(MfRequest *request, MfSendPaymentField field, const char *const
 			(mf_err_field(request, field),
 			 errmsg("invalid value for %s: \"%.40s\"", mf_field_name(field), field_text(request, field)),
 			 errhint("Valid values are: %s.", list.data)));
+}
+
+/* ExecutePayment has no NotificationOption: it only answers with the link. */
+static void
+check_option(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	if (mf_request_executes(request) && strcmp(field_text(request, field), "LNK") != 0)
+		refuse_beside_method(request, field, gettext_noop("Leave it out, and pass the link on yourself; or leave out payment_method_id."));
+}
+
+static void
+refuse_beside_method(const MfRequest *request, MfSendPaymentField field, const char *hint)
+{
+	ereport(ERROR,
+			(mf_err_field(request, field),
+			 errmsg("%s cannot be given with payment_method_id", mf_field_name(field)),
+			 errdetail("An invoice with payment_method_id is made by ExecutePayment, which does not have it."),
+			 errhint("%s", dgettext(TEXTDOMAIN, hint))));
+}
+
+static void
+check_payment_method_id(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	if (!request->isnull[field] && DatumGetInt32(request->values[field]) <= 0)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("invalid value for payment_method_id: %d", DatumGetInt32(request->values[field])),
+				 errhint("SELECT * FROM mf_payment_methods(10) lists the methods of the account.")));
+}
+
+/* MyFatoorah saves no card in a session that begins a recurring payment. */
+static void
+check_recurring_type(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	MfTextView	card = field_view(request, MF_SP_USER_DEFINED_FIELD);
+
+	if (request->isnull[field])
+		return;
+	if (!mf_request_executes(request))
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s needs payment_method_id", mf_field_name(field)),
+				 errdetail("Only ExecutePayment begins a recurring payment."),
+				 errhint("Give the id of a method of cards; SELECT * FROM mf_payment_methods(10) lists them.")));
+	if (card.len >= 3 && memcmp(card.data, "CK-", 3) == 0)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s cannot be given with a user_defined_field that begins with CK-", mf_field_name(field)),
+				 errdetail("MyFatoorah saves no card in a payment that begins a recurring one."),
+				 errhint("Leave out one of the two.")));
+}
+
+/*
+ * Interval, number and retries of a recurring payment.  The number has to be given: left out
+ * it might mean one without end.
+ */
+static void
+check_recurring_number(MfRequest *request, MfSendPaymentField field, const MfAccount *account)
+{
+	static const struct
+	{
+		int			minimum;
+		int			maximum;
+	}			limits[MF_SP_COUNT] = {
+		[MF_SP_INTERVAL_DAYS] = {1, MF_INTERVAL_DAYS_MAX},
+		[MF_SP_ITERATION] = {0, PG_INT32_MAX},
+		[MF_SP_RETRY_COUNT] = {0, MF_RETRY_COUNT_MAX}
+	};
+	const char *name = mf_field_name(field);
+	bool		recurring = !request->isnull[MF_SP_RECURRING_TYPE];
+	bool		custom = recurring && strcmp(field_text(request, MF_SP_RECURRING_TYPE), recurring_types[0]) == 0;
+	bool		required = field == MF_SP_INTERVAL_DAYS ? custom : field == MF_SP_ITERATION && recurring;
+	int			value;
+
+	if (request->isnull[field])
+	{
+		if (required)
+			ereport(ERROR,
+					(mf_err_field(request, field),
+					 errmsg("%s is missing", name),
+					 field == MF_SP_ITERATION ? errhint("Give the number of repetitions; 0 goes on until the plan is cancelled.") :
+					 errhint("Give the number of days from one payment to the next.")));
+		return;
+	}
+	if (!recurring)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s needs recurring_type", name),
+				 errhint("Give a recurring_type: Custom, Daily, Weekly, Monthly.")));
+	if (field == MF_SP_INTERVAL_DAYS && !custom)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("%s can be given with the recurring_type Custom only", name),
+				 errhint("Leave it out.")));
+	value = DatumGetInt32(request->values[field]);
+	if (value < limits[field].minimum || value > limits[field].maximum)
+		ereport(ERROR,
+				(mf_err_field(request, field),
+				 errmsg("invalid value for %s: %d", name, value),
+				 errhint("Give a number from %d to %d.", limits[field].minimum, limits[field].maximum)));
 }

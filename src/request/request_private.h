@@ -24,7 +24,7 @@ typedef struct MfFieldCheck
 	MfCleaning	cleaning;
 	const char *required;		/* hint if the field is null; NULL: it may be */
 	int			max_length;		/* of a text, in characters; 0 = not checked */
-	const char *const *words;	/* the only valid texts, upper case, ended by
+	const char *const *words;	/* the only valid texts, in any case, ended by
 								 * NULL; NULL: any */
 	MfFieldCheckFunction check; /* NULL = nothing else */
 	bool		needs_account;	/* "check" must not be called without */

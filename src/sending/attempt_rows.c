@@ -43,13 +43,13 @@
 #define ATTEMPT_BOOT 17
 #define ATTEMPT_BOOT_CLOCK 18
 #define ATTEMPT_REPEATS 19
-#define ATTEMPT_COLUMNS 20
+#define ATTEMPT_COLUMNS 21
 
-/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to, api .. found_at */
+/* invoice .. send_by, finished_at .. outcome, http_status .. error, changed_to_sent .. sent_to, api .. recurring_id */
 static const Oid attempt_types[] = {
 	InvalidOid, INT8OID, INT4OID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
 	INT4OID, INT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, INT4OID,
-	TEXTOID, INT8OID, INT8OID, INT4OID, TIMESTAMPTZOID
+	TEXTOID, INT8OID, INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID
 };
 
 static const AttrNumber queue_updated[] = {MF_QC_KIND, MF_QC_DUE, MF_QC_LOOKUPS, MF_QC_ERROR, 0};
@@ -221,7 +221,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	Datum		url;
 
 	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL ||
-		sent->invoice_url == NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded || flight->repeats > 0)
+		sent->invoice_url == NULL || sent->recurring_id != NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded || flight->repeats > 0)
 		return false;
 	if (!find_started(recorder, flight, &invoice_tid, &attempt_tid))
 		return false;

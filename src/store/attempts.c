@@ -34,17 +34,18 @@ static MfStatement begin_attempts_statement = {
 #define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
 
 static MfStatement end_attempts_statement = {
-	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference)), "
+	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference, recurring_id)), "
 	"ended AS (UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
 	"    http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
 	"    invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
-	"    answered_reference = coalesce(e.answered_reference, t.answered_reference) "
+	"    answered_reference = coalesce(e.answered_reference, t.answered_reference), "
+	"    recurring_id = coalesce(e.recurring_id, t.recurring_id) "
 	"  FROM e WHERE t.invoice = ANY ($1) AND t.invoice = e.invoice AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
 	"SELECT (SELECT count(*) FROM @mf_attempt t WHERE t.invoice = ANY ($1) AND EXISTS (SELECT FROM e "
 	"    WHERE e.invoice = t.invoice AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)",
-	8, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
-	NULL
+	9, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID}, NULL
 };
 
 static MfStatement recorded_ends_statement = {
@@ -173,6 +174,7 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		mf_array_add_text(&columns[5], ends[i].invoice_url);
 		mf_array_add_text(&columns[6], ends[i].error);
 		mf_array_add_text(&columns[7], ends[i].answered_reference);
+		mf_array_add_text(&columns[8], ends[i].recurring_id);
 	}
 	mf_columns_change(scope, &end_attempts_statement, columns);
 }

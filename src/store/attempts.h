@@ -41,6 +41,7 @@ typedef struct MfAttemptEnd
 	const char *invoice_id;		/* of the answer; NULL = it had none */
 	const char *invoice_url;
 	const char *answered_reference; /* CustomerReference of the answer if it was another one; NULL = it was not */
+	const char *recurring_id;	/* of a plan that begins with the invoice; NULL = none */
 	const char *error;
 	int			repeats;		/* as in MfAttempt */
 	const char *found_id;		/* then the InvoiceId that a look-up has found before; NULL = not known */

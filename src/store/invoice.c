@@ -25,8 +25,9 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	INT8OID, TEXTOID,			/* id, account */
 	TEXTOID, NUMERICOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_name .. language */
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,	/* customer_reference .. webhook_url */
-	/* expiry_date .. source_info */
+	/* expiry_date .. retry_count */
 	TIMESTAMPTZOID, JSONBOID, JSONBOID, INT2OID, JSONBOID, JSONBOID, JSONBOID, INT4ARRAYOID, TEXTOID,
+	INT4OID, TEXTOID, INT4OID, INT4OID, INT4OID,
 	TIMESTAMPTZOID, INT2OID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,	/* send_at .. payment_status */
 	INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,	/* invoice_id .. last_error */
 	INT4OID, BOOLOID, BOOLOID, TIMESTAMPTZOID, NAMEOID, /* attempts .. created_by */
@@ -34,7 +35,8 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	TEXTOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, TEXTOID, NUMERICOID, /* payment_id .. pay_value */
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
 	/* currency .. metadata */
-	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID, JSONBOID
+	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID,
+	TEXTOID, JSONBOID
 };
 
 static void check_payment_transition(int64 invoice, MfStatus status, const char *from, const char *to);
@@ -63,7 +65,7 @@ mf_invoice_check_columns(TupleDesc desc)
 		/* of results the triggers read only whether they are null, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
 			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
-			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_REPLACED_BY))
+			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_RECURRING_ID))
 			continue;
 		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&

@@ -19,12 +19,12 @@ typedef enum MfInvoiceColumn
 	MF_IC_ACCOUNT,
 	MF_IC_CUSTOMER_NAME,		/* first field of the request, in the order of
 								 * mf_send_payment_fields[] */
-	MF_IC_SOURCE_INFO = MF_IC_CUSTOMER_NAME + 22,	/* the last one */
+	MF_IC_RETRY_COUNT = MF_IC_CUSTOMER_NAME + 27,	/* the last one */
 	MF_IC_SEND_AT,
 	MF_IC_PRIORITY,
 	MF_IC_IDEMPOTENCY_KEY,
 	MF_IC_CALLBACKS,
-	MF_IC_REFERENCE,			/* from here to MF_IC_REPLACED_BY written by us only */
+	MF_IC_REFERENCE,			/* from here to MF_IC_RECURRING_ID written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,
 	MF_IC_INVOICE_ID,
@@ -62,6 +62,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_PAYMENT_DOUBT,
 	MF_IC_ERASED_AT,
 	MF_IC_REPLACED_BY,
+	MF_IC_RECURRING_ID,
 	MF_IC_METADATA,				/* users may change it at any time */
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;

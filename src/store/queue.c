@@ -76,7 +76,10 @@ static MfStatement apply_statement = {
 	/* only people make these transitions, and their latest decision counts */
 	"  cancel_requested = i.cancel_requested AND NOT (t.from_status IN ('rejected', 'review') "
 	"    AND t.to_status = 'queued'), "
-	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END "
+	"  sent_at = CASE t.to_status WHEN 'sent' THEN clock_timestamp() ELSE i.sent_at END, "
+	"  recurring_id = CASE WHEN t.to_status = 'sent' AND i.recurring_type IS NOT NULL THEN coalesce(i.recurring_id, "
+	"    (SELECT a.recurring_id FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = t.invoice_id::int8 "
+	"      AND a.recurring_id IS NOT NULL ORDER BY a.attempt DESC LIMIT 1)) ELSE i.recurring_id END "
 	/* the link of an invoice that a look-up has found may be in an answer that was not conclusive */
 	"  FROM t LEFT JOIN LATERAL (SELECT a.invoice_url FROM @mf_attempt a "
 	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "

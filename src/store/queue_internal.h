@@ -60,7 +60,8 @@
 	"customer_civil_id::text, user_defined_field::text, call_back_url::text, error_url::text, webhook_url::text, " \
 	"expiry_date::timestamptz, customer_address::jsonb, invoice_items::jsonb, shipping_method::int2, " \
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
-	"source_info::text"
+	"source_info::text, payment_method_id::int4, recurring_type::text, interval_days::int4, iteration::int4, " \
+	"retry_count::int4"
 #define MF_FIRST_FIELD 17			/* number of customer_name in them */
 
 /*

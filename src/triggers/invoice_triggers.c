@@ -336,7 +336,7 @@ check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfInvoiceRow
 
 	if (!mf_same_column(desc, before, after, MF_IC_ID))
 		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
-	for (column = MF_IC_REFERENCE; column <= MF_IC_REPLACED_BY; column++)
+	for (column = MF_IC_REFERENCE; column <= MF_IC_RECURRING_ID; column++)
 	{
 		if (!mf_same_column(desc, before, after, column))
 			mf_row_refuse_result(trigger->tg_relation, column);

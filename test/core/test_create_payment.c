@@ -185,6 +185,7 @@ test_obstacles(void **state)
 		{MF_SP_PROCESSING_DETAILS, "{\"AutoCapture\":false}", false},
 		{MF_SP_INVOICE_PAYMENT_METHODS, "[1]", false},
 		{MF_SP_SOURCE_INFO, "x", false},
+		{MF_SP_PAYMENT_METHOD_ID, "1", false},
 		{MF_SP_DISPLAY_CURRENCY_ISO, "SAR", false},
 		{MF_SP_DISPLAY_CURRENCY_ISO, "KWD", true},
 		{MF_SP_CUSTOMER_MOBILE, "12345", false},

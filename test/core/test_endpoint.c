@@ -207,6 +207,50 @@ test_bare_errors(void **state)
 	}
 }
 
+/* The plan that an answer of ExecutePayment begins, and whether its URL is a page */
+static void
+test_execute_answers(void **state)
+{
+	static const struct
+	{
+		const char *fixture;	/* NULL: */
+		const char *body;
+		const char *reference;
+		const char *id;
+		const char *recurring_id;
+		bool		page;
+	}			cases[] = {
+		{"execute-payment.response.json", NULL, "noshipping-nosupplier", "6424703", NULL, true},
+		{"execute-payment.response.recurring.json", NULL, NULL, "4283360", "RECUR121809320", true},
+		{NULL, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"IsDirectPayment\":true,\"PaymentURL\":\"https://x/v2/DirectPayment/1/2\",\"CustomerReference\":\"mf-1\",\"RecurringId\":null}}",
+		"mf-1", "7", NULL, false},
+	};
+	size_t		i;
+
+	(void) state;
+	for (i = 0; i < LENGTH(cases); i++)
+	{
+		MfHttpExchange exchange = {0};
+		MfSendResult result;
+
+		exchange.gate_reached = exchange.gate_passed = true;
+		exchange.body_len = exchange.body_sent = 100;
+		exchange.http_status = 200;
+		exchange.response = cases[i].fixture != NULL ? fixture(cases[i].fixture) : strdup(cases[i].body);
+		exchange.response_len = strlen(exchange.response);
+		mf_create_result_read(&mf_endpoints[MF_EXECUTE_PAYMENT], &exchange, cases[i].reference, &result);
+		assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
+		assert_string_equal(result.invoice_id, cases[i].id);
+		assert_int_equal(result.invoice_url != NULL && strstr(result.invoice_url, "/PayInvoice/Checkout?") != NULL, cases[i].page);
+		if (cases[i].recurring_id == NULL)
+			assert_null(result.recurring_id);
+		else
+			assert_string_equal(result.recurring_id, cases[i].recurring_id);
+		mf_send_result_free(&result);
+		free(exchange.response);
+	}
+}
+
 /* What the answer of an endpoint that makes something proves */
 static void
 test_create_results(void **state)
@@ -277,6 +321,7 @@ main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_bare_errors),
 		cmocka_unit_test(test_create_results),
+		cmocka_unit_test(test_execute_answers),
 	};
 
 	return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);

@@ -133,11 +133,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		root = mf_json_parse(body, len, NULL, NULL);
 		if (root != NULL)
 		{
-			CHECK(cJSON_GetArraySize(root) == members);
+			const cJSON *model = mf_json_get(root, "RecurringModel");
+
+			CHECK(cJSON_GetArraySize(root) + (model != NULL ? cJSON_GetArraySize(model) - 1 : 0) == members);
 			for (i = 0; i < MF_SP_COUNT; i++)
 			{
 				if (values[i] != NULL)
 					check_member(&mf_send_payment_fields[i], values[i],
+								 i >= MF_SP_RECURRING_TYPE ? mf_json_get(model, strchr(mf_send_payment_fields[i].name, '.') + 1) :
 								 mf_json_get(root, mf_send_payment_fields[i].name));
 			}
 			cJSON_Delete(root);

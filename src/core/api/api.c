@@ -7,6 +7,7 @@
  */
 #include "core/api/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,11 @@ const MfField mf_send_payment_fields[MF_SP_COUNT] = {
 	[MF_SP_PROCESSING_DETAILS] = {"ProcessingDetails", "processing_details", MF_JSON, false},
 	[MF_SP_INVOICE_PAYMENT_METHODS] = {"InvoicePaymentMethods", "invoice_payment_methods", MF_JSON, false},
 	[MF_SP_SOURCE_INFO] = {"SourceInfo", "source_info", MF_TEXT, false},
+	[MF_SP_PAYMENT_METHOD_ID] = {"PaymentMethodId", "payment_method_id", MF_INTEGER, false},
+	[MF_SP_RECURRING_TYPE] = {"RecurringModel.RecurringType", "recurring_type", MF_TEXT, false},
+	[MF_SP_INTERVAL_DAYS] = {"RecurringModel.IntervalDays", "interval_days", MF_INTEGER, false},
+	[MF_SP_ITERATION] = {"RecurringModel.Iteration", "iteration", MF_INTEGER, false},
+	[MF_SP_RETRY_COUNT] = {"RecurringModel.RetryCount", "retry_count", MF_INTEGER, false},
 };
 
 const MfField mf_payment_status_fields[MF_PS_COUNT] = {
@@ -164,23 +170,47 @@ add_time(cJSON *object, const char *name, const char *value)
 	return add_node(object, name, cJSON_CreateString(time));
 }
 
-static bool
-add_value(cJSON *object, const MfField *field, const char *value)
+/*
+ * The object that a member belongs to: of "Object.Member" one in the root, added if it
+ * is not there yet.  *name becomes the member's own name.  NULL when out of memory.
+ */
+static cJSON *
+object_of(cJSON *root, const char **name)
 {
+	const char *dot = strchr(*name, '.');
+	char		object[32];
+	cJSON	   *found;
+
+	if (dot == NULL)
+		return root;
+	snprintf(object, sizeof(object), "%.*s", (int) (dot - *name), *name);
+	*name = dot + 1;
+	found = cJSON_GetObjectItemCaseSensitive(root, object);
+	return found != NULL ? found : cJSON_AddObjectToObject(root, object);
+}
+
+static bool
+add_value(cJSON *root, const MfField *field, const char *value)
+{
+	const char *name = field->name;
+	cJSON	   *object = object_of(root, &name);
+
+	if (object == NULL)
+		return false;
 	switch (field->kind)
 	{
 		case MF_TEXT:
 		case MF_CURRENCY:
-			return add_text(object, field->name, value);
+			return add_text(object, name, value);
 		case MF_DECIMAL:
-			return add_json(object, field->name, value, true);
+			return add_json(object, name, value, true);
 		case MF_INTEGER:
-			return is_integer(value) && add_json(object, field->name, value, true);
+			return is_integer(value) && add_json(object, name, value, true);
 		case MF_JSON:
 		case MF_BOOLEAN:
-			return add_json(object, field->name, value, false);
+			return add_json(object, name, value, false);
 		case MF_LOCAL_TIME:
-			return add_time(object, field->name, value);
+			return add_time(object, name, value);
 	}
 	return false;
 }

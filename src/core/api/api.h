@@ -44,7 +44,7 @@ typedef struct MfField
 								 * answer is rejected */
 } MfField;
 
-/* Fields of a SendPayment request: positions in mf_send_payment_fields[] */
+/* Fields of a SendPayment or ExecutePayment request: positions in mf_send_payment_fields[] */
 typedef enum MfSendPaymentField
 {
 	MF_SP_CUSTOMER_NAME,
@@ -70,6 +70,11 @@ typedef enum MfSendPaymentField
 	MF_SP_PROCESSING_DETAILS,
 	MF_SP_INVOICE_PAYMENT_METHODS,
 	MF_SP_SOURCE_INFO,
+	MF_SP_PAYMENT_METHOD_ID,	/* from here on of ExecutePayment only */
+	MF_SP_RECURRING_TYPE,
+	MF_SP_INTERVAL_DAYS,
+	MF_SP_ITERATION,
+	MF_SP_RETRY_COUNT,
 	MF_SP_COUNT
 } MfSendPaymentField;
 
@@ -77,7 +82,7 @@ extern const MfField mf_send_payment_fields[MF_SP_COUNT];
 
 /*
  * Builds the JSON body of a request.  values[] is in the order of the table of
- * its fields; NULL leaves a member out.  MF_DECIMAL and MF_INTEGER values must
+ * its fields; NULL leaves a member out.  "Object.Member" is a member of an object in it.  MF_DECIMAL and MF_INTEGER values must
  * be JSON numbers and are written digit by digit.  MF_JSON values must be
  * valid JSON; only white space and the way characters are escaped may change.
  * MF_TEXT values must be valid UTF-8. Returns a malloc'd string and its

@@ -28,6 +28,7 @@ static const MfSendPaymentField foreign_fields[] = {
 	MF_SP_PROCESSING_DETAILS,
 	MF_SP_INVOICE_PAYMENT_METHODS,
 	MF_SP_SOURCE_INFO,
+	MF_SP_PAYMENT_METHOD_ID,
 };
 
 static const struct

@@ -307,6 +307,11 @@ copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSend
 {
 	const cJSON *number = mf_envelope_find(envelope, endpoint->id);
 	const cJSON *url = endpoint->url != NULL ? mf_envelope_find(envelope, endpoint->url) : NULL;
+	const char *recurring = mf_json_string(envelope->data, "RecurringId");
+
+	/* the URL is no page then: it takes card numbers */
+	if (cJSON_IsTrue(mf_json_get(envelope->data, "IsDirectPayment")))
+		url = NULL;
 
 	if ((mf_json_is_number(number) || cJSON_IsString(number)) && mf_invoice_id_valid(number->valuestring))
 		result->invoice_id = strdup(number->valuestring);
@@ -315,7 +320,10 @@ copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSend
 	if (endpoint->echo != NULL)
 		result->customer_reference = copy_text(mf_json_string(envelope->data, endpoint->echo));
 	result->user_defined_field = copy_text(mf_json_string(envelope->data, "UserDefinedField"));
-	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL);
+	if (recurring != NULL && *recurring != '\0')
+		result->recurring_id = strdup(recurring);
+	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL) &&
+		(recurring == NULL || *recurring == '\0' || result->recurring_id != NULL);
 }
 
 /*
@@ -462,6 +470,7 @@ mf_send_result_free(MfSendResult *result)
 	free(result->invoice_url);
 	free(result->customer_reference);
 	free(result->user_defined_field);
+	free(result->recurring_id);
 	free(result->error);
 	memset(result, 0, sizeof(*result));
 	result->outcome = MF_OUTCOME_UNKNOWN;

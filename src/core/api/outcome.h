@@ -44,6 +44,7 @@ typedef struct MfSendResult
 	char	   *invoice_url;	/* its "url" */
 	char	   *customer_reference; /* its "echo" */
 	char	   *user_defined_field; /* echoed */
+	char	   *recurring_id;	/* RecurringId of ExecutePayment; NULL if it begins no plan */
 
 	char	   *error;			/* one line, NULL only if accepted */
 	int			retry_after;	/* seconds, 0 if the answer names none */
