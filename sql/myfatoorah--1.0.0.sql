@@ -337,6 +337,7 @@ COMMENT ON COLUMN mf_attempt.reference IS 'the CustomerReference of this attempt
 COMMENT ON COLUMN mf_attempt.body_sha256 IS 'SHA-256 of the request body';
 COMMENT ON COLUMN mf_attempt.send_by IS 'the request does not leave after this time';
 COMMENT ON COLUMN mf_attempt.outcome IS 'what is certain: accepted, rejected, not_sent, throttled, account_problem or unknown; null while the request is in flight';
+COMMENT ON COLUMN mf_attempt.http_status IS 'HTTP status of the answer; null: none came, or one that reports success broke off';
 COMMENT ON COLUMN mf_attempt.invoice_id IS 'the InvoiceId in the answer, whatever the outcome, even if the answer came too late for the invoice';
 COMMENT ON COLUMN mf_attempt.invoice_url IS 'the InvoiceURL or PaymentURL in the answer, likewise';
 COMMENT ON COLUMN mf_attempt.answered_reference IS 'the CustomerReference in the answer, if it differs';

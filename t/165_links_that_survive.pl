@@ -213,6 +213,34 @@ look_up($id);
 wait_row('mixed', q{status || attempts || (last_error ~ 'link was lost')}, 'sent2true');
 is(scalar(made('mixed')), 1, 'SendPayment made it after POST /v3/payments was throttled: not repeated');
 
+# What was answered is not repeated, whatever became of its key.
+my %answered = (
+	'failed' => { status => 500, body => '' },
+	'failed in words' => { status => 503, body => '<h1>Service Unavailable</h1>' },
+	'failed and broke off' => { status => 500, body => 'x' x 1000, cut_answer_at => 500 },
+	'timed out' => { status => 408, body => '' },
+	'refused and made' => { status => 400, body => '{"IsSuccess":false,"Message":"no","ValidationErrors":null,"Data":null}' },
+	'throttled and made' => { status => 429, body => '' },
+	'a page of success' => { status => 200, body => '<h1>Welcome</h1>' },
+	'success without a link' => { status => 201, body => '{"IsSuccess":true,"Message":"","ValidationErrors":null,"Data":null}' });
+my @answered;
+foreach my $failed ('lose', 'forget', 'keep')
+{
+	my @now = map { "$_, $failed" } sort keys %answered;
+
+	$sandbox->account(idempotency_failed => $failed);
+	$sandbox->faults(map { { path => $v3, reference_prefix => "$_.", create => $true, times => 1, %{ $answered{ $_ =~ s/, \w+$//r } } } } @now);
+	insert($_) foreach @now;
+	push @answered, @now;
+	$mf->wait_for($node, $db, qq{SELECT count(*) FROM mf_attempt WHERE outcome IN ('unknown', 'throttled') AND reference ~ ', (lose|forget|keep)[.]'}, scalar @answered);
+}
+$sandbox->account(idempotency_failed => 'forget');
+foreach my $what (@answered)
+{
+	wait_row($what, q{status || attempts || (last_error ~ 'link was lost')}, 'sent1true');
+	is(scalar(made($what)) . ' ' . scalar(requests($what)), '1 1', "$what: answered, so not repeated, and adopted without its link");
+}
+
 # Customers who are notified have their link.
 foreach my $option ('EML', 'SMS', 'ALL')
 {
@@ -252,6 +280,9 @@ wait_row('refused again', 'status || attempts', 'sent3');
 ok(has_link('refused again'), 'a refusal of the repeated request does not reject the row');
 wait_row('throttled again', 'status || attempts', 'sent3');
 ok(has_link('throttled again'), 'nor does 429 queue it');
+lose_again('failed again', 1, status => 500, body => '');
+wait_row('failed again', q{status || attempts || (last_error ~ 'link was lost')}, 'sent2true');
+is(scalar(made('failed again')), 1, 'an error after which nobody knows what the repeated request has made ends the repetitions');
 wait_row('lost for good', q{status || attempts || (last_error ~ 'link was lost')}, 'sent4true');
 is(scalar(made('lost for good')), 1, 'after three repetitions the link is given up, and there is one invoice');
 

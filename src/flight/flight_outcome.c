@@ -62,7 +62,8 @@ mf_flight_end(const MfFlight *flight, MfAttemptEnd *end)
 	end->attempt = flight->attempt;
 	end->reference = flight->reference;
 	end->outcome = sent->outcome;
-	end->http_status = flight->http_status;
+	/* a success that broke off is a lost answer */
+	end->http_status = flight->unanswered && flight->http_status / 100 == 2 ? 0 : flight->http_status;
 	end->invoice_id = sent->invoice_id;
 	end->invoice_url = sent->invoice_url ? mf_from_utf8_lossy(sent->invoice_url) : NULL;
 	if (sent->customer_reference != NULL && strcmp(sent->customer_reference, flight->sent_reference) != 0)

@@ -37,7 +37,10 @@ mf_claim_may_replay(const MfSqlScope *scope, const MfJob *job, const List *refer
 	/* what is found may be of SendPayment, and then the key would make a second invoice */
 	if (reference == NULL || !reference->v3 || reference->v2)
 		return false;
-	if (!wants_link(job) || mf_claim_has_twin(job) || reference->has_url || reference->repeated >= MF_REPLAYS_MAX)
+	/* MyFatoorah may keep no key of a request that it has answered with an error, and what it has made all the same */
+	if (reference->answered || reference->has_url || reference->repeated >= MF_REPLAYS_MAX)
+		return false;
+	if (!wants_link(job) || mf_claim_has_twin(job))
 		return false;
 	if (!reference->sent || reference->sent_to != mf_http_target_checksum(target) ||
 		!mf_api_is_v3(mf_account_get(job->account), proof) || mf_claim_refusal(scope, job) != NULL)

@@ -31,7 +31,7 @@ static MfStatement begin_attempts_statement = {
  * Only an unknown outcome is overwritten, by an answer that comes after all.  What
  * an answer contained is kept.
  */
-#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
+#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND (e.http_status > 0 OR e.invoice_id IS NOT NULL)))"
 
 static MfStatement end_attempts_statement = {
 	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
@@ -70,6 +70,12 @@ static MfStatement recorded_ends_statement = {
 /* MyFatoorah may have seen the Idempotency-Key of this attempt. */
 #define BY_V3 "(a.api = '" MF_API_V3_NAME "' AND a.outcome IS DISTINCT FROM 'not_sent')"
 
+/*
+ * This attempt was answered, and there is no other answer to get.  A repeated request may
+ * also have been put off or refused, which is no answer to the one that it repeats.
+ */
+#define ANSWERED "(a.http_status IS NOT NULL AND (a.repeats IS NULL OR a.outcome = 'unknown'))"
+
 static MfStatement references_statement = {
 	"SELECT a.reference::text, "
 	"  bool_or(" MF_MAY_HAVE_MADE("a") " AND " OF_THIS_ROW " AND NOT EXISTS (SELECT FROM @mf_transition t "
@@ -89,7 +95,8 @@ static MfStatement references_statement = {
 	"  CASE WHEN count(DISTINCT a.body_sha256) FILTER (WHERE " BY_V3 ") = 1 "
 	"    THEN min(encode(a.body_sha256, 'hex')) FILTER (WHERE " BY_V3 ") END, "
 	"  coalesce(max(a.found_at::timestamptz), '-infinity'), "
-	"  (count(*) FILTER (WHERE a.repeats IS NOT NULL AND a.outcome IS DISTINCT FROM 'not_sent'))::int4 "
+	"  (count(*) FILTER (WHERE a.repeats IS NOT NULL AND a.outcome IS DISTINCT FROM 'not_sent'))::int4, "
+	"  bool_or(" ANSWERED ") "
 	"FROM @mf_attempt a JOIN @mf_invoice i ON i.id = a.invoice WHERE a.invoice = $1 "
 	"GROUP BY a.reference ORDER BY max(a.attempt) DESC",
 	1, {INT8OID}, NULL
@@ -237,6 +244,7 @@ mf_queue_references(const MfSqlScope *scope, int64 invoice)
 		entry->digest = mf_result_text(i, 13);
 		entry->found_at = mf_result_timestamp(i, 14);
 		entry->repeated = mf_result_int4(i, 15);
+		entry->answered = mf_result_bool(i, 16);
 		references = lappend(references, entry);
 	}
 	return references;

@@ -37,7 +37,7 @@ typedef struct MfAttemptEnd
 	int			attempt;
 	const char *reference;		/* under which it was sent; NULL = not known */
 	MfOutcome	outcome;
-	int			http_status;	/* 0 = none */
+	int			http_status;	/* of a whole answer, or of one that reports an error; 0 = none came */
 	const char *invoice_id;		/* of the answer; NULL = it had none */
 	const char *invoice_url;
 	const char *answered_reference; /* CustomerReference of the answer if it was another one; NULL = it was not */
@@ -75,6 +75,7 @@ typedef struct MfReference
 	char	   *digest;			/* SHA-256 of their bodies in digits; NULL = they differ */
 	TimestampTz found_at;		/* when the latest look-up found the invoice; DT_NOBEGIN = never */
 	int			repeated;		/* requests that have repeated another one */
+	bool		answered;		/* one was answered, so that repeating it can bring nothing */
 } MfReference;
 
 /* List of MfReference: all references under which attempts of a row were made, that of the latest first. */

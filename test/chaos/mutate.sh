@@ -526,6 +526,8 @@ mutate other_merchant 'a request is repeated with another key' src/sending/claim
 	's/!reference->sent \|\| reference->sent_to != mf_http_target_checksum\(target\) \|\|\n\t\t//' 165_links_that_survive
 mutate other_call 'a request is repeated although SendPayment may have made what was found' src/sending/claim_replay.c \
 	's/ \|\| reference->v2\)/)/' 165_links_that_survive
+mutate answered_twice 'a request that was answered is repeated' src/sending/claim_replay.c \
+	's/reference->answered \|\| //' 165_links_that_survive
 mutate told_twice 'requests whose customers are notified are repeated' src/sending/claim_replay.c \
 	's/ &&\n\t\tmf_text_is\(job->request\.values\[MF_SP_NOTIFICATION_OPTION\], "LNK"\)//' 165_links_that_survive
 mutate second_hidden 'a repeated request that made another invoice passes for the first' src/flight/flight_outcome.c \

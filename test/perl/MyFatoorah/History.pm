@@ -468,6 +468,9 @@ sub _check_replay
 	$complain->('attempt %d repeats %d with other bytes', $n, $next->{repeats}) if $next->{sha256} ne $attempt->{sha256};
 	$complain->('attempt %d was repeated, which was %s', $attempt->{attempt}, $attempt->{outcome} // 'without outcome')
 	  if ($attempt->{outcome} // '') eq 'accepted';
+	$complain->('attempt %d was repeated, which was answered with %s', $_->{attempt}, $_->{http_status})
+	  foreach grep { $_->{invoice} == $next->{invoice} && $_->{reference} eq $next->{reference} && $_->{attempt} < $n && !defined $_->{repeats} && defined $_->{http_status} }
+	  @{ $self->{attempts} };
 	$complain->('attempt %d was made without a look-up that had found the invoice', $n)
 	  unless $found || ($attempt->{outcome} // '') eq 'not_sent';
 	$complain->('attempt %d was made after the key was forgotten', $n) if $next->{started_us} > $first->{started_us} + 250 * 60e6;
