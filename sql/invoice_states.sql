@@ -82,7 +82,7 @@ SELECT mf_test.try('SELECT ' || call) FROM unnest(ARRAY['mf_cancel(NULL)', 'mf_r
 SELECT id FROM mf_invoice WHERE reference = 'restored-review' \gset
 SELECT set_config('mf_test.id', :'id', false) IS NOT NULL AS noted;
 SELECT i || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), i)), 'invoice [0-9]+', 'invoice N')
-FROM unnest(ARRAY['NULL, ''x''', '''resend'', NULL', '''resend'', ''''', '''delete'', ''x''', '''ADOPT'', ''x''', '''adopt'', ''x''', '''adopt'', ''x'', 0', '''adopt'', ''x'', -1']) i;
+FROM unnest(ARRAY['NULL, ''x''', '''resend'', NULL', '''resend'', ''''', '''delete'', ''x''', '''ADOPT'', ''x''', '''adopt'', ''x''', '''adopt'', ''x'', 0', '''adopt'', ''x'', -1', '''adopt'', ''x'', 9, ''javascript:alert(1)''']) i;
 CREATE FUNCTION pg_temp.decided(arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	result text;

@@ -14,7 +14,9 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "base/encoding.h"
 #include "base/settings.h"
+#include "core/text/text.h"
 #include "database/function_args.h"
 #include "functions/direct_row.h"
 #include "functions/invoice_actions.h"
@@ -34,6 +36,7 @@ static void resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, cons
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
 static void take_number_back(Oid schema, const MfJob *job, const char *reason);
 static char *invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job);
+static char *invoice_url_argument(FunctionCallInfo fcinfo);
 
 PG_FUNCTION_INFO_V1(mf_resolve);
 PG_FUNCTION_INFO_V1(mf_pause);
@@ -107,7 +110,7 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 	{
 		transition.to = MF_STATUS_SENT;
 		transition.invoice_id = invoice_id_argument(fcinfo, job);
-		transition.invoice_url = mf_optional_text(fcinfo, 4);
+		transition.invoice_url = invoice_url_argument(fcinfo);
 		transition.linkless = NO_LINK_GIVEN;
 	}
 	else if (strcmp(decision, "resend") == 0)
@@ -135,7 +138,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	memset(&adoption, 0, sizeof(adoption));
 	adoption.invoice = job->invoice;
 	adoption.invoice_id = invoice_id_argument(fcinfo, job);
-	adoption.invoice_url = mf_optional_text(fcinfo, 4);
+	adoption.invoice_url = invoice_url_argument(fcinfo);
 	adoption.linkless = NO_LINK_GIVEN;
 	adoption.actor = GetUserNameFromId(GetUserId(), false);
 	adoption.reason = reason;
@@ -182,6 +185,20 @@ invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job)
 	invoice_id = psprintf(INT64_FORMAT, PG_GETARG_INT64(3));
 	mf_check_number_free(get_func_namespace(fcinfo->flinfo->fn_oid), job->account, invoice_id, NULL, job->invoice);
 	return invoice_id;
+}
+
+/* The link in the fifth argument; NULL = none */
+static char *
+invoice_url_argument(FunctionCallInfo fcinfo)
+{
+	char	   *url = mf_optional_text(fcinfo, 4);
+
+	if (url != NULL && !mf_link_valid(mf_to_utf8(url)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be an http or https URL", "invoice_url"),
+				 errhint("Copy the link that the MyFatoorah portal shows, or give none.")));
+	return url;
 }
 
 /* From the commit on nothing more is claimed for the account. */

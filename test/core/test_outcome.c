@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "core/api/outcome.h"
+#include "core/text/text.h"
 
 #define REFERENCE "mf-1"
 
@@ -368,6 +369,63 @@ test_reference(void **state)
 	}
 }
 
+/* Checks the answer of an endpoint that gives a link, as it is in JSON; its number is kept, and a bad link is not. */
+static void
+check_link(MfEndpointNumber number, const char *link, bool is_good)
+{
+	const MfEndpoint *endpoint = &mf_endpoints[number];
+	char	   *body = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":%s,\"%s\":%s,\"PaymentCompleted\":false,\"CustomerReference\":\"mf-1\"}}",
+							endpoint->id_is_text ? "\"7\"" : "7", endpoint->url, link);
+	MfHttpExchange exchange;
+	MfSendResult result;
+
+	make_exchange(&exchange, WHOLE, CURLE_OK, 200, body);
+	mf_create_result_read(endpoint, &exchange, REFERENCE, &result);
+	if (result.outcome != (is_good ? MF_OUTCOME_ACCEPTED : MF_OUTCOME_UNKNOWN))
+		fail_msg("%s, %s: %s", endpoint->name, link, mf_outcome_name(result.outcome));
+	assert_string_equal(result.invoice_id, "7");
+	assert_int_equal(result.invoice_url != NULL, is_good);
+	assert_int_equal(result.error != NULL && strstr(result.error, "is not the URL of a web page, InvoiceId 7") != NULL,
+					 !is_good);
+	mf_send_result_free(&result);
+	free(exchange.response);
+	free(body);
+}
+
+/* A link is handed to customers: what leads elsewhere than to a web page is none, and the invoice is looked up. */
+static void
+test_links(void **state)
+{
+	static const char *const good[] = {"https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e", "HTTPS://x/1",
+	"http://127.0.0.1:9965/KWT/ie/1", "http://localhost/1", "https://x:8443/?a=b&c=%20#d", "https://[::1]/1",
+	"https://\\u0645\\u062b\\u0627\\u0644.example/1"};
+	static const char *const bad[] = {"\"javascript:alert(1)\"", "\"JavaScript://x/%0Aalert(1)\"", "\"data:text/html,x\"",
+		"\"file:///etc/passwd\"", "\"ftp://x/1\"", "\"//x/1\"", "\"/KWT/ie/1\"", "\"https:/x\"", "\"https://\"", "\"https:///1\"",
+		"\" https://x/1\"", "\"https://x/1 \"", "\"https://x/a b\"", "\"https://x/1\\r\\nSet-Cookie: a=b\"", "\"https://x/\\u0001\"",
+		"\"https://x/\\u007f\"", "\"https://x/\\u0085\"", "\"https://x/\\u202e1\"",
+		"\"https://myfatoorah.com@x/1\"", "\"https://a:b@x/1\"", "\"https://x\\\\@y/1\"", "\"http\"", "[\"https://x/1\"]", "{\"a\":1}", "7", "true"};
+	static const MfEndpointNumber endpoints[] = {MF_SEND_PAYMENT, MF_EXECUTE_PAYMENT, MF_V3_CREATE_PAYMENT};
+	char		path[MF_LINK_SIZE];
+	size_t		i;
+	size_t		j;
+
+	(void) state;
+	memset(path, 'x', sizeof(path));
+	for (i = 0; i < LENGTH(endpoints); i++)
+	{
+		for (j = 0; j < LENGTH(good) + LENGTH(bad) + 2; j++)
+		{
+			bool		is_good = j < LENGTH(good) || j == LENGTH(good) + LENGTH(bad);
+			int			length = MF_LINK_SIZE - (is_good ? 1 : 0) - (int) strlen("https://x/");
+			char	   *link = j < LENGTH(good) ? text("\"%s\"", good[j]) :
+				j < LENGTH(good) + LENGTH(bad) ? strdup(bad[j - LENGTH(good)]) : text("\"https://x/%.*s\"", length, path);
+
+			check_link(endpoints[i], link, is_good);
+			free(link);
+		}
+	}
+}
+
 static void
 test_send_texts(void **state)
 {
@@ -580,6 +638,7 @@ main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_every_status),
 		cmocka_unit_test(test_reference),
+		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_send_texts),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_lookups),

@@ -265,7 +265,7 @@ test_kept(void **state)
 		const char *number;
 		const char *link;
 	}			cases[] = {
-		{"{\"Data\":{\"Old\":{\"InvoiceId\":5,\"InvoiceURL\":\"old\"},\"InvoiceId\":7,\"InvoiceURL\":\"new\"}}", "7", "new"},
+		{"{\"Data\":{\"Old\":{\"InvoiceId\":5,\"InvoiceURL\":\"https://x/old\"},\"InvoiceId\":7,\"InvoiceURL\":\"https://x/new\"}}", "7", "https://x/new"},
 		{"{\"Data\":[{\"invoiceID\":\"12\"}]}", "12", NULL},
 		{"{\"InvoiceId\":9,\"Data\":{\"InvoiceId\":0,\"InvoiceURL\":5}}", "9", NULL},
 		{"{\"Data\":{\"InvoiceId\":\"A1\",\"InvoiceURL\":\"\"}}", NULL, NULL},

@@ -31,6 +31,21 @@ may_name_invoice(const MfHttpExchange *exchange)
 	return false;
 }
 
+/* A link that leads to a web page, in every program's eyes */
+static bool
+is_web_link(const char *link)
+{
+	const char *host = strncasecmp(link, "https://", 8) == 0 ? link + 8 : strncasecmp(link, "http://", 7) == 0 ? link + 7 : "";
+	const char *c;
+
+	for (c = link; *c != '\0'; c++)
+	{
+		if ((uint8_t) *c <= ' ' || *c == 0x7F || *c == '\\')
+			return false;
+	}
+	return host[0] != '\0' && strcspn(host, "/?#") > 0 && memchr(host, '@', strcspn(host, "/?#")) == NULL && strlen(link) < 2000;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -57,6 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (result.error != NULL)
 		CHECK(judge_line(result.error, 1200));
 	CHECK(result.invoice_id == NULL || judge_invoice_id(result.invoice_id));
+	CHECK(result.invoice_url == NULL || is_web_link(result.invoice_url));
 
 	CHECK((result.outcome == MF_OUTCOME_NOT_SENT) == (!exchange.gate_passed && status == 0));
 	switch (result.outcome)

@@ -201,6 +201,7 @@ add_value(cJSON *root, const MfField *field, const char *value)
 	{
 		case MF_TEXT:
 		case MF_CURRENCY:
+		case MF_LINK:
 			return add_text(object, name, value);
 		case MF_DECIMAL:
 			return add_json(object, name, value, true);
@@ -338,6 +339,8 @@ read_value(const cJSON *node, MfFieldKind kind, char **value)
 			if (!cJSON_IsString(node) || !mf_currency_iso(node->valuestring, iso))
 				return READ_BAD;
 			return copy_text(iso, value);
+		case MF_LINK:
+			return cJSON_IsString(node) && mf_link_valid(node->valuestring) ? copy_text(node->valuestring, value) : READ_BAD;
 		case MF_LOCAL_TIME:
 			return read_time(node, value);
 	}

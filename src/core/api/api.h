@@ -30,6 +30,7 @@ typedef enum MfFieldKind
 	MF_BOOLEAN,					/* true or false, read as that; the words are
 								 * read as strings, too, in any case */
 	MF_CURRENCY,				/* abbreviation or ISO code, read as ISO code */
+	MF_LINK,					/* JSON string, read if mf_link_valid() */
 	MF_LOCAL_TIME				/* read as "YYYY-MM-DD hh:mm:ss.ffffff",
 								 * without zone; written from that (or with a
 								 * "T") as "YYYY-MM-DDThh:mm:ss" */

@@ -25,7 +25,7 @@ static const MfField payment_method_fields[] = {
 	{"TotalAmount", "total_amount", MF_DECIMAL, false},
 	{"CurrencyIso", "currency", MF_CURRENCY, false},
 	{"PaymentCurrencyIso", "payment_currency", MF_CURRENCY, false},
-	{"ImageUrl", "image_url", MF_TEXT, false},
+	{"ImageUrl", "image_url", MF_LINK, false},
 };
 
 static const MfField exchange_rate_fields[] = {

@@ -254,6 +254,19 @@ made_number(const MfEndpoint *endpoint, const MfEnvelope *envelope)
 		mf_json_number(envelope->data, endpoint->id);
 }
 
+/* The link to what was made, wherever the answer has it; NULL = none that a customer can follow */
+static const char *
+made_link(const MfEndpoint *endpoint, const MfEnvelope *envelope, bool *is_bad)
+{
+	const cJSON *link = endpoint->url != NULL ? mf_envelope_find(envelope, endpoint->url) : NULL;
+
+	/* the URL is no page then: it takes card numbers */
+	if (cJSON_IsTrue(mf_json_get(envelope->data, "IsDirectPayment")))
+		link = NULL;
+	*is_bad = link != NULL && !(cJSON_IsString(link) && mf_link_valid(link->valuestring));
+	return link != NULL && !*is_bad ? link->valuestring : NULL;
+}
+
 /* Why an answer does not prove that what we asked for exists; NULL if it does.  "text" is room for it. */
 static const char *
 answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfEnvelope *envelope,
@@ -261,11 +274,18 @@ answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const
 {
 	const char *problem;
 	const char *echo;
+	bool		bad_link;
 
 	if (envelope->root == NULL)
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
+	(void) made_link(endpoint, envelope, &bad_link);
+	if (bad_link)
+	{
+		snprintf(text, text_size, "the %s of the answer is not the URL of a web page", endpoint->url);
+		return text;
+	}
 	if (endpoint == &mf_endpoints[MF_V3_CREATE_PAYMENT] &&
 		(problem = mf_create_payment_problem(envelope, reference)) != NULL)
 		return problem;
@@ -306,23 +326,19 @@ static bool
 copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSendResult *result)
 {
 	const cJSON *number = mf_envelope_find(envelope, endpoint->id);
-	const cJSON *url = endpoint->url != NULL ? mf_envelope_find(envelope, endpoint->url) : NULL;
 	const char *recurring = mf_json_string(envelope->data, "RecurringId");
-
-	/* the URL is no page then: it takes card numbers */
-	if (cJSON_IsTrue(mf_json_get(envelope->data, "IsDirectPayment")))
-		url = NULL;
+	bool		bad_link;
+	const char *link = made_link(endpoint, envelope, &bad_link);
 
 	if ((mf_json_is_number(number) || cJSON_IsString(number)) && mf_invoice_id_valid(number->valuestring))
 		result->invoice_id = strdup(number->valuestring);
-	if (cJSON_IsString(url))
-		result->invoice_url = strdup(url->valuestring);
+	result->invoice_url = copy_text(link);
 	if (endpoint->echo != NULL)
 		result->customer_reference = copy_text(mf_json_string(envelope->data, endpoint->echo));
 	result->user_defined_field = copy_text(mf_json_string(envelope->data, "UserDefinedField"));
 	if (recurring != NULL && *recurring != '\0')
 		result->recurring_id = strdup(recurring);
-	return (number == NULL || result->invoice_id != NULL) && (!cJSON_IsString(url) || result->invoice_url != NULL) &&
+	return (number == NULL || result->invoice_id != NULL) && (link == NULL || result->invoice_url != NULL) &&
 		(recurring == NULL || *recurring == '\0' || result->recurring_id != NULL);
 }
 

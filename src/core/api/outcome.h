@@ -41,7 +41,7 @@ typedef struct MfSendResult
 	/* members of the answer, whatever the outcome; may be NULL */
 	char	   *invoice_id;		/* the endpoint's "id", of a refund its RefundId:
 								 * decimal digits; never NULL if accepted */
-	char	   *invoice_url;	/* its "url" */
+	char	   *invoice_url;	/* its "url", if mf_link_valid() */
 	char	   *customer_reference; /* its "echo" */
 	char	   *user_defined_field; /* echoed */
 	char	   *recurring_id;	/* RecurringId of ExecutePayment; NULL if it begins no plan */

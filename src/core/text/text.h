@@ -106,4 +106,14 @@ typedef enum MfUrlVerdict
 /* Returns the first problem of a URL, or MF_URL_GOOD. */
 extern MfUrlVerdict mf_url_check(const char *url);
 
+/* Links of MyFatoorah's are shorter, in bytes */
+#define MF_LINK_SIZE 2000
+
+/*
+ * Whether a customer can be sent to a link of MyFatoorah's, in UTF-8: a URL of http or https
+ * without blanks and invisible characters.  It may lead to this machine, where a stand-in of
+ * MyFatoorah may be.
+ */
+extern bool mf_link_valid(const char *link);
+
 #endif							/* MF_TEXT_H */

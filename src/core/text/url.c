@@ -1,7 +1,7 @@
 /*
  * url.c
- *	  Validates URLs that users give for others to open: customers' browsers,
- *	  MyFatoorah.
+ *	  Validates URLs that users and MyFatoorah give for others to open: customers'
+ *	  browsers, MyFatoorah.
  *
  * libcurl parses them, because it knows all ways to write an address.
  *
@@ -12,8 +12,9 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <stdbool.h>
 #include <string.h>
+
+#include "core/text/unicode.h"
 
 /*
  * Whether a host, as libcurl returns it, leads to the machine of whoever opens
@@ -79,3 +80,15 @@ mf_url_check(const char *url)
 	return verdict;
 }
 
+bool
+mf_link_valid(const char *link)
+{
+	size_t		length = strnlen(link, MF_LINK_SIZE);
+	uint32_t	unseen;
+	MfUrlVerdict verdict;
+
+	if (length == MF_LINK_SIZE || mf_text_find_unseen(link, length, &unseen))
+		return false;
+	verdict = mf_url_check(link);
+	return verdict == MF_URL_GOOD || verdict == MF_URL_LOCAL;
+}
