@@ -370,7 +370,11 @@ void
 mf_flight_free(MfFlight *flight)
 {
 	if (flight->deposit != NULL)
+	{
+		/* scans have passed over deposits for whose answers there was no memory */
 		deposit_count--;
+		mf_inquiry_wake();
+	}
 	mf_flight_set_under_way(flight, false);
 	release_body(flight);
 	mf_http_target_let_go(flight->target);

@@ -40,7 +40,7 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	MfDepositNext next = {0};
 	MfFlight   *flight;
 
-	/* the end of another reading has the next round scan again */
+	/* once one is freed, mf_flight_free() has the next round scan again */
 	if (mf_flight_deposits() >= MAX_UNDER_WAY)
 		return 0;
 	if (mf_throttle_get(account->name)->deposits_at > now)

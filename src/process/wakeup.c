@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 
@@ -158,6 +159,13 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
+			/* claims may have passed over what this session had locked; rounds of the worker are repeated anyway */
+			if ((pending.worker.inquiries || pending.worker.operations) && MyBgworkerEntry == NULL)
+				wake_worker(MyDatabaseId, &(WorkerWakeup) {
+					.inquiries = pending.worker.inquiries, .operations = pending.worker.operations
+				});
+			memset(&pending, 0, sizeof(pending));
+			break;
 		case XACT_EVENT_PREPARE:
 			memset(&pending, 0, sizeof(pending));
 			break;

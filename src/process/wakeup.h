@@ -3,8 +3,8 @@
  *	  Wakes the processes of the extension, at once or when a transaction
  *	  commits.
  *
- * A prepared transaction wakes nobody when it is prepared.  COMMIT PREPARED is
- * noticed by worker/utility_hooks.c.
+ * A prepared transaction wakes nobody when it is prepared.  Its end is noticed by
+ * worker/utility_hooks.c.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/process/wakeup.h
@@ -31,7 +31,10 @@ typedef enum MfTryNow
 extern void mf_wake_worker_at_commit(void);
 extern void mf_wake_account_at_commit(const char *account);
 
-/* The agenda of inquiries has changed. */
+/*
+ * The agenda of inquiries has changed.  This one and the next wake the worker of a session
+ * that fails, too: it may have passed over what the session had locked.
+ */
 extern void mf_wake_inquiries_at_commit(void);
 
 /* A refund, capture or release may be due. */

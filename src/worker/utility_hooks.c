@@ -88,9 +88,10 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 	bool		restricted;
 	int			security_context;
 
-	/* read before the tree is freed: COMMIT PREPARED ends the transaction */
-	bool		commit_prepared = tag == T_TransactionStmt &&
-		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+	/* read before the tree is freed: these commands end the transaction */
+	bool		ends_prepared = tag == T_TransactionStmt &&
+		(((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED ||
+		 ((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_ROLLBACK_PREPARED);
 
 	if (tag == T_CreateTrigStmt && IsTransactionState())
 		check_replace_trigger((CreateTrigStmt *) statement->utilityStmt);
@@ -109,7 +110,7 @@ utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 
 	if (tag == T_DropdbStmt && OidIsValid(held))
 		mf_directory_marker_remove(held);
-	if (commit_prepared)
+	if (ends_prepared)
 		mf_wake_worker(MyDatabaseId);
 	else if (tag != T_TransactionStmt)
 		after_statement(statement->utilityStmt);
