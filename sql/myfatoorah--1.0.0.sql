@@ -997,7 +997,7 @@ COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that 
 COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
 COMMENT ON COLUMN mf_deposit_item.invoice IS 'id of the row, which may be archived; null: the invoice was created elsewhere';
 COMMENT ON COLUMN mf_deposit_item.reference IS 'CustomerReference, as it was sent: mf_invoice.reference';
-COMMENT ON COLUMN mf_deposit_item.due_deposit IS 'what the deposit pays for it: fees, tax and shares of suppliers are taken off';
+COMMENT ON COLUMN mf_deposit_item.due_deposit IS 'what the deposit pays for it: fees, tax and shares of suppliers are taken off; of a supplier''s deposit, its share';
 
 CREATE VIEW mf_undeposited WITH (security_barrier) AS
 	SELECT i.id, i.account, i.invoice_id, i.customer_reference, i.payment_status, i.base_currency AS currency, i.received_value, i.net_value,
@@ -1014,7 +1014,13 @@ CREATE VIEW mf_deposit_difference WITH (security_barrier) AS
 	SELECT d.id, d.account, d.deposit_reference, d.supplier_code, d.deposit_date, d.currency, d.announced_value, d.itemised_value,
 		   d.announced_value - d.itemised_value AS difference, m.amount AS refunds,
 		   d.announced_value - d.itemised_value - m.amount AS unexplained,
-		   d.announced_count - d.item_count AS missing_items, d.gross_value - d.itemised_value AS deducted, d.service_charge
+		   d.announced_count - d.item_count AS missing_items,
+		   CASE WHEN d.supplier_code IS NULL THEN d.gross_value - d.itemised_value END AS deducted, d.service_charge,
+		   -- looked up by the index, as in mf_undeposited
+		   (SELECT pg_catalog.count(*) FROM mf_deposit_row r WHERE r.deposit = d.id AND (SELECT o.deposit FROM mf_deposit_row o
+				WHERE o.invoice_id = r.invoice_id AND o.payment_id IS NOT DISTINCT FROM r.payment_id AND (o.deposit, o.item) < (r.deposit, r.item)
+					AND (SELECT s.account = d.account AND s.supplier_code = coalesce(d.supplier_code, 0) FROM mf_deposit_state s WHERE s.id = o.deposit) LIMIT 1) IS NOT NULL)
+			AS repeated_items
 	FROM (SELECT d.*, pg_catalog.lag(d.at) OVER (PARTITION BY d.account, d.supplier_code ORDER BY d.at, d.id) AS since
 		  FROM (SELECT d.*, coalesce(d.deposit_date, d.announced_at, d.requested_at) AS at FROM mf_deposit d
 				WHERE d.read_at IS NOT NULL OR d.announced_at IS NOT NULL) d) d
@@ -1029,7 +1035,8 @@ COMMENT ON COLUMN mf_deposit_difference.difference IS 'announced minus itemised:
 COMMENT ON COLUMN mf_deposit_difference.refunds IS 'refunds and chargebacks of the account that mf_ledger has booked since the deposit before, up to this one; negative; null of the first one that was read or announced: what was before it is not known';
 COMMENT ON COLUMN mf_deposit_difference.unexplained IS 'difference minus refunds: fees of MyFatoorah that belong to no invoice, refunds that were booked at another time, or an error; null if either is';
 COMMENT ON COLUMN mf_deposit_difference.missing_items IS 'transactions announced minus items listed';
-COMMENT ON COLUMN mf_deposit_difference.deducted IS 'gross_value minus itemised_value: fees, tax and shares of suppliers';
+COMMENT ON COLUMN mf_deposit_difference.repeated_items IS 'items of payments that this deposit, or one that was known before it, lists already: they are in itemised_value as often as they are listed';
+COMMENT ON COLUMN mf_deposit_difference.deducted IS 'gross_value minus itemised_value: fees, tax and shares of suppliers; null of a supplier''s deposit, which pays its shares';
 
 --
 -- What users have added to tables of the extension, which no dump contains

@@ -2,6 +2,7 @@
 # each payment in it is found again among the invoices, and a difference is explained or shown.
 use MyFatoorah::Test;
 
+use FindBin;
 use JSON::PP ();
 
 my $mf = 'MyFatoorah::Cluster';
@@ -159,6 +160,43 @@ $sandbox->clear_faults;
 $mf->wait_idle($node, $db);
 sql("DELETE FROM mf_deposit_state WHERE deposit_reference LIKE 'D-%'; SELECT mf_resume()");
 
+# Nor does one reading hold up another; 429 does, that of its account, and for no longer than MyFatoorah asks
+$sandbox->faults({ path => 'GetDepositedInvoices', contains => 'D-silent', times => -1, status => 503 });
+sql("SELECT mf_read_deposit('D-silent' || g) FROM generate_series(1, 3) g");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_deposit WHERE error <> '' AND starts_with(deposit_reference, 'D-silent')", 3);
+sql("SELECT mf_read_deposit('$first->{reference}')");
+wait_deposit($first);
+is(sql("SELECT DISTINCT status FROM mf_deposit WHERE starts_with(deposit_reference, 'D-silent')"), 'queued', 'three that are not answered hold up none beside them');
+$sandbox->faults({ path => 'GetDepositedInvoices', contains => 'D-limit', times => 1, status => 429, body => '{}', headers => { 'Retry-After' => '4' } });
+sql("SELECT mf_read_deposit('D-limit')");
+$mf->wait_for($node, $db, "SELECT error ~ '429' FROM mf_deposit WHERE deposit_reference = 'D-limit'");
+sql("SELECT mf_read_deposit('$first->{reference}'); SELECT mf_read_deposit('$first->{reference}', 'other')");
+$mf->wait_for($node, $db, "SELECT status FROM mf_deposit WHERE account = 'other'", 'read');
+is(sql("SELECT string_agg(status || (due > now()), ' ' ORDER BY deposit_reference) FROM mf_deposit WHERE account = 'myfatoorah' AND deposit_reference IN ('D-limit', '$first->{reference}')"),
+	'queuedfalse queuedtrue', '429: those of another account are read');
+$mf->wait_for($node, $db, "SELECT status FROM mf_deposit WHERE account = 'myfatoorah' AND deposit_reference = '$first->{reference}'", 'read');
+ok(1, '... and the others of the account, by themselves, when the time is over');
+$sandbox->clear_faults;
+$mf->wait_idle($node, $db);
+sql("DELETE FROM mf_deposit_row WHERE deposit IN (SELECT id FROM mf_deposit WHERE account = 'other'); DELETE FROM mf_deposit_state WHERE account = 'other' OR deposit_reference LIKE 'D-%'");
+
+# A payment that is listed twice, in one deposit or in two; two payments of one invoice are not that
+my ($old, $new) = map { my $number = $ids[$_]; my $payment = sql("SELECT payment_id FROM mf_invoice WHERE invoice_id = $number"); [ $number, $payment ] } 0, 10;
+my $listed = sub {
+	my ($deposit, @payments) = @_;
+
+	$sandbox->faults({ path => 'GetDepositedInvoices', contains => $deposit, times => 1, status => 200,
+		body => '{"IsSuccess":true,"Message":"","Data":[' . join(',', map { qq({"InvoiceId":$_->[0],"PaymentId":"$_->[1]","DueDeposit":"1.000","DepositReference":"$deposit"}) } @payments) . ']}' });
+	sql("SELECT mf_read_deposit('$deposit')");
+	wait_deposit($deposit);
+	return;
+};
+$listed->('D-twice', $new, $old, $new, [ $new->[0], 'another' ], [ $new->[0], 'another' ], [ $new->[0], 'a third' ]);
+$listed->('D-none', [ $new->[0], 'a fourth' ]);
+is(sql("SELECT string_agg(concat_ws(' ', deposit_reference, repeated_items, itemised_value), ', ' ORDER BY deposit_reference DESC) FROM mf_deposit_difference WHERE deposit_reference LIKE 'D-%' OR deposit_reference = '$first->{reference}'"),
+	"D-twice 3 6.000, D-none 0 1.000, $first->{reference} 0 $first->{itemised}", 'a payment that is listed twice is shown, with the deposit that repeats it');
+sql("DELETE FROM mf_deposit_row WHERE deposit IN (SELECT id FROM mf_deposit WHERE deposit_reference LIKE 'D-%'); DELETE FROM mf_deposit_state WHERE deposit_reference LIKE 'D-%'");
+
 # A key that may not, and a deposit that is not there: tried again some times, then left to a person
 $sandbox->faults({ path => 'GetDepositedInvoices', shape => 8, times => 1 });
 sql("SELECT mf_read_deposit('2020999999')");
@@ -225,8 +263,17 @@ my ($shared) = pay('shared');
 my $supplied = $sandbox->deposit(invoices => [$shared], supplier => 7, webhook => 0);
 sql("SELECT mf_read_deposit('$supplied->{reference}', supplier_code => 7)");
 wait_deposit($supplied);
+is(sql("SELECT repeated_items FROM mf_deposit_difference WHERE deposit_reference = '$supplied->{reference}'"), 0, '... lists nothing twice');
 is(sql("SELECT supplier_code, item_count, itemised_value FROM mf_deposit WHERE deposit_reference = '$supplied->{reference}'"), '7|1|60.000', 'the deposit of a supplier');
 is(sql("SELECT count(*) FROM mf_undeposited WHERE customer_reference = 'shared'"), 1, 'which is none of the account');
+$sandbox->faults({ path => 'GetDepositedInvoices', contains => '2023000204', times => 1, status => 200, body => slurp_file("$FindBin::RealBin/../test/core/fixtures/get-deposited-invoices.response.supplier.json") });
+sql("SELECT mf_read_deposit('2023000204', supplier_code => 27)");
+wait_deposit('2023000204');
+is_deeply(JSON::PP->new->decode(($sandbox->ledger(%$call))[-1]{body}), { DepositReference => '2023000204', Type => 'Supplier', SupplierCode => 27 }, 'the request about one of a supplier');
+is(sql("SELECT d.supplier_code, d.item_count, d.itemised_value, d.gross_value, d.service_charge, d.deposit_date AT TIME ZONE 'Asia/Kuwait', f.deducted, f.difference,
+		(SELECT string_agg(due_deposit || ' of ' || due_value, ', ' ORDER BY item) FROM mf_deposit_item i WHERE i.deposit = d.id AND i.supplier_code = 27)
+	FROM mf_deposit d JOIN mf_deposit_difference f USING (id) WHERE d.deposit_reference = '2023000204'"),
+	'27|3|225.585|300.000|6.300|2023-03-28 09:14:00|||95.585 of 100.000, 90.000 of 100.000, 40.000 of 100.000', "MyFatoorah's example of one: its shares, to the last decimal");
 foreach ([ q{''}, 22023 ], [ q{'a b'}, 22023 ], [ q{repeat('1', 65)}, 22023 ], [ q{'1', supplier_code => 0}, 22023 ], [ q{'1', 'nobody'}, 42704 ],
 	[ 'NULL', 22004 ])
 {

@@ -90,7 +90,11 @@ test_samples(void **state)
 	result = read_deposit("2023000204", 200, sample);
 	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 	assert_int_equal(result.count, 3);
+	assert_string_equal(result.items[0].values[MF_DI_DUE_DEPOSIT], "95.585");
+	assert_string_equal(result.items[1].values[MF_DI_DUE_DEPOSIT], "90.000");
 	assert_string_equal(result.items[2].values[MF_DI_DUE_DEPOSIT], "40.000");
+	assert_string_equal(result.items[0].values[MF_DI_DUE_VALUE], "100.000");
+	assert_string_equal(result.items[0].values[MF_DI_TOTAL_SERVICE_CHARGE], "2.100");
 	mf_deposit_result_free(&result);
 
 	/* the answer about another deposit */
