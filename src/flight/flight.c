@@ -413,6 +413,8 @@ mf_flight_endpoint(const MfFlight *flight)
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
+	const MfEndpoint *endpoint = mf_flight_endpoint(flight);
+
 	release_body(flight);
 	flight->http_status = (int) exchange->http_status;
 	flight->unanswered = !mf_is_answered(exchange);
@@ -421,10 +423,8 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	{
 		case MF_JOB_SEND:
 		case MF_JOB_OPERATION:
-			if (flight->operation_kind == MF_OPERATION_REFUND)
-				mf_create_result_read(mf_flight_endpoint(flight), exchange, flight->sent_reference, &flight->sent);
-			else
-				mf_change_result_read(mf_flight_endpoint(flight), exchange, flight->invoice_id, &flight->sent);
+			mf_send_result_read(endpoint, exchange, endpoint->effect == MF_EFFECT_CREATES ? flight->sent_reference :
+								flight->invoice_id, &flight->sent);
 			break;
 		case MF_JOB_REFUNDS:
 			mf_refund_result_read(exchange, &flight->refunds);

@@ -248,7 +248,7 @@ send_now(const DirectCall *call, const MfRequest *request, const MfAccount *acco
 	exchange = mf_backend_call(account, endpoint, NULL, body, body_len, &context);
 	*http_status = (int) exchange->http_status;
 
-	mf_create_result_read(endpoint, exchange, mf_to_utf8(reference), result);
+	mf_send_result_read(endpoint, exchange, mf_to_utf8(reference), result);
 
 	if (result->outcome != MF_OUTCOME_ACCEPTED)
 		report_send_failure(exchange, result, account, reference);

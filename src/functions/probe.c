@@ -159,7 +159,7 @@ send_once(Probe *probe)
 	exchange = mf_backend_call_with_key(probe->account, endpoint, mf_request_key(probe->reference), body, len, NULL,
 										&probe->sent_to);
 	probe->date = mf_http_date(exchange);
-	mf_create_result_read(endpoint, exchange, probe->reference, result);
+	mf_send_result_read(endpoint, exchange, probe->reference, result);
 	return result;
 }
 

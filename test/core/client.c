@@ -159,7 +159,7 @@ outcome_of(const MfHttpExchange *exchange)
 	MfOutcome	outcome;
 
 	check_no_key(exchange);
-	mf_send_result_read(exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, REFERENCE, &result);
 	outcome = result.outcome;
 	if (outcome == MF_OUTCOME_ACCEPTED)
 	{

@@ -249,7 +249,7 @@ read_answer(long status, const char *body, MfSendResult *result)
 	exchange.http_status = status;
 	exchange.response = strdup(body);
 	exchange.response_len = strlen(body);
-	mf_create_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, result);
+	mf_send_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, result);
 	free(exchange.response);
 }
 
@@ -391,7 +391,7 @@ test_early_answer(void **state)
 	exchange.http_status = 201;
 	exchange.response = sample;
 	exchange.response_len = strlen(sample);
-	mf_create_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, &result);
+	mf_send_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, &result);
 	assert_int_equal(result.outcome, MF_OUTCOME_UNKNOWN);
 	mf_send_result_free(&result);
 	free(sample);

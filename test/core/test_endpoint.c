@@ -36,9 +36,11 @@ test_table(void **state)
 		assert_true(endpoint->effect == MF_EFFECT_NONE || endpoint->verb != MF_HTTP_GET);
 		assert_true(!endpoint->idempotency_key || endpoint->effect != MF_EFFECT_NONE);
 		for (j = 0; j < MF_ENDPOINT_TRACES && endpoint->traces[j] != NULL; j++)
-			traced = traced || (endpoint->id != NULL && strcmp(endpoint->traces[j], endpoint->id) == 0);
+			traced = traced || (endpoint->effect == MF_EFFECT_CREATES && strcmp(endpoint->traces[j], endpoint->id) == 0);
 		assert_int_equal(endpoint->effect == MF_EFFECT_CREATES, traced);
-		assert_int_equal(endpoint->effect == MF_EFFECT_CREATES, endpoint->id != NULL);
+		assert_true(endpoint->effect != MF_EFFECT_CREATES || endpoint->id != NULL);
+		assert_true(endpoint->effect != MF_EFFECT_NONE || endpoint->id == NULL);
+		assert_true(endpoint->effect == MF_EFFECT_CREATES || (endpoint->url == NULL && endpoint->echo == NULL));
 		for (j = 0; j < i; j++)
 			assert_false(strcmp(endpoint->path, mf_endpoints[j].path) == 0 && endpoint->verb == mf_endpoints[j].verb);
 	}
@@ -299,7 +301,7 @@ test_create_results(void **state)
 		exchange.http_status = cases[i].status;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
-		mf_create_result_read(&mf_endpoints[cases[i].endpoint], &exchange, "mf-1", &result);
+		mf_send_result_read(&mf_endpoints[cases[i].endpoint], &exchange, "mf-1", &result);
 		if (result.outcome != cases[i].outcome)
 			fail_msg("%s: %s", cases[i].body, mf_outcome_name(result.outcome));
 		if (cases[i].id == NULL)

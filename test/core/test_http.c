@@ -346,7 +346,7 @@ test_two_keys(void **state)
 
 		/* echoed by the server: parsed as it came, shown without the key */
 		assert_string_equal(exchange->response, i % 2 == 0 ? "Bearer first" : "Bearer second");
-		mf_send_result_read(exchange, REFERENCE, &result);
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, REFERENCE, &result);
 		assert_non_null(strstr(result.error, i % 2 == 0 ? ": Bearer *****" : ": Bearer ******"));
 		assert_null(strstr(result.error, i % 2 == 0 ? "first" : "second"));
 		mf_send_result_free(&result);
@@ -383,7 +383,7 @@ test_short_key(void **state)
 		{
 			MfSendResult result;
 
-			mf_send_result_read(exchange, REFERENCE, &result);
+			mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, REFERENCE, &result);
 			assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 			assert_string_equal(result.customer_reference, REFERENCE);
 			mf_send_result_free(&result);

@@ -257,7 +257,7 @@ read_send(void *arg)
 	MfSendResult result;
 	bool		complete;
 
-	mf_send_result_read(&verdict->exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &verdict->exchange, REFERENCE, &result);
 	/* never another definite outcome than the right one */
 	assert_true(result.outcome == verdict->outcome || result.outcome == MF_OUTCOME_UNKNOWN);
 	assert_true(result.outcome != MF_OUTCOME_ACCEPTED || result.invoice_id != NULL);

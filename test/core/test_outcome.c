@@ -59,7 +59,7 @@ check_send(int line, const MfHttpExchange *exchange, const char *reference, MfOu
 {
 	MfSendResult result;
 
-	mf_send_result_read(exchange, reference, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, reference, &result);
 	if (result.outcome != expected)
 		fail_msg("line %d: %s instead of %s (%s)", line, mf_outcome_name(result.outcome),
 				 mf_outcome_name(expected), result.error ? result.error : "no error");
@@ -380,7 +380,7 @@ check_link(MfEndpointNumber number, const char *link, bool is_good)
 	MfSendResult result;
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, body);
-	mf_create_result_read(endpoint, &exchange, REFERENCE, &result);
+	mf_send_result_read(endpoint, &exchange, REFERENCE, &result);
 	if (result.outcome != (is_good ? MF_OUTCOME_ACCEPTED : MF_OUTCOME_UNKNOWN))
 		fail_msg("%s, %s: %s", endpoint->name, link, mf_outcome_name(result.outcome));
 	assert_string_equal(result.invoice_id, "7");
@@ -435,7 +435,7 @@ test_send_texts(void **state)
 
 	(void) state;
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
-	mf_send_result_read(&exchange, NULL, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, NULL, &result);
 	assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 	assert_string_equal(result.invoice_id, "6345386");
 	assert_string_equal(result.invoice_url, "https://demo.MyFatoorah.com/KWT/ie/01072634538642-1732339e");
@@ -448,7 +448,7 @@ test_send_texts(void **state)
 	free(sample);
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, ACCEPTED);
-	mf_send_result_read(&exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
 	assert_string_equal(result.customer_reference, "mf-1");
 	assert_string_equal(result.user_defined_field, "u");
 	mf_send_result_free(&result);
@@ -457,7 +457,7 @@ test_send_texts(void **state)
 
 	sample = fixture("send-payment.response.validation-error.json");
 	make_exchange(&exchange, WHOLE, CURLE_OK, 400, sample);
-	mf_send_result_read(&exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
 	assert_int_equal(result.outcome, MF_OUTCOME_REJECTED);
 	assert_string_equal(result.error, "InvoiceValue: Invoice value must be more than 0");
 	mf_send_result_free(&result);
@@ -466,20 +466,20 @@ test_send_texts(void **state)
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 503, "busy");
 	exchange.retry_after = 30;
-	mf_send_result_read(&exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
 	assert_string_equal(result.error, "HTTP 503: busy");
 	assert_int_equal(result.retry_after, 30);
 	mf_send_result_free(&result);
 	free(exchange.response);
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"CustomerReference\":\"x\"}}");
-	mf_send_result_read(&exchange, REFERENCE, &result);
-	assert_string_equal(result.error, "HTTP 200: the answer is about another customer reference, InvoiceId 1, CustomerReference \"x\"");
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
+	assert_string_equal(result.error, "HTTP 200: the answer is about another CustomerReference, InvoiceId 1, CustomerReference \"x\"");
 	mf_send_result_free(&result);
 	free(exchange.response);
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, HTML);
-	mf_send_result_read(&exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
 	assert_string_equal(result.error, "HTTP 200: the answer is not valid JSON: 403 Forbidden");
 	mf_send_result_free(&result);
 	free(exchange.response);
@@ -495,7 +495,7 @@ test_retry_after(void **state)
 	(void) state;
 	make_exchange(&exchange, WHOLE, CURLE_OK, 429, "");
 	exchange.retry_after = 17;
-	mf_send_result_read(&exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, REFERENCE, &result);
 	assert_int_equal(result.outcome, MF_OUTCOME_THROTTLED);
 	assert_int_equal(result.retry_after, 17);
 	mf_send_result_free(&result);

@@ -138,7 +138,7 @@ check_answer(const Answer *answer)
 	exchange.response = text_of(answer);
 	exchange.response_len = strlen(exchange.response);
 
-	mf_send_result_read(&exchange, OURS, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 	if (result.outcome != expected_outcome(answer))
 		fail_msg("HTTP %d %s: %s instead of %s", answer->status, exchange.response,
 				 mf_outcome_name(result.outcome), mf_outcome_name(expected_outcome(answer)));
@@ -284,7 +284,7 @@ test_kept(void **state)
 		exchange.http_status = 400;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
-		mf_send_result_read(&exchange, OURS, &result);
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 		assert_int_equal(result.outcome, MF_OUTCOME_UNKNOWN);
 		assert_true((result.invoice_id == NULL) == (cases[i].number == NULL));
 		if (cases[i].number != NULL)
@@ -310,9 +310,9 @@ test_words(void **state)
 		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":null}}",
 		"HTTP 200: the answer contains no CustomerReference, InvoiceId 7"},
 		{200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":\"" OTHERS "\"}}",
-		"HTTP 200: the answer is about another customer reference, InvoiceId 7, CustomerReference \"" OTHERS "\""},
+		"HTTP 200: the answer is about another CustomerReference, InvoiceId 7, CustomerReference \"" OTHERS "\""},
 		{500, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":7,\"CustomerReference\":\"" OURS "\"}}",
-		"HTTP 500: the answer names an invoice although its status reports an error, InvoiceId 7"},
+		"HTTP 500: the answer contradicts its status, InvoiceId 7"},
 		{409, "{\"IsSuccess\":false}", "HTTP 409: the answer refuses without a list of errors: the answer gives no reason"},
 		{400, "{\"IsSuccess\":false,\"Message\":\"no\"}", "HTTP 400: the answer refuses without a list of errors: no"},
 		{302, "<b>moved</b>", "HTTP 302: moved"},
@@ -332,7 +332,7 @@ test_words(void **state)
 		exchange.http_status = cases[i].status;
 		exchange.response = strdup(cases[i].body);
 		exchange.response_len = strlen(cases[i].body);
-		mf_send_result_read(&exchange, OURS, &result);
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 		assert_string_equal(result.error, cases[i].error);
 		mf_send_result_free(&result);
 		free(exchange.response);
@@ -379,7 +379,7 @@ test_redirects(void **state)
 			memset(strcpy(exchange.location, "https://") + 8, 'k', sizeof(exchange.location) - 9);
 		else
 			snprintf(exchange.location, sizeof(exchange.location), "%s", cases[i].location);
-		mf_send_result_read(&exchange, OURS, &result);
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 		assert_string_equal(result.error, error);
 		assert_int_equal(result.outcome, exchange.http_status == 500 ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_ACCOUNT_PROBLEM);
 		mf_send_result_free(&result);

@@ -280,7 +280,7 @@ check_send(const MfHttpExchange *exchange, MfOutcome right)
 	MfSendResult result;
 
 	begin();
-	mf_send_result_read(exchange, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, REFERENCE, &result);
 	end();
 	CHECK(result.outcome == right || (fired && result.outcome == MF_OUTCOME_UNKNOWN));
 	/* this needs no memory to be proven */
@@ -563,7 +563,7 @@ exchange_one(MfHttp *http, MfHttpTarget *target)
 	CHECK(done == exchange && mf_http_in_flight(http) == 0);
 
 	begin();
-	mf_send_result_read(done, REFERENCE, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], done, REFERENCE, &result);
 	end();
 	CHECK(fired || result.outcome == MF_OUTCOME_ACCEPTED);
 	switch (result.outcome)

@@ -65,7 +65,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	success = mf_json_get(root, "IsSuccess");
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_send_result_read(&exchange, reference, &result);
+	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, reference, &result);
 
 	CHECK(result.retry_after >= 0 && result.retry_after <= MF_RETRY_AFTER_CAP);
 	CHECK((result.error == NULL) == (result.outcome == MF_OUTCOME_ACCEPTED));

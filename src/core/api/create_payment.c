@@ -1,7 +1,6 @@
 /*
  * create_payment.c
- *	  POST /v3/payments: the request of an invoice, from the fields of SendPayment, and
- *	  what an answer proves.
+ *	  POST /v3/payments: the request of an invoice, from the fields of SendPayment.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/create_payment.c
@@ -304,20 +303,4 @@ add_suppliers(cJSON *root, const char *text)
 	}
 	cJSON_Delete(list);
 	return complete;
-}
-
-const char *
-mf_create_payment_problem(const MfEnvelope *envelope, const char *reference)
-{
-	const char *url = mf_json_string(envelope->data, "PaymentURL");
-	const cJSON *echo = mf_envelope_find(envelope, "ExternalIdentifier");
-
-	if (url == NULL || *url == '\0')
-		return "the answer contains no PaymentURL";
-	/* true of a payment by a stored card, which is never asked for: the URL is a receipt then */
-	if (!cJSON_IsFalse(mf_json_get(envelope->data, "PaymentCompleted")))
-		return "the answer does not say that the payment is still to be made";
-	if (echo != NULL && (reference == NULL || !cJSON_IsString(echo) || strcmp(echo->valuestring, reference) != 0))
-		return "the answer is about another ExternalIdentifier";
-	return NULL;
 }

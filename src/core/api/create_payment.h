@@ -1,7 +1,6 @@
 /*
  * create_payment.h
- *	  POST /v3/payments: the request of an invoice, from the fields of SendPayment, and
- *	  what an answer proves.
+ *	  POST /v3/payments: the request of an invoice, from the fields of SendPayment.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/create_payment.h
@@ -32,12 +31,5 @@ extern MfSendPaymentField mf_create_payment_obstacle(const MfCreatePayment *paym
  * memory, or if a value is not valid.
  */
 extern char *mf_create_payment_body(const MfCreatePayment *payment, size_t *len);
-
-/*
- * Why an answer that reports success does not prove that it made our invoice: beside what
- * is asked of any endpoint, it has to give a link that is still to be paid, and no other
- * ExternalIdentifier.  The answer to a link repeats no identifier.  NULL = nothing.
- */
-extern const char *mf_create_payment_problem(const MfEnvelope *envelope, const char *reference);
 
 #endif							/* MF_CREATE_PAYMENT_H */

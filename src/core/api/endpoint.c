@@ -26,7 +26,8 @@ const MfEndpoint mf_endpoints[MF_ENDPOINT_COUNT] = {
 		.id = "InvoiceId", .url = "PaymentURL", .echo = "CustomerReference",
 	.traces = {"InvoiceId", "PaymentURL", "InvoiceReference", "RecurringId"}},
 	[MF_V3_CREATE_PAYMENT] = {"Create Payment", POST_DATA, .path = "/v3/payments", .effect = MF_EFFECT_CREATES,
-		.idempotency_key = true, .id = "InvoiceId", .id_is_text = true, .url = "PaymentURL",
+		.idempotency_key = true, .id = "InvoiceId", .id_is_text = true, .url = "PaymentURL", .url_is_needed = true,
+		.completed = "PaymentCompleted", .echo = "ExternalIdentifier", .echo_is_loose = true,
 	.traces = {"InvoiceId", "PaymentId", "PaymentURL", "TransactionDetails"}},
 	[MF_MAKE_REFUND] = {"MakeRefund", POST_DATA, .path = "/v2/MakeRefund", .effect = MF_EFFECT_CREATES,
 	.idempotency_key = true, REFUND_MEMBERS},
@@ -34,7 +35,7 @@ const MfEndpoint mf_endpoints[MF_ENDPOINT_COUNT] = {
 	.effect = MF_EFFECT_CREATES, .idempotency_key = true, REFUND_MEMBERS},
 
 	[MF_UPDATE_PAYMENT_STATUS] = {"UpdatePaymentStatus", POST_DATA, .path = "/v2/UpdatePaymentStatus",
-		.effect = MF_EFFECT_CHANGES,
+		.effect = MF_EFFECT_CHANGES, .id = "InvoiceId",
 	.traces = {"InvoiceStatus", "InvoiceTransactions"}},
 	[MF_V3_UPDATE_PAYMENT] = {"Update Payment", MF_HTTP_PUT, .path = "/v3/payments/", .effect = MF_EFFECT_CHANGES,
 	.idempotency_key = true},

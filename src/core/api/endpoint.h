@@ -48,11 +48,14 @@ typedef struct MfEndpoint
 	bool		idempotency_key;	/* takes the header (in some countries) */
 	bool		large;			/* the answer has a row for each of many invoices */
 
-	/* of MF_EFFECT_CREATES, members of Data; NULL = there is none */
-	const char *id;				/* the number of what was made */
+	/* members of Data about what was made or changed; NULL = there is none */
+	const char *id;				/* its number, which success has to name */
 	bool		id_is_text;		/* in digits within quotes, not a JSON number */
-	const char *url;			/* its link */
+	const char *url;			/* its link; none but to a web page is believed */
+	bool		url_is_needed;	/* success has to give it */
+	const char *completed;		/* whether it was paid by this very request, which success has to deny */
 	const char *echo;			/* our reference, as it was sent */
+	bool		echo_is_loose;	/* may be missing, and be anywhere in the answer */
 
 	/* members that appear only if something was made; NULL behind the last */
 	const char *traces[MF_ENDPOINT_TRACES];

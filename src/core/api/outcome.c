@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/api/create_payment.h"
 #include "core/text/ascii.h"
 #include "core/text/json.h"
 #include "core/text/text.h"
@@ -242,14 +241,16 @@ answer_error(const MfHttpExchange *exchange, const char *text)
 }
 
 /* ----------
- * Requests that make something: invoices, refunds
+ * Requests that make or change something: invoices, refunds
  * ----------
  */
 
-/* The number of what was made, as the endpoint writes it; NULL = none */
+/* The number of what was made or changed, as the endpoint writes it; NULL = none */
 static const char *
 made_number(const MfEndpoint *endpoint, const MfEnvelope *envelope)
 {
+	if (endpoint->id == NULL)
+		return NULL;
 	return endpoint->id_is_text ? mf_json_text(envelope->data, endpoint->id) :
 		mf_json_number(envelope->data, endpoint->id);
 }
@@ -267,44 +268,55 @@ made_link(const MfEndpoint *endpoint, const MfEnvelope *envelope, bool *is_bad)
 	return link != NULL && !*is_bad ? link->valuestring : NULL;
 }
 
-/* Why an answer does not prove that what we asked for exists; NULL if it does.  "text" is room for it. */
+/* Whether an answer is about our reference; if it is not, "text" becomes the reason. */
+static bool
+is_echoed(const MfEndpoint *endpoint, const MfEnvelope *envelope, const char *reference, char *text, size_t text_size)
+{
+	const cJSON *echo = endpoint->echo_is_loose ? mf_envelope_find(envelope, endpoint->echo) :
+		mf_json_get(envelope->data, endpoint->echo);
+
+	if (reference != NULL && cJSON_IsString(echo) && strcmp(echo->valuestring, reference) == 0)
+		return true;
+	if (endpoint->echo_is_loose ? echo == NULL : reference == NULL)
+		return true;
+	snprintf(text, text_size, !endpoint->echo_is_loose && (!cJSON_IsString(echo) || echo->valuestring[0] == '\0') ?
+			 "the answer contains no %s" : "the answer is about another %s", endpoint->echo);
+	return false;
+}
+
+/*
+ * Why an answer does not prove that what we asked for was done; NULL if it does.
+ * "subject" as for mf_send_result_read().  "text" is room for the reason.
+ */
 static const char *
 answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfEnvelope *envelope,
-			   const char *reference, char *text, size_t text_size)
+			   const char *subject, char *text, size_t text_size)
 {
-	const char *problem;
-	const char *echo;
+	const char *number = made_number(endpoint, envelope);
 	bool		bad_link;
 
 	if (envelope->root == NULL)
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
-	(void) made_link(endpoint, envelope, &bad_link);
-	if (bad_link)
+	if (made_link(endpoint, envelope, &bad_link) == NULL && (bad_link || endpoint->url_is_needed))
 	{
-		snprintf(text, text_size, "the %s of the answer is not the URL of a web page", endpoint->url);
+		snprintf(text, text_size, bad_link ? "the %s of the answer is not the URL of a web page" :
+				 "the answer contains no %s", endpoint->url);
 		return text;
 	}
-	if (endpoint == &mf_endpoints[MF_V3_CREATE_PAYMENT] &&
-		(problem = mf_create_payment_problem(envelope, reference)) != NULL)
-		return problem;
-	if (!mf_invoice_id_valid(made_number(endpoint, envelope)))
+	if (endpoint->completed != NULL && !cJSON_IsFalse(mf_json_get(envelope->data, endpoint->completed)))
+		return "the answer does not say that the payment is still to be made";
+	if (endpoint->id != NULL && !mf_invoice_id_valid(number))
 	{
 		snprintf(text, text_size, "the answer contains no valid %s", endpoint->id);
 		return text;
 	}
-	echo = endpoint->echo != NULL ? mf_json_string(envelope->data, endpoint->echo) : reference;
-	if (reference != NULL && (echo == NULL || *echo == '\0'))
-	{
-		snprintf(text, text_size, "the answer contains no %s", endpoint->echo);
+	if (endpoint->effect == MF_EFFECT_CHANGES && endpoint->id != NULL && strcmp(number, subject) != 0)
+		return "the answer is about another invoice";
+	if (endpoint->echo != NULL && !is_echoed(endpoint, envelope, subject, text, text_size))
 		return text;
-	}
-	if (reference != NULL && strcmp(echo, reference) != 0)
-		return "the answer is about another customer reference";
-	if (exchange->body_sent < exchange->body_len)
-		return "the answer came before the whole request was sent";
-	return NULL;
+	return exchange->body_sent < exchange->body_len ? "the answer came before the whole request was sent" : NULL;
 }
 
 /* "problem" is what answer_problem() returned. */
@@ -319,8 +331,8 @@ body_evidence(const MfEnvelope *envelope, const char *problem)
 }
 
 /*
- * Stores the members of what an answer names, whatever the outcome: an invoice may
- * be looked up by them later.  False when out of memory.
+ * Stores the members of what an answer says was made, whatever the outcome: an invoice
+ * may be looked up by them later.  False when out of memory.
  */
 static bool
 copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSendResult *result)
@@ -359,9 +371,7 @@ send_error(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfE
 	if (evidence >= BODY_DOUBTFUL)
 	{
 		if (class != STATUS_SUCCESS)
-			problem = strcmp(endpoint->id, "InvoiceId") == 0 ?
-				"the answer names an invoice although its status reports an error" :
-				"the answer names a refund although its status reports an error";
+			problem = "the answer contradicts its status";
 		if (result->invoice_id != NULL)
 			snprintf(invoice, sizeof(invoice), ", %s %s", endpoint->id, result->invoice_id);
 		if (echo != NULL && *echo != '\0' && (reference == NULL || strcmp(echo, reference) != 0))
@@ -383,14 +393,8 @@ send_error(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const MfE
 }
 
 void
-mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result)
-{
-	mf_create_result_read(&mf_endpoints[MF_SEND_PAYMENT], exchange, reference, result);
-}
-
-void
-mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *reference,
-					  MfSendResult *result)
+mf_send_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *subject,
+					MfSendResult *result)
 {
 	MfEnvelope	envelope;
 	char		text[100];
@@ -411,7 +415,7 @@ mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange
 		result->retry_after = exchange->retry_after;
 	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, &envelope))
 		return;
-	kept = copy_made_members(endpoint, &envelope, result);
+	kept = endpoint->effect != MF_EFFECT_CREATES || copy_made_members(endpoint, &envelope, result);
 	if (!mf_is_answered(exchange))
 	{
 		result->error = describe_exchange(exchange);
@@ -419,7 +423,7 @@ mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange
 		return;
 	}
 
-	problem = answer_problem(endpoint, exchange, &envelope, reference, text, sizeof(text));
+	problem = answer_problem(endpoint, exchange, &envelope, subject, text, sizeof(text));
 	evidence = body_evidence(&envelope, problem);
 	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
 	if (result->outcome == MF_OUTCOME_ACCEPTED && !kept)
@@ -428,54 +432,7 @@ mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange
 	else if (result->outcome == MF_OUTCOME_REJECTED)
 		result->error = copy_text(envelope.error);
 	else if (result->outcome != MF_OUTCOME_ACCEPTED)
-		result->error = send_error(endpoint, exchange, &envelope, evidence, problem, reference, result);
-	mf_envelope_free(&envelope);
-}
-
-/* Why an answer does not prove that an invoice was changed; NULL if it does */
-static const char *
-change_problem(const MfHttpExchange *exchange, const MfEnvelope *envelope, const char *invoice_id)
-{
-	const char *number;
-
-	if (envelope->root == NULL)
-		return "the answer is not valid JSON";
-	if (envelope->is_success != 1)
-		return "the answer does not confirm success";
-	number = mf_json_number(envelope->data, "InvoiceId");
-	if (number == NULL || strcmp(number, invoice_id) != 0)
-		return "the answer is not about the invoice";
-	return exchange->body_sent < exchange->body_len ? "the answer came before the whole request was sent" : NULL;
-}
-
-void
-mf_change_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *invoice_id,
-					  MfSendResult *result)
-{
-	MfEnvelope	envelope;
-	const char *problem;
-	BodyEvidence evidence;
-
-	memset(result, 0, sizeof(*result));
-	result->outcome = MF_OUTCOME_UNKNOWN;
-	if (proves_nothing_left(exchange))
-		result->outcome = MF_OUTCOME_NOT_SENT;
-	if (!mf_is_answered(exchange))
-	{
-		result->error = describe_exchange(exchange);
-		return;
-	}
-	result->retry_after = exchange->retry_after;
-	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, &envelope))
-		return;
-	problem = change_problem(exchange, &envelope, invoice_id);
-	evidence = body_evidence(&envelope, problem);
-	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
-	if (result->outcome == MF_OUTCOME_REJECTED)
-		result->error = copy_text(envelope.error);
-	else if (result->outcome != MF_OUTCOME_ACCEPTED)
-		result->error = answer_error(exchange, evidence < BODY_DOUBTFUL && envelope.error != NULL ? envelope.error :
-									 problem != NULL ? problem : "the answer contradicts its status");
+		result->error = send_error(endpoint, exchange, &envelope, evidence, problem, subject, result);
 	mf_envelope_free(&envelope);
 }
 

@@ -38,7 +38,7 @@ typedef struct MfSendResult
 {
 	MfOutcome	outcome;
 
-	/* members of the answer, whatever the outcome; may be NULL */
+	/* members of the answer about what was made, whatever the outcome; may be NULL */
 	char	   *invoice_id;		/* the endpoint's "id", of a refund its RefundId:
 								 * decimal digits; never NULL if accepted */
 	char	   *invoice_url;	/* its "url", if mf_link_valid() */
@@ -77,28 +77,14 @@ typedef struct MfStatusResult
 extern const char *mf_outcome_name(MfOutcome outcome);
 
 /*
- * Determines the outcome of a SendPayment exchange.  "reference" is the
- * CustomerReference that was sent: an answer that echoes another one proves
- * nothing.  All strings of the result are malloc'd; free it with
- * mf_send_result_free(). When out of memory strings may be NULL, and the
- * outcome is right or MF_OUTCOME_UNKNOWN.
+ * Determines the outcome of an exchange with an endpoint that makes or changes something.
+ * "subject" is the reference that was sent, or NULL; of MF_EFFECT_CHANGES the InvoiceId:
+ * an answer about another one proves nothing.  All strings of the result are malloc'd; free
+ * it with mf_send_result_free().  When out of memory strings may be NULL, and the outcome is
+ * right or MF_OUTCOME_UNKNOWN.
  */
-extern void mf_send_result_read(const MfHttpExchange *exchange, const char *reference, MfSendResult *result);
-
-/*
- * The same for any endpoint that makes something new (MF_EFFECT_CREATES), by the same
- * rule.  Where it echoes no reference, an answer that reports success is believed
- * without.
- */
-extern void mf_create_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *reference,
-								  MfSendResult *result);
-
-/*
- * The same for an endpoint that changes what exists (MF_EFFECT_CHANGES) and answers with
- * the invoice that it was about: success that names another one proves nothing.
- */
-extern void mf_change_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *invoice_id,
-								  MfSendResult *result);
+extern void mf_send_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const char *subject,
+								MfSendResult *result);
 extern void mf_send_result_free(MfSendResult *result);
 
 /* Whether the exchange brought a complete answer. If not, mf_http_describe() says why. */
