@@ -129,7 +129,8 @@ members_like(const cJSON *expected, const cJSON *actual, const char *where)
 
 	if (cJSON_IsNull(expected) || cJSON_IsNull(actual))
 		return;
-	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) || (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
+	CHECK((expected->type & 0xFF) == (actual->type & 0xFF) ||
+			  (cJSON_IsBool(expected) && cJSON_IsBool(actual)),
 		  "%s has the same type", where);
 	for (; e != NULL && a != NULL; e = e->next, a = a->next)
 	{
@@ -262,4 +263,66 @@ signature_holds(const Hook *h, const char *secret)
 		pclose(p);
 	unlink(file);
 	return strlen(base64) == 44 && strcmp(base64, hook_header(h, "MyFatoorah-Signature")) == 0;
+}
+
+/*
+ * ask
+ *		A call with an id put into its body in place of ID.
+ */
+Reply
+ask(const char *name, const char *headers, const char *format, double id)
+{
+	char body[512];
+	char path[64];
+	const char *at_id = strstr(format, "ID");
+
+	snprintf(body, sizeof(body), "%.*s%.0f%s", (int) (at_id - format), format, id, at_id + 2);
+	snprintf(path, sizeof(path), "/v2/%s", name);
+	return call("POST", path, headers, body);
+}
+
+/*
+ * account
+ *		Set the account of Kuwait up.
+ */
+void
+account(const char *settings)
+{
+	Reply r = control("POST", "account", settings);
+
+	CHECK(r.status == 200, "%s: %s", settings, r.body);
+	free_reply(&r);
+}
+
+/*
+ * paid_invoice
+ *		An invoice of 250.100 that was paid.
+ */
+double
+paid_invoice(const char *reference, const char *more)
+{
+	double id = new_invoice(reference, more);
+	Reply r = act(id, "pay", "{\"gateway\":\"CARD\"}");
+
+	CHECK(r.status == 200, "paid: %s", r.body);
+	free_reply(&r);
+	return id;
+}
+
+/*
+ * counted
+ *		One of the oracle's counts.
+ */
+int64_t
+counted(const char *query, const char *member)
+{
+	char path[128];
+	Reply r;
+	int64_t n;
+
+	snprintf(path, sizeof(path), "counts?%s", query);
+	r = control("GET", path, "");
+	n = (int64_t) number_at(r.json, member);
+	free_reply(&r);
+	return n;
 }

@@ -1,6 +1,6 @@
 /*
  * hooks.h
- *	  What the tests of webhooks share.
+ *	  What the tests of webhooks, refunds and deposits share.
  */
 #ifndef SANDBOX_TEST_HOOKS_H
 #define SANDBOX_TEST_HOOKS_H
@@ -19,5 +19,9 @@ extern void message_like(const cJSON *message, const char *fixture);
 extern void signed_text(const cJSON *message, int version, int code, char *text, size_t size);
 extern bool signature_holds(const Hook *h, const char *secret);
 extern Reply deliveries(const char *query);
+extern Reply ask(const char *name, const char *headers, const char *format, double id);
+extern void account(const char *settings);
+extern double paid_invoice(const char *reference, const char *more);
+extern int64_t counted(const char *query, const char *member);
 
 #endif

@@ -8,27 +8,13 @@
 
 #include "hooks.h"
 
-static Reply ask(const char *name, const char *format, double id);
 static Reply decide(double refund, const char *decision);
 static void test_refund(void);
 static void test_capture(void);
 static void test_release(void);
 static void test_lag(void);
 static void test_expiry(void);
-
-/*
- * ask
- *		A call with an id put into its body.
- */
-static Reply
-ask(const char *name, const char *format, double id)
-{
-	char body[512];
-	const char *at_id = strstr(format, "ID");
-
-	snprintf(body, sizeof(body), "%.*s%.0f%s", (int) (at_id - format), format, id, at_id + 2);
-	return api(name, body);
-}
+static void test_operations(void);
 
 /*
  * decide
@@ -66,10 +52,10 @@ test_refund(void)
 
 	fresh_start("v2", ",\"connections\":1");
 	id = new_invoice("refund", "");
-	r = ask("MakeRefund", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":1}", id);
+	r = ask("MakeRefund", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":1}", id);
 	CHECK(r.status == 400, "not paid yet: %s", r.body);
 	free_reply(&r);
-	r = ask("GetRefundStatus", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
+	r = ask("GetRefundStatus", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
 	CHECK(r.status == 400 && strcmp(text_at(r.json, "Message"), "No data match the provided values") == 0,
 		  "no refunds: %s", r.body);
 	free_reply(&r);
@@ -77,12 +63,12 @@ test_refund(void)
 	free_reply(&r);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 	{
-		r = ask("MakeRefund", bad[i], id);
+		r = ask("MakeRefund", "", bad[i], id);
 		CHECK(r.status == 400 && cJSON_IsFalse(at(r.json, "IsSuccess")), "%s: %s", bad[i], r.body);
 		free_reply(&r);
 	}
 	r = ask(
-		"MakeRefund",
+		"MakeRefund", "",
 		"{\"Key\":\"ID\",\"KeyType\":\"invoiceid\",\"ServiceChargeOnCustomer\":false,"
 		"\"ExternalIdentifier\":\"MF-222\",\"Amount\":1,\"Comment\":\"c\",\"AmountDeductedFromSupplier\":0}",
 		id);
@@ -91,14 +77,14 @@ test_refund(void)
 	refund = number_at(r.json, "Data.RefundId");
 	snprintf(reference, sizeof(reference), "%s", text_at(r.json, "Data.RefundReference"));
 	free_reply(&r);
-	r = ask("MakeRefund", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":249.1}", id);
+	r = ask("MakeRefund", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":249.1}", id);
 	CHECK(r.status == 200, "the rest: %s", r.body);
 	other = number_at(r.json, "Data.RefundId");
 	free_reply(&r);
-	r = ask("MakeRefund", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":0.001}", id);
+	r = ask("MakeRefund", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":0.001}", id);
 	CHECK(r.status == 400, "and no more: %s", r.body);
 	free_reply(&r);
-	r = ask("GetRefundStatus", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
+	r = ask("GetRefundStatus", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
 	message_like(r.json, "get-refund-status.response.json");
 	CHECK(cJSON_GetArraySize(at(r.json, "Data.RefundStatusResult")) == 2 &&
 			  strcmp(text_at(r.json, "Data.RefundStatusResult.0.RefundStatus"), "Pending") == 0 &&
@@ -132,7 +118,7 @@ test_refund(void)
 			  strlen(text_at(r.json, "Data.RefundStatusResult.0.RRN")) == 12,
 		  "by reference: %s", r.body);
 	free_reply(&r);
-	r = ask("GetRefundStatus", "{\"Key\":\"ID\",\"KeyType\":\"RefundId\"}", other);
+	r = ask("GetRefundStatus", "", "{\"Key\":\"ID\",\"KeyType\":\"RefundId\"}", other);
 	CHECK(strcmp(text_at(r.json, "Data.RefundStatusResult.0.RefundStatus"), "Canceled") == 0, "by id: %s",
 		  r.body);
 	free_reply(&r);
@@ -169,22 +155,22 @@ test_capture(void)
 
 	reset_server();
 	id = new_invoice("capture", ",\"ProcessingDetails\":{\"AutoCapture\":false}");
-	r = ask("UpdatePaymentStatus",
+	r = ask("UpdatePaymentStatus", "",
 			"{\"Operation\":\"capture\",\"Amount\":2,\"Key\":\"ID\",\"KeyType\":\"Invoiceid\"}", id);
 	CHECK(r.status == 400, "nothing to capture: %s", r.body);
 	free_reply(&r);
 	r = act(id, "pay", "{\"gateway\":\"CARD\"}");
 	CHECK(strcmp(text_at(r.json, "status"), "Pending") == 0, "authorised");
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus", "{\"Operation\":\"capture\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
+	r = ask("UpdatePaymentStatus", "", "{\"Operation\":\"capture\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
 			id);
 	CHECK(r.status == 400, "how much? %s", r.body);
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus",
+	r = ask("UpdatePaymentStatus", "",
 			"{\"Operation\":\"capture\",\"Amount\":251,\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
 	CHECK(r.status == 400, "too much: %s", r.body);
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus",
+	r = ask("UpdatePaymentStatus", "",
 			"{\"Operation\":\"capture\",\"Amount\":2.000,\"Key\":\"ID\",\"KeyType\":\"Invoiceid\"}", id);
 	CHECK(r.status == 200 && strcmp(text_at(r.json, "Data.InvoiceStatus"), "Paid") == 0 &&
 			  strstr(r.body, "\"InvoiceValue\":2.000,") != NULL,
@@ -201,7 +187,7 @@ test_capture(void)
 			  cJSON_IsNull(at(r.json, "Data.InvoiceTransactions.1.IpAddress")),
 		  "their ids as published: %s", r.body);
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
+	r = ask("UpdatePaymentStatus", "", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
 			id);
 	CHECK(r.status == 400, "one operation, ever: %s", r.body);
 	free_reply(&r);
@@ -221,10 +207,11 @@ test_release(void)
 	id = new_invoice("release", "");
 	r = act(id, "authorize", "");
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus", "{\"Operation\":\"drop\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
+	r = ask("UpdatePaymentStatus", "", "{\"Operation\":\"drop\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
+			id);
 	CHECK(r.status == 400, "no such operation: %s", r.body);
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
+	r = ask("UpdatePaymentStatus", "", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
 			id);
 	CHECK(r.status == 200 && strcmp(text_at(r.json, "Data.InvoiceStatus"), "Pending") == 0 &&
 			  strcmp(text_at(r.json, "Data.InvoiceTransactions.1.TransactionStatus"), "Canceled") == 0 &&
@@ -234,7 +221,8 @@ test_release(void)
 	r = act(id, "capture", "");
 	CHECK(r.status == 409, "nothing left to capture");
 	free_reply(&r);
-	r = ask("UpdatePaymentStatus", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", 1);
+	r = ask("UpdatePaymentStatus", "", "{\"Operation\":\"Release\",\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}",
+			1);
 	CHECK(r.status == 400 && strcmp(text_at(r.json, "Message"), "No data match the provided values") == 0,
 		  "no such invoice: %s", r.body);
 	free_reply(&r);
@@ -314,7 +302,7 @@ test_expiry(void)
 
 	reset_server();
 	id = new_invoice("expired", ",\"ExpiryDate\":\"2021-03-04T21:16:15\"");
-	r = ask("GetPaymentStatus", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
+	r = ask("GetPaymentStatus", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\"}", id);
 	CHECK(strcmp(text_at(r.json, "Data.InvoiceStatus"), "Pending") == 0 &&
 			  strcmp(text_at(r.json, "Data.ExpiryDate"), "March 4, 2021") == 0 &&
 			  strcmp(text_at(r.json, "Data.ExpiryTime"), "21:16:15") == 0,
@@ -331,6 +319,58 @@ test_expiry(void)
 }
 
 /*
+ * test_operations
+ *		Captures and releases as either page of the documentation shows them.
+ */
+static void
+test_operations(void)
+{
+	char *capture = fixture_text("update-payment-status.request.capture.json");
+	const char *more = ",\"ProcessingDetails\":{\"AutoCapture\":false}";
+	char body[256];
+	double id;
+	Reply r;
+
+	reset_server();
+	id = new_invoice("guide", more);
+	r = act(id, "pay", "{\"gateway\":\"CARD\"}");
+	free_reply(&r);
+	snprintf(body, sizeof(body), "%.*s%.0f%s", (int) (strstr(capture, "5822983") - capture), capture, id,
+			 strstr(capture, "5822983") + 7);
+	r = api("UpdatePaymentStatus", body);
+	answer_like(&r, "update-payment-status.response.captured.json");
+	free_reply(&r);
+	account("{\"capture_answers\":\"reference\"}");
+	id = new_invoice("reference", more);
+	r = act(id, "pay", "{\"gateway\":\"CARD\"}");
+	free_reply(&r);
+	snprintf(body, sizeof(body), "%.*s%.0f%s", (int) (strstr(capture, "5822983") - capture), capture, id,
+			 strstr(capture, "5822983") + 7);
+	r = api("UpdatePaymentStatus", body);
+	message_like(r.json, "update-payment-status.response.captured-reference-page.json");
+	CHECK(strcmp(text_at(r.json, "Message"), "Payment captured successfully") == 0, "%s", r.body);
+	free_reply(&r);
+	account("{\"capture_answers\":\"guide\"}");
+	id = new_invoice("release", more);
+	r = act(id, "pay", "{\"gateway\":\"CARD\"}");
+	free_reply(&r);
+	r = ask("UpdatePaymentStatus", "",
+			"{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Operation\":\"release\",\"Amount\":2}", id);
+	CHECK(r.status == 400, "the whole or nothing: %s", r.body);
+	free_reply(&r);
+	r = api(
+		"UpdatePaymentStatus",
+		"{\"Key\":\"release\",\"KeyType\":\"customerreference\",\"Operation\":\"release\",\"Amount\":\"250.1\"}");
+	CHECK(strcmp(text_at(r.json, "Data.InvoiceTransactions.1.TransactionStatus"), "Canceled") == 0 &&
+			  strcmp(text_at(r.json, "Data.InvoiceTransactions.1.ReferenceId"),
+					 text_at(r.json, "Data.InvoiceTransactions.1.PaymentId")) == 0,
+		  "released, all ids the same: %s", r.body);
+	free_reply(&r);
+	CHECK(counted("", "captures") == 2 && counted("", "releases") == 1, "counted");
+	free(capture);
+}
+
+/*
  * test_refunds
  *		All of it.
  */
@@ -343,6 +383,7 @@ test_refunds(void)
 	test_release();
 	test_lag();
 	test_expiry();
+	test_operations();
 	reset_server();
 	receiver_stop();
 }
