@@ -115,6 +115,16 @@ test_shape_samples(void **state)
 		{"transfer-balance.response.json", MF_SEND_PAYMENT, cJSON_Object},
 		{"register-apple-pay-domain.response.json", MF_SEND_PAYMENT, cJSON_NULL},
 		{"v3-create-payment.response.link.json", MF_V3_CREATE_PAYMENT, cJSON_Object},
+		{"cancel-token.response.json", MF_RESUME_RECURRING_PAYMENT, cJSON_True},
+		{"get-supplier-documents.response.json", MF_GET_SUPPLIERS, cJSON_Array},
+		{"get-refund-status.response.amount-differs.json", MF_GET_REFUND_STATUS, cJSON_Object},
+		{"get-webhooks.response.json", MF_GET_WEBHOOKS, cJSON_Object},
+		{"get-payment-status.response.paid-single.json", MF_GET_PAYMENT_STATUS, cJSON_Object},
+		{"update-payment-status.response.captured.json", MF_UPDATE_PAYMENT_STATUS, cJSON_Object},
+		{"update-payment-status.response.captured-reference-page.json", MF_UPDATE_PAYMENT_STATUS, cJSON_Object},
+		{"v3-update-payment.response.captured.json", MF_V3_UPDATE_PAYMENT, cJSON_Object},
+		{"v3-get-payment.response.paid.json", MF_V3_GET_PAYMENT, cJSON_Object},
+		{"v3-get-invoice.response.by-invoice-id.json", MF_V3_GET_INVOICE, cJSON_Object},
 	};
 	size_t		i;
 
@@ -125,6 +135,55 @@ test_shape_samples(void **state)
 
 		check_shape(cases[i].fixture, cases[i].endpoint, sample, 1, cases[i].kind);
 		free(sample);
+	}
+}
+
+/* Neither Message nor the name of the list of errors decides anything, at any endpoint. */
+static void
+test_envelopes(void **state)
+{
+	static const char *const messages[] = {"null", "\"\"", "\"OK\"", "\"Invoice Created Successfully!\"", "\"No data match the provided values\""};
+	static const char *const lists[] = {"ValidationErrors", "FieldsErrors"};
+	static const struct
+	{
+		const char *before;		/* the message */
+		const char *after;
+	}			success[] = {
+		[MF_SHAPE_BARE_ARRAY] = {"[{\"Message\":", "}]"},
+		[MF_SHAPE_BARE_OBJECT] = {"{\"Comment\":", "}"},
+		[MF_SHAPE_RECORDS] = {"{\"Records\":1,\"Data\":[{\"Message\":", "}]}"},
+		[MF_SHAPE_BOOLEAN] = {"{\"IsSuccess\":true,\"Message\":", ",\"Data\":true}"},
+		[MF_SHAPE_DATA] = {"{\"IsSuccess\":true,\"Message\":", ",\"Data\":{\"a\":1}}"},
+	};
+	int			i;
+	size_t		k;
+	size_t		l;
+
+	(void) state;
+	for (i = 0; i < MF_ENDPOINT_COUNT; i++)
+	{
+		for (k = 0; k < LENGTH(messages); k++)
+		{
+			MfShape		shape = mf_endpoints[i].shape;
+			char	   *body = text("%s%s%s", success[shape].before, messages[k], success[shape].after);
+
+			check_shape(mf_endpoints[i].name, (MfEndpointNumber) i, body, 1, 0);
+			free(body);
+			for (l = 0; l < LENGTH(lists); l++)
+			{
+				MfEnvelope	envelope;
+
+				body = text("{\"IsSuccess\":false,\"Message\":%s,\"%s\":[{\"Name\":\"a\",\"Error\":\"b\"}],\"Data\":%s}", messages[k], lists[l],
+							shape == MF_SHAPE_BOOLEAN ? "false" : "null");
+				assert_true(mf_envelope_read(&mf_endpoints[i], body, strlen(body), NULL, &envelope));
+				assert_int_equal(envelope.is_success, 0);
+				assert_true(envelope.names_errors);
+				assert_false(envelope.names_made);
+				assert_string_equal(envelope.error, "a: b");
+				mf_envelope_free(&envelope);
+				free(body);
+			}
+		}
 	}
 }
 
@@ -240,7 +299,7 @@ test_execute_answers(void **state)
 		exchange.http_status = 200;
 		exchange.response = cases[i].fixture != NULL ? fixture(cases[i].fixture) : strdup(cases[i].body);
 		exchange.response_len = strlen(exchange.response);
-		mf_create_result_read(&mf_endpoints[MF_EXECUTE_PAYMENT], &exchange, cases[i].reference, &result);
+		mf_send_result_read(&mf_endpoints[MF_EXECUTE_PAYMENT], &exchange, cases[i].reference, &result);
 		assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 		assert_string_equal(result.invoice_id, cases[i].id);
 		assert_int_equal(result.invoice_url != NULL && strstr(result.invoice_url, "/PayInvoice/Checkout?") != NULL, cases[i].page);
@@ -313,6 +372,55 @@ test_create_results(void **state)
 	}
 }
 
+/* A request that changes an invoice is proved by the answer about that invoice, in either published form. */
+static void
+test_change_results(void **state)
+{
+	static const char *const fixtures[] = {"update-payment-status.response.captured.json",
+	"update-payment-status.response.captured-reference-page.json"};
+	static const struct
+	{
+		const char *subject;
+		long		status;
+		size_t		body_sent;
+		MfOutcome	outcome;
+	}			cases[] = {
+		{"5822983", 200, 100, MF_OUTCOME_ACCEPTED},
+		{"5822984", 200, 100, MF_OUTCOME_UNKNOWN},
+		{"5822983", 200, 99, MF_OUTCOME_UNKNOWN},
+		{"5822983", 400, 100, MF_OUTCOME_UNKNOWN},
+		{"5822983", 429, 100, MF_OUTCOME_UNKNOWN},
+		{"5822983", 500, 100, MF_OUTCOME_UNKNOWN},
+	};
+	size_t		i;
+	size_t		k;
+
+	(void) state;
+	for (k = 0; k < LENGTH(fixtures); k++)
+	{
+		for (i = 0; i < LENGTH(cases); i++)
+		{
+			MfHttpExchange exchange = {0};
+			MfSendResult result;
+
+			exchange.gate_reached = exchange.gate_passed = true;
+			exchange.body_len = 100;
+			exchange.body_sent = cases[i].body_sent;
+			exchange.http_status = cases[i].status;
+			exchange.response = fixture(fixtures[k]);
+			exchange.response_len = strlen(exchange.response);
+			mf_send_result_read(&mf_endpoints[MF_UPDATE_PAYMENT_STATUS], &exchange, cases[i].subject, &result);
+			if (result.outcome != cases[i].outcome)
+				fail_msg("%s, case %zu: %s", fixtures[k], i, mf_outcome_name(result.outcome));
+			assert_int_equal(result.error == NULL, result.outcome == MF_OUTCOME_ACCEPTED);
+			/* it has made nothing that could be looked up by it */
+			assert_null(result.invoice_id);
+			mf_send_result_free(&result);
+			free(exchange.response);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -320,10 +428,12 @@ main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_shape_samples),
+		cmocka_unit_test(test_envelopes),
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_bare_errors),
 		cmocka_unit_test(test_create_results),
 		cmocka_unit_test(test_execute_answers),
+		cmocka_unit_test(test_change_results),
 	};
 
 	return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);
