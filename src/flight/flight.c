@@ -19,6 +19,7 @@
 #include "base/settings.h"
 #include "flight/flight.h"
 #include "flow/round_items.h"
+#include "process/wait.h"
 #include "request/request.h"
 #include "store/row_rights.h"
 
@@ -41,6 +42,14 @@ typedef struct UnderWay
 	UnderWayKey key;
 	int			count;
 } UnderWay;
+
+/* What the results of all look-ups and inquiries have */
+typedef struct LookupResult
+{
+	MfLookup   *lookup;
+	bool	   *not_sent;
+	char	  **error;
+} LookupResult;
 
 static HTAB *flights_under_way = NULL;
 
@@ -385,7 +394,7 @@ mf_flight_free(MfFlight *flight)
 	mf_status_result_free(&flight->found);
 	mf_refund_result_free(&flight->refunds);
 	mf_webhook_log_result_free(&flight->log);
-	mf_deposit_result_free(&flight->deposited);
+	mf_list_result_free(&flight->deposited);
 	MemoryContextDelete(flight->memory);
 }
 
@@ -445,54 +454,46 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 	}
 }
 
+/* The result of its kind, of a look-up or inquiry */
+static LookupResult
+lookup_result(MfFlight *flight)
+{
+#define RESULT(r) (LookupResult) {&(r).lookup, &(r).not_sent, &(r).error}
+	switch (flight->kind)
+	{
+		case MF_JOB_REFUNDS:
+			return RESULT(flight->refunds);
+		case MF_JOB_WEBHOOK_LOG:
+			return RESULT(flight->log);
+		case MF_JOB_DEPOSIT:
+			return RESULT(flight->deposited);
+		default:
+			return RESULT(flight->found);
+	}
+#undef RESULT
+}
+
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
+	LookupResult result = lookup_result(flight);
+
 	release_body(flight);
-	switch (flight->kind)
+	if (mf_flight_sends(flight))
 	{
-		case MF_JOB_SEND:
-		case MF_JOB_OPERATION:
-			flight->sent.outcome = started ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT;
-			flight->sent.error = strdup(error);
-			break;
-		case MF_JOB_REFUNDS:
-			flight->refunds.lookup = MF_LOOKUP_FAILED;
-			flight->refunds.not_sent = !started;
-			flight->refunds.error = strdup(error);
-			break;
-		case MF_JOB_WEBHOOK_LOG:
-			flight->log.lookup = MF_LOOKUP_FAILED;
-			flight->log.not_sent = !started;
-			flight->log.error = strdup(error);
-			break;
-		case MF_JOB_DEPOSIT:
-			flight->deposited.lookup = MF_LOOKUP_FAILED;
-			flight->deposited.not_sent = !started;
-			flight->deposited.error = strdup(error);
-			break;
-		default:
-			flight->found.lookup = MF_LOOKUP_FAILED;
-			flight->found.not_sent = !started;
-			flight->found.error = strdup(error);
-			break;
+		flight->sent.outcome = started ? MF_OUTCOME_UNKNOWN : MF_OUTCOME_NOT_SENT;
+		flight->sent.error = strdup(error);
+		return;
 	}
+	*result.lookup = MF_LOOKUP_FAILED;
+	*result.not_sent = !started;
+	*result.error = strdup(error);
 }
 
 MfLookup
 mf_flight_lookup(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_REFUNDS:
-			return flight->refunds.lookup;
-		case MF_JOB_WEBHOOK_LOG:
-			return flight->log.lookup;
-		case MF_JOB_DEPOSIT:
-			return flight->deposited.lookup;
-		default:
-			return flight->found.lookup;
-	}
+	return *lookup_result(unconstify(MfFlight *, flight)).lookup;
 }
 
 MfOutcome
@@ -516,9 +517,7 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	if (flight->found.not_sent || flight->refunds.not_sent || flight->log.not_sent || flight->deposited.not_sent)
-		return MF_OUTCOME_NOT_SENT;
-	return MF_OUTCOME_UNKNOWN;
+	return *lookup_result(unconstify(MfFlight *, flight)).not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
 }
 
 /* only the result of its kind is filled */
@@ -535,12 +534,10 @@ mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
 	return TimestampTzPlusMilliseconds(now, Max((int64) mf_flight_retry_after(flight) * 1000, delay_ms));
 }
 
-/* likewise */
 const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
-	return flight->sent.error ? flight->sent.error : flight->found.error ? flight->found.error :
-		flight->refunds.error ? flight->refunds.error : flight->log.error ? flight->log.error : flight->deposited.error;
+	return mf_flight_sends(flight) ? flight->sent.error : *lookup_result(unconstify(MfFlight *, flight)).error;
 }
 
 char *
@@ -556,6 +553,29 @@ mf_flight_details(const MfFlight *flight)
 	const char *utf8 = mf_flight_error_utf8(flight);
 
 	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+}
+
+int
+mf_flight_collect(dlist_head *landed, MfFlight **flights, int limit, TimestampTz now, TimestampTz *next_round)
+{
+	int			count = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, landed)
+	{
+		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+
+		if (flight->retry_at > now)
+		{
+			*next_round = mf_earlier(*next_round, flight->retry_at);
+			continue;
+		}
+		if (count == limit)
+			break;
+		mf_flight_add_item(flight);
+		flights[count++] = flight;
+	}
+	return count;
 }
 
 void

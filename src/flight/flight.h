@@ -129,7 +129,7 @@ typedef struct MfFlight
 	MfPayment	payment;		/* read from "found" */
 	MfRefundResult refunds;
 	MfWebhookLogResult log;
-	MfDepositResult deposited;
+	MfListResult deposited;
 	int			http_status;
 	int64		answer_date;	/* of a look-up: MyFatoorah's own time, in seconds since 1970; 0 = not known */
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */
@@ -211,6 +211,14 @@ extern bool mf_flight_under_way(int64 invoice, bool inquiry);
 
 /* The same for a refund, capture or release of an invoice */
 extern bool mf_flight_operation_under_way(int64 invoice);
+
+/*
+ * Collects flights whose outcomes can be recorded now into flights[limit], and adds their
+ * answers to the items of the round.  *next_round becomes the time of the next others, if
+ * that is earlier.  Returns their number.
+ */
+extern int	mf_flight_collect(dlist_head *landed, MfFlight **flights, int limit, TimestampTz now,
+							  TimestampTz *next_round);
 
 /* Adds its answer to the items of the round. */
 extern void mf_flight_add_item(MfFlight *flight);

@@ -89,7 +89,7 @@ mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now)
 		return true;
 	if (!mf_deposits_lock(scope, job->id, &expected))
 		return false;
-	if (flight->deposited.lookup == MF_LOOKUP_FOUND && (flight->deposited.count > 0 || expected == 0))
+	if (flight->deposited.lookup == MF_LOOKUP_FOUND && (flight->deposited.row_count > 0 || expected == 0))
 	{
 		mf_deposits_store(scope, job, account, &flight->deposited);
 		log_read(flight);
@@ -145,7 +145,7 @@ log_read(const MfFlight *flight)
 	ereport(LOG,
 			(mf_log_event("deposit_read",
 						  "deposit \"%s\" of account \"%s\" was read; payments in it: %d",
-						  flight->deposit->reference, flight->throttle->account, flight->deposited.count)));
+						  flight->deposit->reference, flight->throttle->account, flight->deposited.row_count)));
 }
 
 static void

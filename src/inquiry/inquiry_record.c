@@ -74,30 +74,17 @@ collect_answers(MfInquiryBatch *batch, dlist_head *landed, TimestampTz now, Time
 {
 	int			limit = mf_items_room(RECORD_LIMIT);
 	int			tries = 0;
-	int			count = 0;
-	dlist_iter	iter;
+	int			count;
+	int			i;
 
 	memset(batch, 0, sizeof(*batch));
 	batch->now = now;
 	batch->flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
-	dlist_foreach(iter, landed)
-	{
-		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
-
-		if (flight->retry_at > now)
-		{
-			*next_round = mf_earlier(*next_round, flight->retry_at);
-			continue;
-		}
-		if (count == limit)
-			break;
-		batch->flights[count++] = flight;
-		tries += flight->payment.try_count;
-		mf_flight_add_item(flight);
-	}
-	batch->flight_count = count;
+	batch->flight_count = count = mf_flight_collect(landed, batch->flights, limit, now, next_round);
 	if (count == 0)
 		return;
+	for (i = 0; i < count; i++)
+		tries += batch->flights[i]->payment.try_count;
 	batch->event_answers = (MfEventNext *) palloc0(count * sizeof(MfEventNext));
 	batch->locked_events = (int64 *) palloc(count * sizeof(int64));
 	batch->changes = (MfPaymentChange *) palloc0(count * sizeof(MfPaymentChange));

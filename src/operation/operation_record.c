@@ -24,7 +24,6 @@
 #define LOCKED_RETRY_MS 200
 #define LOCKED_RETRIES 50
 
-static int	collect(dlist_head *landed, MfFlight **flights, int limit, TimestampTz now, TimestampTz *next_round);
 static void record_ends(const MfSqlScope *scope, MfFlight **flights, int count);
 static void fill_end(const MfFlight *flight, MfAttemptEnd *end);
 static void record_outcome(MfOperationBatch *batch, const MfFlight *flight, const MfOperation *operation, TimestampTz now);
@@ -37,7 +36,7 @@ mf_operation_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *rec
 	int			limit = mf_items_room(RECORD_LIMIT);
 	MfFlight   *flights[RECORD_LIMIT];
 	int64		ids[RECORD_LIMIT];
-	int			count = collect(landed, flights, limit, now, next_round);
+	int			count = mf_flight_collect(landed, flights, limit, now, next_round);
 	MfOperationBatch batch;
 	List	   *rows;
 	int			i;
@@ -69,30 +68,6 @@ mf_operation_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *rec
 	}
 	mf_operation_batch_write(scope, &batch);
 	MF_FAILPOINT("operation_recorded");
-}
-
-/* Collects the flights whose outcome can be recorded now. */
-static int
-collect(dlist_head *landed, MfFlight **flights, int limit, TimestampTz now, TimestampTz *next_round)
-{
-	int			count = 0;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, landed)
-	{
-		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
-
-		if (flight->retry_at > now)
-		{
-			*next_round = mf_earlier(*next_round, flight->retry_at);
-			continue;
-		}
-		if (count == limit)
-			break;
-		mf_flight_add_item(flight);
-		flights[count++] = flight;
-	}
-	return count;
 }
 
 /* With the attempts first: whoever finds a lease that is over reads them. */

@@ -132,7 +132,7 @@ refute(const MfSqlScope *scope, const List *flights)
 static void
 collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, TimestampTz *next_round)
 {
-	dlist_iter	iter;
+	int			i;
 
 	memset(batch, 0, sizeof(*batch));
 	batch->flights = (MfFlight **) palloc(limit * sizeof(MfFlight *));
@@ -140,20 +140,12 @@ collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, T
 	batch->ends = (MfAttemptEnd *) palloc(limit * sizeof(MfAttemptEnd));
 	batch->transitions = (MfTransition *) palloc(limit * sizeof(MfTransition));
 	batch->follow_ups = (MfFollowUp *) palloc(limit * sizeof(MfFollowUp));
-	dlist_foreach(iter, landed)
+	batch->count = mf_flight_collect(landed, batch->flights, limit, now, next_round);
+	for (i = 0; i < batch->count; i++)
 	{
-		MfFlight   *flight = dlist_container(MfFlight, node, iter.cur);
+		const MfFlight *flight = batch->flights[i];
 
-		if (flight->retry_at > now)
-		{
-			*next_round = mf_earlier(*next_round, flight->retry_at);
-			continue;
-		}
-		if (batch->count == limit)
-			break;
-		mf_flight_add_item(flight);
-		batch->flights[batch->count] = flight;
-		batch->invoices[batch->count++] = flight->invoice;
+		batch->invoices[i] = flight->invoice;
 		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
 			mf_flight_end(flight, &batch->ends[batch->end_count++]);
 	}

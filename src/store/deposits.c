@@ -128,7 +128,7 @@ static MfStatement unread_statement = {
 
 static bool read_news(const MfEvent *event, MfDepositNews *news);
 static void add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount *account,
-					 const MfDepositItem *item);
+					 char *const *values);
 static TimestampTz item_time(const MfAccount *account, const char *local);
 
 PG_FUNCTION_INFO_V1(mf_read_deposit);
@@ -241,22 +241,22 @@ mf_deposits_lock(const MfSqlScope *scope, int64 id, int *expected)
 
 void
 mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAccount *account,
-				  const MfDepositResult *result)
+				  const MfListResult *result)
 {
-	MfArray    *columns = mf_columns_start(&store_items_statement, Max(result->count, 1));
-	TimestampTz date = result->count > 0 ? item_time(account, result->items[0].values[MF_DI_DEPOSIT_DATE]) : 0;
+	MfArray    *columns = mf_columns_start(&store_items_statement, Max(result->row_count, 1));
+	TimestampTz date = result->row_count > 0 ? item_time(account, result->values[MF_DI_DEPOSIT_DATE]) : 0;
 	Datum		id = Int64GetDatum(job->id);
 	Datum		values[] = {
 		id, Int32GetDatum(job->times_requested), CStringGetTextDatum(account->currency), TimestampTzGetDatum(date),
-		Int64GetDatum(result->count)
+		Int64GetDatum(result->row_count)
 	};
 	const char	nulls[] = {' ', ' ', ' ', date != 0 ? ' ' : 'n', ' '};
 	int			i;
 
 	(void) mf_sql_execute(scope, &delete_items_statement, &id, NULL);
-	for (i = 0; i < result->count; i++)
-		add_item(columns, job, i + 1, account, &result->items[i]);
-	if (result->count > 0)
+	for (i = 0; i < result->row_count; i++)
+		add_item(columns, job, i + 1, account, result->values + i * MF_DI_COUNT);
+	if (result->row_count > 0)
 		(void) mf_columns_execute(scope, &store_items_statement, columns);
 
 	/* fewer or more rows than items: a trigger or rule of a user */
@@ -274,7 +274,7 @@ item_time(const MfAccount *account, const char *local)
 
 /* Adds an item to the parameters of store_items_statement. */
 static void
-add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount *account, const MfDepositItem *item)
+add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount *account, char *const *values)
 {
 	static const MfDepositField order[] = {
 		MF_DI_INVOICE_ID, MF_DI_PAYMENT_ID, MF_DI_PAYMENT_GATEWAY, MF_DI_INVOICE_REFERENCE, MF_DI_CUSTOMER_REFERENCE,
@@ -287,7 +287,7 @@ add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount 
 	mf_array_add(&columns[1], Int32GetDatum(number));
 	for (i = 0; i < (int) lengthof(order); i++)
 	{
-		const char *value = item->values[order[i]];
+		const char *value = values[order[i]];
 
 		if (mf_deposit_fields[order[i]].kind == MF_LOCAL_TIME)
 			mf_array_add_timestamp(&columns[2 + i], item_time(account, value));

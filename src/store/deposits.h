@@ -64,7 +64,7 @@ extern bool mf_deposits_lock(const MfSqlScope *scope, int64 id, int *expected);
 
 /* Stores the items of an answer, in place of earlier ones, and that the locked deposit is read. */
 extern void mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAccount *account,
-							  const MfDepositResult *result);
+							  const MfListResult *result);
 
 /* Records what comes next for a locked deposit that could not be read. */
 extern void mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next);

@@ -21,11 +21,11 @@
 #define ANSWER(data) "{\"IsSuccess\":true,\"Message\":null,\"ValidationErrors\":null,\"Data\":" data "}"
 #define ITEM(more) "{\"InvoiceId\":1,\"DueDeposit\":\"1,234.500\",\"DepositReference\":\"D1\"" more "}"
 
-static MfDepositResult
+static MfListResult
 read_deposit(const char *reference, long status, const char *body)
 {
 	MfHttpExchange exchange = {0};
-	MfDepositResult result;
+	MfListResult result;
 
 	exchange.gate_reached = exchange.gate_passed = true;
 	exchange.body_len = exchange.body_sent = 10;
@@ -63,46 +63,46 @@ static void
 test_samples(void **state)
 {
 	char	   *sample = fixture("get-deposited-invoices.response.vendor.json");
-	MfDepositResult result = read_deposit("2023000011", 200, sample);
+	MfListResult result = read_deposit("2023000011", 200, sample);
 
 	(void) state;
 	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_int_equal(result.count, 2);
-	assert_string_equal(result.items[1].values[MF_DI_INVOICE_ID], "2608272");
-	assert_string_equal(result.items[0].values[MF_DI_PAYMENT_ID], "07072608271167936573");
-	assert_string_equal(result.items[0].values[MF_DI_PAYMENT_GATEWAY], "VISA/MASTER");
-	assert_string_equal(result.items[0].values[MF_DI_INVOICE_REFERENCE], "2023004944");
-	assert_null(result.items[0].values[MF_DI_CUSTOMER_REFERENCE]);
-	assert_string_equal(result.items[0].values[MF_DI_CREATED_DATE], "2023-08-14 09:13:50.197000");
-	assert_string_equal(result.items[0].values[MF_DI_PAID_DATE], "2023-08-14 09:13:52.103000");
-	assert_string_equal(result.items[0].values[MF_DI_INVOICE_VALUE], "232.500");
-	assert_string_equal(result.items[0].values[MF_DI_DUE_VALUE], "232.500");
-	assert_string_equal(result.items[0].values[MF_DI_PAID_CURRENCY], "KWD");
-	assert_string_equal(result.items[0].values[MF_DI_PAID_CURRENCY_VALUE], "232.500");
-	assert_string_equal(result.items[0].values[MF_DI_TOTAL_SERVICE_CHARGE], "6.975");
-	assert_string_equal(result.items[0].values[MF_DI_DUE_DEPOSIT], "224.479");
-	assert_string_equal(result.items[0].values[MF_DI_DEPOSIT_DATE], "2023-08-14 09:26:02.237000");
-	mf_deposit_result_free(&result);
-	mf_deposit_result_free(&result);
+	assert_int_equal(result.row_count, 2);
+	assert_string_equal(result.values[MF_DI_COUNT + MF_DI_INVOICE_ID], "2608272");
+	assert_string_equal(result.values[MF_DI_PAYMENT_ID], "07072608271167936573");
+	assert_string_equal(result.values[MF_DI_PAYMENT_GATEWAY], "VISA/MASTER");
+	assert_string_equal(result.values[MF_DI_INVOICE_REFERENCE], "2023004944");
+	assert_null(result.values[MF_DI_CUSTOMER_REFERENCE]);
+	assert_string_equal(result.values[MF_DI_CREATED_DATE], "2023-08-14 09:13:50.197000");
+	assert_string_equal(result.values[MF_DI_PAID_DATE], "2023-08-14 09:13:52.103000");
+	assert_string_equal(result.values[MF_DI_INVOICE_VALUE], "232.500");
+	assert_string_equal(result.values[MF_DI_DUE_VALUE], "232.500");
+	assert_string_equal(result.values[MF_DI_PAID_CURRENCY], "KWD");
+	assert_string_equal(result.values[MF_DI_PAID_CURRENCY_VALUE], "232.500");
+	assert_string_equal(result.values[MF_DI_TOTAL_SERVICE_CHARGE], "6.975");
+	assert_string_equal(result.values[MF_DI_DUE_DEPOSIT], "224.479");
+	assert_string_equal(result.values[MF_DI_DEPOSIT_DATE], "2023-08-14 09:26:02.237000");
+	mf_list_result_free(&result);
+	mf_list_result_free(&result);
 	free(sample);
 
 	sample = fixture("get-deposited-invoices.response.supplier.json");
 	result = read_deposit("2023000204", 200, sample);
 	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_int_equal(result.count, 3);
-	assert_string_equal(result.items[0].values[MF_DI_DUE_DEPOSIT], "95.585");
-	assert_string_equal(result.items[1].values[MF_DI_DUE_DEPOSIT], "90.000");
-	assert_string_equal(result.items[2].values[MF_DI_DUE_DEPOSIT], "40.000");
-	assert_string_equal(result.items[0].values[MF_DI_DUE_VALUE], "100.000");
-	assert_string_equal(result.items[0].values[MF_DI_TOTAL_SERVICE_CHARGE], "2.100");
-	mf_deposit_result_free(&result);
+	assert_int_equal(result.row_count, 3);
+	assert_string_equal(result.values[MF_DI_DUE_DEPOSIT], "95.585");
+	assert_string_equal(result.values[MF_DI_COUNT + MF_DI_DUE_DEPOSIT], "90.000");
+	assert_string_equal(result.values[2 * MF_DI_COUNT + MF_DI_DUE_DEPOSIT], "40.000");
+	assert_string_equal(result.values[MF_DI_DUE_VALUE], "100.000");
+	assert_string_equal(result.values[MF_DI_TOTAL_SERVICE_CHARGE], "2.100");
+	mf_list_result_free(&result);
 
 	/* the answer about another deposit */
 	result = read_deposit("2023000205", 200, sample);
 	assert_int_equal(result.lookup, MF_LOOKUP_INCONCLUSIVE);
-	assert_int_equal(result.count, 0);
+	assert_int_equal(result.row_count, 0);
 	assert_non_null(strstr(result.error, "DepositReference"));
-	mf_deposit_result_free(&result);
+	mf_list_result_free(&result);
 	free(sample);
 }
 
@@ -142,17 +142,17 @@ test_answers(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfDepositResult result = read_deposit("D1", cases[i].status, cases[i].body);
+		MfListResult result = read_deposit("D1", cases[i].status, cases[i].body);
 
-		if (result.lookup != cases[i].lookup || result.count != cases[i].count)
-			fail_msg("%s: %d, %d items", cases[i].body, result.lookup, result.count);
+		if (result.lookup != cases[i].lookup || result.row_count != cases[i].count)
+			fail_msg("%s: %d, %d items", cases[i].body, result.lookup, result.row_count);
 		if (cases[i].error == NULL)
 			assert_null(result.error);
 		else if (strstr(result.error, cases[i].error) == NULL)
 			fail_msg("%s: %s", cases[i].body, result.error);
-		if (result.count > 0)
-			assert_string_equal(result.items[0].values[MF_DI_DUE_DEPOSIT], "1234.500");
-		mf_deposit_result_free(&result);
+		if (result.row_count > 0)
+			assert_string_equal(result.values[MF_DI_DUE_DEPOSIT], "1234.500");
+		mf_list_result_free(&result);
 	}
 }
 
@@ -163,7 +163,7 @@ test_many_items(void **state)
 	int			count = 30000;
 	char	   *body = malloc((size_t) count * 500 + 100);
 	char	   *end = body;
-	MfDepositResult result;
+	MfListResult result;
 	int			i;
 
 	(void) state;
@@ -174,8 +174,8 @@ test_many_items(void **state)
 	strcpy(end, "]}");
 	result = read_deposit("D1", 200, body);
 	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_int_equal(result.count, count);
-	mf_deposit_result_free(&result);
+	assert_int_equal(result.row_count, count);
+	mf_list_result_free(&result);
 	assert_null(mf_json_parse(body, strlen(body), NULL, NULL));
 	free(body);
 }

@@ -50,89 +50,25 @@ mf_deposit_body(const char *reference, const char *supplier_code, size_t *len)
 	return mf_fields_body(fields, 3, values, len);
 }
 
-static void
-free_items(MfDepositResult *result)
+void
+mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfListResult *result)
 {
+	static const MfList list = {MF_GET_DEPOSITED_INVOICES, NULL, mf_deposit_fields, MF_DI_COUNT};
 	int			i;
 
-	for (i = 0; i < result->count; i++)
-		mf_values_free(result->items[i].values, MF_DI_COUNT);
-	free(result->items);
-	result->items = NULL;
-	result->count = 0;
-}
-
-/* On failure nothing stays allocated; *bad as of mf_fields_read(). */
-static bool
-read_item(const cJSON *node, const char *reference, MfDepositItem *item, const char **bad)
-{
-	char	  **values = item->values;
-
-	*bad = "Data";
-	if (!cJSON_IsObject(node) || !mf_fields_read(node, mf_deposit_fields, MF_DI_COUNT, values, bad))
-		return false;
-	if (!mf_invoice_id_valid(values[MF_DI_INVOICE_ID]))
-		*bad = "InvoiceId";
-	else if (values[MF_DI_DUE_DEPOSIT] == NULL)
-		*bad = "DueDeposit";
-	else if (values[MF_DI_DEPOSIT_REFERENCE] == NULL || strcmp(values[MF_DI_DEPOSIT_REFERENCE], reference) != 0)
-		*bad = "DepositReference";
-	else
-		return true;
-	mf_values_free(values, MF_DI_COUNT);
-	return false;
-}
-
-/* On failure free_items() frees what was read. */
-static bool
-read_items(const cJSON *list, const char *reference, MfDepositResult *result, const char **bad)
-{
-	const cJSON *node;
-
-	*bad = "Data";
-	if (cJSON_IsNull(list))
-		return true;			/* .NET writes an empty list as null, too */
-	if (!cJSON_IsArray(list))
-		return false;
-	if (list->child == NULL)
-		return true;
-	*bad = NULL;
-	result->items = calloc((size_t) cJSON_GetArraySize(list), sizeof(MfDepositItem));
-	if (result->items == NULL)
-		return false;
-	cJSON_ArrayForEach(node, list)
+	mf_list_result_read(&list, exchange, result);
+	for (i = 0; i < result->row_count; i++)
 	{
-		if (!read_item(node, reference, &result->items[result->count], bad))
-			return false;
-		result->count++;
-	}
-	return true;
-}
+		char	   *const *values = result->values + i * MF_DI_COUNT;
+		const char *bad = !mf_invoice_id_valid(values[MF_DI_INVOICE_ID]) ? "InvoiceId" :
+			strcmp(values[MF_DI_DEPOSIT_REFERENCE], reference) != 0 ? "DepositReference" : NULL;
 
-void
-mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfDepositResult *result)
-{
-	MfEnvelope	envelope;
-	const char *bad;
-
-	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(&mf_endpoints[MF_GET_DEPOSITED_INVOICES], exchange, &envelope, &result->not_sent,
-									&result->error, &result->retry_after);
-	if (result->lookup == MF_LOOKUP_FOUND && !read_items(envelope.data, reference, result, &bad))
-	{
-		free_items(result);
+		if (bad == NULL)
+			continue;
+		mf_list_result_free(result);
 		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
+		return;
 	}
-	mf_envelope_free(&envelope);
-}
-
-void
-mf_deposit_result_free(MfDepositResult *result)
-{
-	free_items(result);
-	free(result->error);
-	memset(result, 0, sizeof(*result));
-	result->lookup = MF_LOOKUP_FAILED;
 }
 
 bool

@@ -8,7 +8,7 @@
 #ifndef MF_DEPOSIT_H
 #define MF_DEPOSIT_H
 
-#include "core/api/outcome.h"
+#include "core/api/lists.h"
 
 /* Members of an item that are kept: positions in mf_deposit_fields[] */
 typedef enum MfDepositField
@@ -33,21 +33,6 @@ typedef enum MfDepositField
 
 extern const MfField mf_deposit_fields[MF_DI_COUNT];
 
-typedef struct MfDepositItem
-{
-	char	   *values[MF_DI_COUNT];	/* in the canonical form of their kinds, or NULL */
-} MfDepositItem;
-
-typedef struct MfDepositResult
-{
-	MfLookup	lookup;			/* MF_LOOKUP_FOUND, even if it has no items */
-	bool		not_sent;
-	MfDepositItem *items;		/* NULL if there are none */
-	int			count;
-	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, 0 if the answer names none */
-} MfDepositResult;
-
 /*
  * Builds the body of a GetDepositedInvoices request.  "supplier_code", in digits, is
  * NULL for a deposit of the account itself.  malloc'd; NULL when out of memory, or if
@@ -56,12 +41,11 @@ typedef struct MfDepositResult
 extern char *mf_deposit_body(const char *reference, const char *supplier_code, size_t *len);
 
 /*
- * Parses the answer as mf_status_result_read() does; free with
- * mf_deposit_result_free().  An item without a number or an amount, or of another
- * deposit, makes the whole answer unreadable: sums of it would be wrong.
+ * Parses the answer, rows of mf_deposit_fields[], as mf_list_result_read() does.  An item of
+ * another deposit makes the whole answer unreadable, as one without a number or an amount
+ * does: sums of it would be wrong.
  */
-extern void mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfDepositResult *result);
-extern void mf_deposit_result_free(MfDepositResult *result);
+extern void mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfListResult *result);
 
 #define MF_DEPOSIT_REFERENCE_MAX 64
 

@@ -40,7 +40,7 @@ typedef struct MfListResult
 extern char *mf_payment_methods_body(const char *value, const char *currency, size_t *len);
 
 /*
- * Parses the answer as mf_status_result_read() does; free with mf_list_result_free().
+ * Parses the answer; free with mf_list_result_free().
  * A row that is no object, or lacks an essential field, makes the whole answer
  * unreadable: a list that is not whole would be taken for one that is.
  */
