@@ -25,7 +25,6 @@ static void check_dimension(Checker *c, const JsonNode *item, const char *name, 
 							OptionalDecimal *to);
 static void check_items(Checker *c);
 static void check_shipping(Checker *c);
-static void check_suppliers(Checker *c);
 static void check_address(Checker *c);
 static void check_processing(Checker *c);
 static bool check_all(const JsonNode *body, const Account *account, SendPaymentRequest *req, bool one_method);
@@ -142,15 +141,9 @@ static void
 check_texts(Checker *c)
 {
 	InvoiceData *d = &c->req->data;
-	Str language = text_member(c, c->body, "Language", "Language");
 	Str expiry = text_member(c, c->body, "ExpiryDate", "ExpiryDate");
 
-	if (language.len > 0)
-	{
-		d->arabic = str_is_nocase(language, "AR");
-		if (!d->arabic && !str_is_nocase(language, "EN"))
-			rule_error(c, "Language", "The field Language must be EN or AR.");
-	}
+	check_language(c);
 	d->reference = text_member(c, c->body, "CustomerReference", "CustomerReference");
 	text_member(c, c->body, "CustomerCivilId", "CustomerCivilId");
 	d->user_defined = text_member(c, c->body, "UserDefinedField", "UserDefinedField");
@@ -281,49 +274,6 @@ check_shipping(Checker *c)
 }
 
 /*
- * check_suppliers
- *		The split of a multi-vendor invoice.
- */
-static void
-check_suppliers(Checker *c)
-{
-	const JsonNode *array = typed_member(c, c->body, "Suppliers", JSON_ARRAY);
-	InvoiceData *d = &c->req->data;
-	int count = 0;
-
-	if (array == NULL || array->child == NULL)
-		return;
-	for (const JsonNode *n = array->child; n != NULL; n = n->next)
-		count++;
-	if (count > MAX_ITEMS)
-	{
-		rule_error(c, "Suppliers", "Too many suppliers.");
-		return;
-	}
-	d->suppliers = xcalloc((size_t) count, sizeof(Supplier));
-	for (const JsonNode *n = array->child; n != NULL; n = n->next)
-	{
-		Supplier *s = &d->suppliers[d->supplier_count++];
-		OptionalDecimal share;
-
-		if (n->type != JSON_OBJECT)
-		{
-			type_error(c, "Suppliers");
-			return;
-		}
-		if (!integer_member(c, n, "SupplierCode", "Suppliers", &s->code))
-			rule_error(c, "Suppliers.SupplierCode", "The SupplierCode field is required.");
-		if (number_member(c, n, "InvoiceShare", "Suppliers", &share))
-		{
-			if (!share.present)
-				rule_error(c, "Suppliers.InvoiceShare", "The InvoiceShare field is required.");
-			s->invoice_share = share.value;
-		}
-		number_member(c, n, "ProposedShare", "Suppliers", &s->proposed_share);
-	}
-}
-
-/*
  * check_address
  *		The customer's address: texts all.
  */
@@ -406,7 +356,7 @@ check_all(const JsonNode *body, const Account *account, SendPaymentRequest *req,
 	check_address(&c);
 	check_items(&c);
 	check_shipping(&c);
-	check_suppliers(&c);
+	check_suppliers(&c, "ProposedShare");
 	check_processing(&c);
 	return check_over(&c);
 }

@@ -8,6 +8,7 @@
 #include <ctype.h>
 
 #define MAX_URL_CHARACTERS 254
+#define MAX_SUPPLIERS 1000
 
 /*
  * put_validation_error
@@ -324,4 +325,74 @@ check_over(Checker *c)
 	}
 	buf_free(&c->type_errors);
 	return c->req->errors.len == 0;
+}
+
+/*
+ * check_language
+ *		English unless told otherwise.
+ */
+void
+check_language(Checker *c)
+{
+	Str language = text_member(c, c->body, "Language", "Language");
+
+	if (language.len == 0)
+		return;
+	c->req->data.arabic = str_is_nocase(language, "AR");
+	if (!c->req->data.arabic && !str_is_nocase(language, "EN"))
+		rule_error(c, "Language", "The field Language must be EN or AR.");
+}
+
+/*
+ * check_suppliers
+ *		The split: shares add up to the amount, and no supplier is promised more
+ *		than its share, in the member of that name.
+ */
+void
+check_suppliers(Checker *c, const char *proposed)
+{
+	const JsonNode *array = typed_member(c, c->body, "Suppliers", JSON_ARRAY);
+	InvoiceData *d = &c->req->data;
+	WideDecimal sum = wide_zero();
+	size_t before = c->req->errors.len + c->type_errors.len;
+	char full[64] = "Suppliers.";
+	int count = 0;
+
+	strncat(full, proposed, sizeof(full) - strlen(full) - 1);
+	for (const JsonNode *n = array != NULL ? array->child : NULL; n != NULL; n = n->next)
+		count++;
+	if (count == 0)
+		return;
+	if (count > MAX_SUPPLIERS)
+	{
+		rule_error(c, "Suppliers", "Too many suppliers.");
+		return;
+	}
+	d->suppliers = xcalloc((size_t) count, sizeof(Supplier));
+	for (const JsonNode *n = array->child; n != NULL; n = n->next)
+	{
+		Supplier *s = &d->suppliers[d->supplier_count++];
+		OptionalDecimal share;
+
+		if (n->type != JSON_OBJECT)
+		{
+			type_error(c, "Suppliers");
+			return;
+		}
+		if (!integer_member(c, n, "SupplierCode", "Suppliers", &s->code))
+			rule_error(c, "Suppliers.SupplierCode", "The SupplierCode field is required.");
+		if (!number_member(c, n, "InvoiceShare", "Suppliers", &share) || !share.present)
+			rule_error(c, "Suppliers.InvoiceShare", "The InvoiceShare field is required.");
+		else
+		{
+			s->invoice_share = share.value;
+			wide_add_product(&sum, share.value, 1);
+		}
+		if (number_member(c, n, proposed, "Suppliers", &s->proposed_share) && s->proposed_share.present &&
+			decimal_compare(s->proposed_share.value, s->invoice_share) > 0)
+			rule_error(c, full, "The proposed share exceeds InvoiceShare");
+	}
+	if (c->req->errors.len + c->type_errors.len == before && decimal_sign(d->display_value) > 0 &&
+		!wide_equals(sum, d->display_value))
+		rule_error(c, "Suppliers", "The total of InvoiceShare must be the amount");
 }

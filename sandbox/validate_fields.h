@@ -28,6 +28,8 @@ extern bool integer_member(Checker *c, const JsonNode *object, const char *name,
 extern const JsonNode *typed_member(Checker *c, const JsonNode *object, const char *name, JsonType type);
 extern void url_member(Checker *c, const JsonNode *object, const char *name, const char *top, Str *to,
 					   bool limited);
+extern void check_language(Checker *c);
+extern void check_suppliers(Checker *c, const char *proposed);
 extern bool check_over(Checker *c);
 extern bool is_email(Str s);
 extern bool is_mobile(Str s);

@@ -12,7 +12,6 @@
 
 #define MAX_CODE_CHARACTERS 4
 #define MAX_MOBILE_CHARACTERS 11
-#define MAX_SUPPLIERS 1000
 
 static bool is_v3_mobile(Str s);
 static void check_order(Checker *c, const Account *account);
@@ -24,7 +23,6 @@ static void check_meta(Checker *c);
 static void check_method(Checker *c);
 static void check_operation(Checker *c);
 static void check_source(Checker *c);
-static void check_suppliers(Checker *c);
 
 /*
  * is_v3_mobile
@@ -165,15 +163,9 @@ check_texts(Checker *c)
 {
 	InvoiceData *d = &c->req->data;
 	const JsonNode *urls = typed_member(c, c->body, "IntegrationUrls", JSON_OBJECT);
-	Str language = text_member(c, c->body, "Language", "Language");
 	Str expiry = text_member(c, c->body, "PaymentExpiry", "PaymentExpiry");
 
-	if (language.len > 0)
-	{
-		d->arabic = str_is_nocase(language, "AR");
-		if (!d->arabic && !str_is_nocase(language, "EN"))
-			rule_error(c, "Language", "The field Language must be EN or AR.");
-	}
+	check_language(c);
 	url_member(c, urls, "Redirection", "IntegrationUrls", &d->call_back_url, true);
 	url_member(c, urls, "Webhook", "IntegrationUrls", &d->webhook_url, false);
 	d->error_url = d->call_back_url;
@@ -262,58 +254,6 @@ check_source(Checker *c)
 }
 
 /*
- * check_suppliers
- *		The split: shares add up to the amount, and no supplier is promised more
- *		than its share.
- */
-static void
-check_suppliers(Checker *c)
-{
-	const JsonNode *array = typed_member(c, c->body, "Suppliers", JSON_ARRAY);
-	InvoiceData *d = &c->req->data;
-	WideDecimal sum = wide_zero();
-	size_t before = c->req->errors.len + c->type_errors.len;
-	int count = 0;
-
-	for (const JsonNode *n = array != NULL ? array->child : NULL; n != NULL; n = n->next)
-		count++;
-	if (count == 0)
-		return;
-	if (count > MAX_SUPPLIERS)
-	{
-		rule_error(c, "Suppliers", "Too many suppliers.");
-		return;
-	}
-	d->suppliers = xcalloc((size_t) count, sizeof(Supplier));
-	for (const JsonNode *n = array->child; n != NULL; n = n->next)
-	{
-		Supplier *s = &d->suppliers[d->supplier_count++];
-		OptionalDecimal share;
-
-		if (n->type != JSON_OBJECT)
-		{
-			type_error(c, "Suppliers");
-			return;
-		}
-		if (!integer_member(c, n, "SupplierCode", "Suppliers", &s->code))
-			rule_error(c, "Suppliers.SupplierCode", "The SupplierCode field is required.");
-		if (!number_member(c, n, "InvoiceShare", "Suppliers", &share) || !share.present)
-			rule_error(c, "Suppliers.InvoiceShare", "The InvoiceShare field is required.");
-		else
-		{
-			s->invoice_share = share.value;
-			wide_add_product(&sum, share.value, 1);
-		}
-		if (number_member(c, n, "ProposedDepositShare", "Suppliers", &s->proposed_share) &&
-			s->proposed_share.present && decimal_compare(s->proposed_share.value, s->invoice_share) > 0)
-			rule_error(c, "Suppliers.ProposedDepositShare", "ProposedDepositShare exceeds InvoiceShare");
-	}
-	if (c->req->errors.len + c->type_errors.len == before && decimal_sign(d->display_value) > 0 &&
-		!wide_equals(sum, d->display_value))
-		rule_error(c, "Suppliers", "The total of InvoiceShare must be the amount");
-}
-
-/*
  * validate_v3_payment
  *		Check a parsed body against every rule, as validate_send_payment().
  */
@@ -331,6 +271,6 @@ validate_v3_payment(const JsonNode *body, const Account *account, SendPaymentReq
 	check_method(&c);
 	check_operation(&c);
 	check_source(&c);
-	check_suppliers(&c);
+	check_suppliers(&c, "ProposedDepositShare");
 	return check_over(&c);
 }
