@@ -265,7 +265,7 @@ mutate route_answer 'the listener passes on any answer of a function' src/inboun
 mutate route_stubborn 'a page that does not end is waited for' src/database/user_call.c \
 	's/enable_timeout_after\(kill_timeout, KILL_MS\(mf_on_change_timeout\)\);//' 059_routes
 mutate route_prepared 'COMMIT PREPARED tells nobody what was committed' src/worker/utility_hooks.c \
-	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 059_routes
+	's/\tif \(ends_prepared\)\n/\tif (false)\n/' 059_routes
 mutate route_loaded 'pages that a dump brings are not known after mf_resume()' src/functions/operator_functions.c \
 	's/\tmf_routes_changed_at_commit\(\);\n//' 059_routes
 mutate route_failures 'a page that fails is not told to operators' src/inbound/listener_routes.c \
@@ -274,7 +274,7 @@ mutate route_leaver 'a page is answered by the function of a role that may regis
 	's/if \(call->registrant != NULL && /if (false \&\& /' 059_routes
 mutate none_001 '' src/worker/worker.c '' 001_commit_to_request
 mutate prepared_asleep 'COMMIT PREPARED wakes no worker' src/worker/utility_hooks.c \
-	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 001_commit_to_request
+	's/\tif \(ends_prepared\)\n/\tif (false)\n/' 001_commit_to_request
 mutate none_050 '' src/worker/worker.c '' 050_listener
 mutate errors_told 'who may not read all invoices reads errors that quote them' src/store/row_rights.c \
 	's/return mf_has_role\(MF_READ_ROLE\) && !mf_is_under_policies\(schema\);/return true;/' 050_listener
@@ -304,7 +304,7 @@ mutate reaction_earlier 'calls of an earlier registration are those of the next'
 mutate reaction_left 'calls that nobody wants any more stay' src/on_change/on_change_queue.c \
 	's/return mf_sql_execute\(scope, &purge_statement, NULL, NULL\);/return 0;/' 070_on_change
 mutate reaction_prepared 'COMMIT PREPARED has nothing called' src/worker/utility_hooks.c \
-	's/\tif \(commit_prepared\)\n/\tif (false)\n/' 070_on_change
+	's/\tif \(ends_prepared\)\n/\tif (false)\n/' 070_on_change
 mutate none_replace '' src/worker/worker.c '' regress/replace
 mutate replace_twice 'two invoices are to be paid in place of one' src/functions/replace.c \
 	's/OR \(i\.replaced_by IS NOT NULL AND "/OR (false AND "/' regress/replace
@@ -443,7 +443,7 @@ mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_
 	's/return account->own_mappings \|\| /return true || /' 081_rights_by_row
 mutate none_160 '' src/worker/worker.c '' 160_deposits
 mutate other_deposit 'an answer about another deposit is taken' src/core/api/deposit.c \
-	's/ \|\| strcmp\(values\[MF_DI_DEPOSIT_REFERENCE\], reference\) != 0//' core/test_deposit
+	's/strcmp\(values\[MF_DI_DEPOSIT_REFERENCE\], reference\) != 0 \?/false ?/' core/test_deposit
 mutate deposit_settled 'an answer settles what was asked for after its question left' src/store/deposits.c \
 	's/CASE WHEN d\.times_requested <> \$2 THEN clock_timestamp\(\) END/NULL/; s/CASE WHEN d\.times_requested = \$2 THEN .read. ELSE .queued. END/\x27read\x27/' 160_deposits
 mutate deposit_pauses 'a key that may not read deposits pauses the account' src/flight/flight.c \
@@ -451,9 +451,15 @@ mutate deposit_pauses 'a key that may not read deposits pauses the account' src/
 mutate deposit_holds 'deposits that cannot be read hold up invoices' src/sending/sender_requests.c \
 	's/if \(mf_flight_stands_alone\(flight\) && is_failure/if (false \&\& is_failure/' 160_deposits
 mutate deposit_wiped 'a list without payments wipes those that were read' src/inquiry/deposit_reading.c \
-	's/ && \(flight->deposited\.count > 0 \|\| expected == 0\)\)/)/' 160_deposits
+	's/ && \(flight->deposited\.row_count > 0 \|\| expected == 0\)\)/)/' 160_deposits
 mutate deposit_unread 'a deposit that is to be read again hands its refunds to the next one' sql/myfatoorah--1.0.0.sql \
 	's/WHERE d\.read_at IS NOT NULL OR d\.announced_at IS NOT NULL\)/WHERE d.status = \x27read\x27)/' 160_deposits
+mutate deposit_forgotten 'deposits that had to wait for others are not looked for again' src/flight/flight.c \
+	's/(deposit_count--;\n)\t\tmf_inquiry_wake\(\);/$1/' 172_deposit_wakeups
+mutate deposit_taken_back 'nobody is woken when a session takes back what it has locked' src/process/wakeup.c \
+	's/ && MyBgworkerEntry == NULL\)/ \&\& false)/' 172_deposit_wakeups
+mutate deposit_twice 'a payment that is listed twice is not shown' sql/myfatoorah--1.0.0.sql \
+	's/\(o\.deposit, o\.item\) < \(r\.deposit, r\.item\)/false/' 160_deposits
 mutate deposit_waits 'the worker waits for a session that has asked for a deposit' src/store/deposits.c \
 	's/WHERE d\.id = \$1 FOR NO KEY UPDATE SKIP LOCKED/WHERE d.id = \$1 FOR NO KEY UPDATE/' 160_deposits
 mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
@@ -536,8 +542,10 @@ mutate unproved_api 'rows go by POST \/v3\/payments before anything is proved' s
 	's/ && proof == MF_PROOF_GIVEN\)/)/' 165_links_that_survive
 mutate rejected_again 'a refusal of a repeated request rejects the row' src/flight/flight_outcome.c \
 	's/if \(end->repeats > 0 && end->outcome != MF_OUTCOME_ACCEPTED\)/if (false)/' 165_links_that_survive
-mutate receipt_taken 'the receipt of a payment that was not asked for is taken for a link' src/core/api/create_payment.c \
-	's/if \(!cJSON_IsFalse\(mf_json_get\(envelope->data, "PaymentCompleted"\)\)\)/if (false)/' core/test_create_payment
+mutate receipt_taken 'the receipt of a payment that was not asked for is taken for a link' src/core/api/endpoint.c \
+	's/\.completed = "PaymentCompleted", //' core/test_create_payment
+mutate any_link 'a link that leads elsewhere than to a web page is handed to customers' src/core/api/outcome.c \
+	's/cJSON_IsString\(link\) && mf_link_valid\(link->valuestring\)/cJSON_IsString(link)/' core/test_outcome
 mutate refund_unrecorded 'a refund leaves without an attempt' src/operation/operation_decide.c \
 	's/if \(decisions\.started != NIL\)\n\t\trecord_starts/if (false)\n\t\trecord_starts/' 161_refunds
 mutate refund_repeated 'a refund whose outcome is unknown is asked for again by itself' src/operation/operation_outcome.c \
