@@ -174,7 +174,7 @@ find_owners(void)
 	dlist_foreach_modify(iter, &unknown->line)
 	{
 		MfThrottle *throttle = dlist_container(MfThrottle, turn.node, iter.cur);
-		Oid 		role = mf_account_owner(throttle->account);
+		Oid			role = mf_account_owner(throttle->account);
 
 		if (!OidIsValid(role))
 			continue;

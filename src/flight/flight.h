@@ -145,7 +145,8 @@ typedef struct MfFlight
 /*
  * Creates a flight for a job, in "context", with its request.  A look-up is by
  * "reference", the row's own or that of an earlier attempt.  With "v3" an invoice is sent
- * by POST /v3/payments, if that can carry it.  Raises an error if the request cannot be built.  To be freed by mf_flight_free().
+ * by POST /v3/payments, if that can carry it.  Raises an error if the request cannot be
+ * built.  To be freed by mf_flight_free().
  */
 extern MfFlight *mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *account,
 								  MfHttpTarget *target, const char *reference, bool v3);
@@ -160,6 +161,7 @@ extern MfFlight *mf_flight_create_inquiry(MemoryContext context, MfJobKind kind,
 /* The same for a deposit, copying "job". */
 extern MfFlight *mf_flight_create_deposit(MemoryContext context, const MfDepositJob *job, const MfAccount *account,
 										  MfHttpTarget *target);
+
 /* Creates the request of a refund, capture or release.  Takes over "body" likewise. */
 extern MfFlight *mf_flight_create_operation(MemoryContext context, const MfOperation *operation,
 											const MfAccount *account, MfHttpTarget *target, char *body,

@@ -26,7 +26,8 @@ static void note_second(MfTransition *transition, const char *invoice_id, const 
 bool
 mf_flight_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	mf_transition_begin(transition, flight->invoice, mf_flight_expected_status(flight), flight->attempt, now, "reconciler");
+	mf_transition_begin(transition, flight->invoice, mf_flight_expected_status(flight), flight->attempt, now,
+						"reconciler");
 
 	memset(follow_up, 0, sizeof(*follow_up));
 	follow_up->invoice = flight->invoice;

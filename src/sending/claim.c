@@ -43,7 +43,7 @@ static bool is_in_list(List *names, const char *name);
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 {
-	int 		left = mf_items_room(mf_slots_claimable(ROUND_LIMIT, claim->horizon_us, now));
+	int			left = mf_items_room(mf_slots_claimable(ROUND_LIMIT, claim->horizon_us, now));
 	MfClaimLimit *limits = (MfClaimLimit *) palloc(ROUND_LIMIT * sizeof(MfClaimLimit));
 	int			count;
 	int			reached;
@@ -92,7 +92,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 static int
 limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left, TimestampTz now)
 {
-	int 		share = Max(left / Max(mf_turns_length(), 1), MIN_SHARE);
+	int			share = Max(left / Max(mf_turns_length(), 1), MIN_SHARE);
 	int			ahead = Max(MF_AHEAD_MAX - mf_slots_ready_count(), 0);
 	const char *names[ROUND_LIMIT];
 	MfThrottle *throttles[ROUND_LIMIT];
@@ -140,7 +140,7 @@ limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limi
 static bool
 limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now)
 {
-	int 		room = mf_slots_owner_room(throttle->owner, now);
+	int			room = mf_slots_owner_room(throttle->owner, now);
 
 	if (room == 0)
 	{

@@ -141,7 +141,8 @@ mf_sender_has_work(void)
 	if (mf_sender_state.waits_for_round || sweeping || mf_sender_has_outcomes())
 		return true;
 	if (mf_sender_may_claim() &&
-		(mf_inquiry_has_work() || mf_operation_has_work() || (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)))
+		(mf_inquiry_has_work() || mf_operation_has_work() ||
+		 (mf_turns_has_work(now) && mf_slots_claimable(1, horizon_us(), now) > 0)))
 		return true;
 	return mf_sender_must_return_ready(now);
 }

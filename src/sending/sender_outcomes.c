@@ -234,7 +234,7 @@ record_accepted(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_head *la
 				TimestampTz now)
 {
 	MfSentInvoice sent[RECORD_LIMIT];
-	int 		limit = mf_items_room(RECORD_LIMIT);
+	int			limit = mf_items_room(RECORD_LIMIT);
 	int			count = 0;
 	int			left = 0;
 	dlist_mutable_iter iter;

@@ -69,7 +69,7 @@ mf_create_payment_obstacle(const MfCreatePayment *payment)
 	}
 
 	/*
-	 * In the vendor's example Order.Currency becomes the currency of the payment, and
+	 * In MyFatoorah's example Order.Currency becomes the currency of the payment, and
 	 * the display value has the amount of the one with the name of the other.
 	 */
 	if (currency != NULL && strcmp(currency, payment->currency) != 0)
