@@ -54,10 +54,5 @@ mf_update_payment_body(const char *operation, const char *invoice_id, const char
 bool
 mf_refund_is_early(const char *error)
 {
-	for (; error != NULL && *error != '\0'; error++)
-	{
-		if (mf_word_length(error, UNDER_PROCESSING) > 0)
-			return true;
-	}
-	return false;
+	return mf_has_phrase(error, UNDER_PROCESSING);
 }

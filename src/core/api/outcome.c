@@ -155,20 +155,6 @@ classify_status(long status)
 	}
 }
 
-/* In any case of ASCII letters */
-static bool
-contains(const char *text, const char *phrase)
-{
-	if (text == NULL)
-		return false;
-	for (; *text != '\0'; text++)
-	{
-		if (mf_word_length(text, phrase) > 0)
-			return true;
-	}
-	return false;
-}
-
 static char *
 copy_text(const char *text)
 {
@@ -462,7 +448,7 @@ lookup_evidence(const MfEnvelope *envelope)
 		return LOOKUP_YES;
 	if (envelope->is_success != 0)
 		return LOOKUP_UNCLEAR;
-	return contains(envelope->error, NO_DATA) ? LOOKUP_NO_DATA : LOOKUP_NO;
+	return mf_has_phrase(envelope->error, NO_DATA) ? LOOKUP_NO_DATA : LOOKUP_NO;
 }
 
 MfLookup

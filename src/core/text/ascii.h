@@ -43,6 +43,18 @@ mf_word_length(const char *text, const char *word)
 	return i;
 }
 
+/* Whether a text has a phrase in it, in any case; NULL has none. */
+static inline bool
+mf_has_phrase(const char *text, const char *phrase)
+{
+	while (text != NULL && *text != '\0')
+	{
+		if (mf_word_length(text++, phrase) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* As strcasecmp() in the C locale */
 static inline int
 mf_ascii_compare(const char *a, const char *b)
