@@ -345,6 +345,7 @@ test_create_results(void **state)
 		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"PaymentURL\":\"https://x/8\",\"PaymentCompleted\":false}}",
 		MF_OUTCOME_ACCEPTED, "8"},
 		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"PaymentURL\":\"https://x/8\"}}", MF_OUTCOME_UNKNOWN, "8"},
+		{MF_V3_CREATE_PAYMENT, 201, "{\"IsSuccess\":true,\"PaymentURL\":\"https://x/8\",\"Data\":{\"InvoiceId\":\"8\",\"PaymentCompleted\":false}}", MF_OUTCOME_UNKNOWN, "8"},
 		{MF_SEND_PAYMENT, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":\"8\",\"CustomerReference\":\"mf-1\"}}", MF_OUTCOME_UNKNOWN, "8"},
 	};
 	size_t		i;

@@ -52,7 +52,7 @@ typedef struct MfEndpoint
 	const char *id;				/* its number, which success has to name */
 	bool		id_is_text;		/* in digits within quotes, not a JSON number */
 	const char *url;			/* its link; none but to a web page is believed */
-	bool		url_is_needed;	/* success has to give it */
+	bool		url_is_needed;	/* success has to give it, and there */
 	const char *completed;		/* whether it was paid by this very request, which success has to deny */
 	const char *echo;			/* our reference, as it was sent */
 	bool		echo_is_loose;	/* may be missing, and be anywhere in the answer */

@@ -280,12 +280,14 @@ answer_problem(const MfEndpoint *endpoint, const MfHttpExchange *exchange, const
 {
 	const char *number = made_number(endpoint, envelope);
 	bool		bad_link;
+	const char *link = made_link(endpoint, envelope, &bad_link);
 
 	if (envelope->root == NULL)
 		return "the answer is not valid JSON";
 	if (envelope->is_success != 1)
 		return "the answer does not confirm success";
-	if (made_link(endpoint, envelope, &bad_link) == NULL && (bad_link || endpoint->url_is_needed))
+	if (bad_link ||
+		(endpoint->url_is_needed && (link == NULL || link != mf_json_string(envelope->data, endpoint->url))))
 	{
 		snprintf(text, text_size, bad_link ? "the %s of the answer is not the URL of a web page" :
 				 "the answer contains no %s", endpoint->url);
