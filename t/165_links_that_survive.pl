@@ -241,6 +241,20 @@ foreach my $what (@answered)
 	is(scalar(made($what)) . ' ' . scalar(requests($what)), '1 1', "$what: answered, so not repeated, and adopted without its link");
 }
 
+# A link that leads elsewhere than to a web page is handed to nobody; the invoice is there.
+foreach ([ 'script', $v3, 'PaymentURL' ], [ 'script by V2', 'SendPayment', 'InvoiceURL', user_defined_field => q{'x'} ])
+{
+	my ($name, $path, $member, %columns) = @$_;
+
+	$sandbox->faults({ path => $path, reference_prefix => "$name.", create => $true, times => 1, status => 200, fill => $true,
+		body => qq({"IsSuccess":true,"Message":"","Data":{"InvoiceId":{{InvoiceId}},"$member":"javascript:alert(1)","PaymentCompleted":false,"CustomerReference":{{CustomerReference}}}}) });
+	insert($name, %columns);
+	wait_row($name, q{status || attempts || (invoice_url IS NULL) || (last_error ~ 'link was lost')}, 'sent1truetrue');
+	is(scalar(made($name)) . ' ' . scalar(requests($name)), '1 1', "$name: not taken; the invoice is looked up, adopted, and not made again");
+	like(sql("SELECT error FROM mf_attempt a JOIN mf_invoice i ON i.id = invoice WHERE customer_reference = '$name' AND a.invoice_url IS NULL AND a.invoice_id = i.invoice_id"),
+		qr/the $member of the answer is not the URL of a web page, InvoiceId \d+$/, '... and its attempt says why');
+}
+
 # Customers who are notified have their link.
 foreach my $option ('EML', 'SMS', 'ALL')
 {
