@@ -454,11 +454,11 @@ mutate deposit_wiped 'a list without payments wipes those that were read' src/in
 	's/ && \(flight->deposited\.row_count > 0 \|\| expected == 0\)\)/)/' 160_deposits
 mutate deposit_unread 'a deposit that is to be read again hands its refunds to the next one' sql/myfatoorah--1.0.0.sql \
 	's/WHERE d\.read_at IS NOT NULL OR d\.announced_at IS NOT NULL\)/WHERE d.status = \x27read\x27)/' 160_deposits
-mutate none_172 '' src/worker/worker.c '' 172_deposit_wakeups
+mutate none_178 '' src/worker/worker.c '' 178_deposit_wakeups
 mutate deposit_forgotten 'deposits that had to wait for others are not looked for again' src/flight/flight.c \
-	's/(deposit_count--;\n)\t\tmf_inquiry_wake\(\);/$1/' 172_deposit_wakeups
+	's/(deposit_count--;\n)\t\tmf_inquiry_wake\(\);/$1/' 178_deposit_wakeups
 mutate deposit_taken_back 'nobody is woken when a session takes back what it has locked' src/process/wakeup.c \
-	's/ && MyBgworkerEntry == NULL\)/ \&\& false)/' 172_deposit_wakeups
+	's/ && MyBgworkerEntry == NULL\)/ \&\& false)/' 178_deposit_wakeups
 mutate deposit_twice 'a payment that is listed twice is not shown' sql/myfatoorah--1.0.0.sql \
 	's/\(o\.deposit, o\.item\) < \(r\.deposit, r\.item\)/false/' 160_deposits
 mutate deposit_waits 'the worker waits for a session that has asked for a deposit' src/store/deposits.c \
