@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 missing=()
 
 # What only tests need, which are skipped without
-TEST_ONLY=" nginx-light haproxy pgbouncer libcmocka-dev "
+TEST_ONLY=" nginx-light haproxy pgbouncer gettext libcmocka-dev "
 
 # need PACKAGE COMMAND...: the package is missing unless the command succeeds
 need()
@@ -44,6 +44,7 @@ need curl command -v curl
 need nginx-light test -x /usr/sbin/nginx
 need haproxy test -x /usr/sbin/haproxy
 need pgbouncer test -x /usr/sbin/pgbouncer
+need gettext command -v msgfmt
 need openssl command -v openssl
 need procps command -v ps
 need util-linux command -v setpriv
