@@ -95,8 +95,26 @@ cmp_ok($slowest, '<', 2.5, sprintf 'nor much time: %.2f s at most', $slowest);
 kill 'KILL', @clients;
 waitpid $_, 0 foreach @clients;
 $open->query_safe('ROLLBACK');
-$open->quit;
 is(paid($held[0]), '200 x 1', 'and what was locked is taken once it is free');
+
+# Somebody has asked for a deposit that the log of webhooks announces, too
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $MyFatoorah::Web::secret, retries => 0, enabled => 1);
+my $deposit = $sandbox->deposit(invoices => [ map { $_->{number} } @asked ]);
+$sandbox->wait_deliveries({ code => 3 }, 1) or die "the webhook is still being sent\n";
+$sandbox->faults({ path => 'GetWebhooks', delay_ms => 2000 });
+$open->quit;
+$node->restart;
+$mf->wait_worker($node, $db);
+$open = $mf->session($node, $db);
+$open->query_safe("BEGIN; SELECT mf_read_deposit('$deposit->{reference}')");
+$mf->wait_for($node, $db, q{SELECT coalesce(last_error ~ 'lock timeout', false) OR EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid AND a.wait_event_type = 'Lock') FROM mf_worker_status w});
+$mf->insert($node, $db, 'beside the log');
+ok($mf->wait_status($node, $db, 'beside the log'), 'whoever asks for a deposit and does not commit keeps no invoice from being sent');
+$open->query_safe('ROLLBACK');
+$open->quit;
+sql('SELECT mf_resume()');
+ok($mf->wait_for($node, $db, "SELECT status = 'read' AND announced_value IS NOT NULL FROM mf_deposit WHERE deposit_reference = '$deposit->{reference}'"),
+	'and what the log announces is read after that');
 
 is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each row has its one invoice');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');

@@ -19,6 +19,7 @@
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
+#include "process/process.h"
 #include "process/wait.h"
 
 /* The reading of the log of one account */
@@ -187,6 +188,8 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	}
 	if (count > 0)
 	{
+		/* a session may have handed in one of these, or asked for a deposit, and not committed */
+		mf_process_limit_lock_waits();
 		mf_events_store(scope, events, count);
 		ereport(LOG,
 				(mf_log_event("webhooks_found",

@@ -41,6 +41,9 @@ static volatile sig_atomic_t cancelled = false; /* since mf_process_begin_statem
 static TimeoutId standby_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t ignore_shutdown = false;	/* SIGTERM cancels nothing */
 static char *last_reported_error = NULL;
+/* How long a lock is waited for that a session may hold */
+#define LOCK_WAIT_MS 200
+
 static char lock_timeout[16] = "0";
 static bool local_commits = false;	/* commits wait for no standby */
 static bool unhurried = false;	/* the commit of this transaction need not be flushed */
@@ -192,6 +195,13 @@ mf_process_lock_timeout(int milliseconds)
 {
 	snprintf(lock_timeout, sizeof(lock_timeout), "%d", milliseconds);
 	set_unless_set("lock_timeout", lock_timeout);
+}
+
+/* The next transaction has its own again. */
+void
+mf_process_limit_lock_waits(void)
+{
+	set_unless_set("lock_timeout", CppAsString2(LOCK_WAIT_MS));
 }
 
 void

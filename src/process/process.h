@@ -45,6 +45,12 @@ extern void mf_process_settings(void);
 /* Sets lock_timeout for this and later transactions; 0 = no limit. */
 extern void mf_process_lock_timeout(int milliseconds);
 
+/*
+ * In what is left of the current transaction, no lock is waited for long: before rows are
+ * written that sessions write, too, and may hold for as long as they like.
+ */
+extern void mf_process_limit_lock_waits(void);
+
 /* Between these two calls SIGTERM and SIGINT cancel the current statement. */
 extern void mf_process_begin_statements(void);
 extern void mf_process_end_statements(void);

@@ -17,6 +17,7 @@
 #include "flight/account_turns.h"
 #include "flight/claim_account.h"
 #include "flow/round_items.h"
+#include "process/process.h"
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "sending/sender_internal.h"
@@ -118,6 +119,8 @@ refute(const MfSqlScope *scope, const List *flights)
 									  flight->reference, flight->sent.invoice_id,
 									  flight->answered_id ? flight->answered_id : "found before");
 
+		/* a session may have probed, and not committed */
+		mf_process_limit_lock_waits();
 		if (account != NULL)
 			mf_api_proof_set(scope, account, mf_http_target_checksum(flight->target), false, detail);
 		ereport(LOG,
