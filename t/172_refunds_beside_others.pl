@@ -23,8 +23,8 @@ sub wait_for
 # An invoice that was sent and paid, and has nothing left to be asked; its id
 sub paid
 {
-	my ($name) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000');
+	my ($name, %columns) = @_;
+	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', %columns);
 
 	$mf->wait_status($node, $db, $name);
 	$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $id"), 'pay');
@@ -49,7 +49,9 @@ sub age
 	return sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-15' WHERE id = $invoice");
 }
 
+$mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key');
 my %id = map { $_ => paid($_) } qw(open deleted first archived refused);
+my $lost = paid('lost', account => "'second'");
 my $archive = q{SELECT mf_archive('2020-02-01')};
 
 # Somebody has cancelled a refund that waits for another one, and does not commit.
@@ -116,6 +118,17 @@ is(sql("BEGIN; DELETE FROM mf_invoice WHERE id = $id{deleted}; SELECT seq_scan F
 	is(sql("SELECT i.id FROM mf_refund r JOIN mf_invoice i ON i.id = r.invoice WHERE r.id = $refund"), $id{archived}, 'it stays with its refund');
 	is(sql("SELECT mf_cancel_refund($refund); $archive"), "\n1", 'until that has ended');
 	$_->quit foreach $archiver, $holder;
+}
+
+# The server of an account is dropped that has nothing to do but a refund.
+{
+	sql("SELECT mf_pause('second')");
+	my $refund = refund($lost, 3);
+	sql('DROP SERVER second CASCADE');
+	like(sql(q{SELECT detail FROM mf_check() WHERE item = 'accounts' AND NOT ok}), qr/accounts that do not exist: 'second'/, 'a refund without an account is told of');
+	$mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key');
+	sql("SELECT mf_resume('second')");
+	ok(wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $refund"), 'and carried out once it has one');
 }
 
 # What must not be null

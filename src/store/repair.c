@@ -162,9 +162,9 @@ static MfStatement additions_statement = {
 
 static MfStatement lost_accounts_statement = {
 	MF_IN_ORDER "WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent") ", "
-	ACCOUNTS_OF("p", "@mf_inquiry", "NOT q.urgent")
+	ACCOUNTS_OF("p", "@mf_inquiry", "NOT q.urgent") ", " ACCOUNTS_OF("o", "@mf_operation", "q.due IS NOT NULL")
 	" SELECT string_agg(quote_literal(n.account), ', ' ORDER BY n.account) "
-	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM p) n "
+	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM p UNION SELECT account FROM o) n "
 	"WHERE n.account IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s "
 	"  JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
 	"  WHERE s.srvname::text = n.account AND w.fdwname = 'myfatoorah')",
