@@ -392,9 +392,8 @@ mf_flight_free(MfFlight *flight)
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);
 	mf_status_result_free(&flight->found);
-	mf_refund_result_free(&flight->refunds);
 	mf_webhook_log_result_free(&flight->log);
-	mf_list_result_free(&flight->deposited);
+	mf_list_result_free(&flight->list);
 	MemoryContextDelete(flight->memory);
 }
 
@@ -436,13 +435,13 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 								flight->invoice_id, &flight->sent);
 			break;
 		case MF_JOB_REFUNDS:
-			mf_refund_result_read(exchange, &flight->refunds);
+			mf_list_result_read(&mf_refund_list, exchange, &flight->list);
 			break;
 		case MF_JOB_WEBHOOK_LOG:
 			mf_webhook_log_result_read(exchange, &flight->log);
 			break;
 		case MF_JOB_DEPOSIT:
-			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->deposited);
+			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->list);
 			break;
 		default:
 			flight->answer_date = mf_http_date(exchange);
@@ -461,12 +460,11 @@ lookup_result(MfFlight *flight)
 #define RESULT(r) (LookupResult) {&(r).lookup, &(r).not_sent, &(r).error}
 	switch (flight->kind)
 	{
-		case MF_JOB_REFUNDS:
-			return RESULT(flight->refunds);
 		case MF_JOB_WEBHOOK_LOG:
 			return RESULT(flight->log);
+		case MF_JOB_REFUNDS:
 		case MF_JOB_DEPOSIT:
-			return RESULT(flight->deposited);
+			return RESULT(flight->list);
 		default:
 			return RESULT(flight->found);
 	}
@@ -525,7 +523,7 @@ int
 mf_flight_retry_after(const MfFlight *flight)
 {
 	return Max(Max(flight->sent.retry_after, flight->found.retry_after),
-			   Max(Max(flight->refunds.retry_after, flight->log.retry_after), flight->deposited.retry_after));
+			   Max(flight->list.retry_after, flight->log.retry_after));
 }
 
 TimestampTz

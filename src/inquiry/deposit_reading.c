@@ -89,9 +89,9 @@ mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now)
 		return true;
 	if (!mf_deposits_lock(scope, job->id, &expected))
 		return false;
-	if (flight->deposited.lookup == MF_LOOKUP_FOUND && (flight->deposited.row_count > 0 || expected == 0))
+	if (flight->list.lookup == MF_LOOKUP_FOUND && (flight->list.row_count > 0 || expected == 0))
 	{
-		mf_deposits_store(scope, job, account, &flight->deposited);
+		mf_deposits_store(scope, job, account, &flight->list);
 		log_read(flight);
 		return true;
 	}
@@ -116,18 +116,18 @@ plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next)
 	next->times_requested = job->times_requested;
 	next->lookups = job->lookups;
 	next->failures = job->failures;
-	next->error = flight->deposited.lookup == MF_LOOKUP_FOUND ? "the answer lists no payments, but the deposit has some" :
+	next->error = flight->list.lookup == MF_LOOKUP_FOUND ? "the answer lists no payments, but the deposit has some" :
 		mf_flight_error(flight);
-	switch (flight->deposited.lookup)
+	switch (flight->list.lookup)
 	{
 		case MF_LOOKUP_FAILED:
 		case MF_LOOKUP_THROTTLED:
-			if (!flight->deposited.not_sent)
+			if (!flight->list.not_sent)
 				next->failures++;
 			next->due = mf_flight_retry_time(flight, now, Min((int64) mf_retry_delay << Min(job->failures, 20),
 															  MF_BACKOFF_CAP_MS));
 			/* the other deposits meet the same limit */
-			if (flight->deposited.lookup == MF_LOOKUP_THROTTLED)
+			if (flight->list.lookup == MF_LOOKUP_THROTTLED)
 				flight->throttle->deposits_at = next->due;
 			next->due = Max(next->due, Max(flight->throttle->retry_at, flight->throttle->inquire_at));
 			break;
@@ -145,7 +145,7 @@ log_read(const MfFlight *flight)
 	ereport(LOG,
 			(mf_log_event("deposit_read",
 						  "deposit \"%s\" of account \"%s\" was read; payments in it: %d",
-						  flight->deposit->reference, flight->throttle->account, flight->deposited.row_count)));
+						  flight->deposit->reference, flight->throttle->account, flight->list.row_count)));
 }
 
 static void

@@ -349,13 +349,13 @@ other_currency(const MfFlight *flight)
 	const char *currency = mf_account_get(flight->throttle->account)->currency;
 	int			i;
 
-	for (i = 0; i < flight->refunds.count; i++)
+	for (i = 0; i < flight->list.row_count; i++)
 	{
-		const MfRefund *refund = &flight->refunds.refunds[i];
+		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
 
-		if (refund->base_currency != NULL && pg_strcasecmp(refund->base_currency, currency) != 0)
-			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund->refund_id,
-							mf_from_utf8_lossy(refund->base_currency), currency);
+		if (refund[MF_RF_BASE_CURRENCY] != NULL && pg_strcasecmp(refund[MF_RF_BASE_CURRENCY], currency) != 0)
+			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund[MF_RF_REFUND_ID],
+							mf_from_utf8_lossy(refund[MF_RF_BASE_CURRENCY]), currency);
 	}
 	return NULL;
 }
@@ -371,17 +371,17 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	change->reason = "GetRefundStatus";
 	/* an error of GetPaymentStatus stays */
 	change->error = row->payment_error;
-	for (i = 0; i < flight->refunds.count; i++)
+	for (i = 0; i < flight->list.row_count; i++)
 	{
-		const MfRefund *refund = &flight->refunds.refunds[i];
+		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
 		const char *amount;
 
-		if (pg_strcasecmp(refund->refund_status, "Refunded") != 0 ||
-			(refund->invoice_id != NULL && strcmp(refund->invoice_id, row->invoice_id) != 0))
+		if (pg_strcasecmp(refund[MF_RF_REFUND_STATUS], "Refunded") != 0 ||
+			(refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], row->invoice_id) != 0))
 			continue;
-		amount = read_amount(change, "Amount", refund->amount);
+		amount = read_amount(change, "Amount", refund[MF_RF_AMOUNT]);
 		if (amount != NULL)
-			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund->refund_id, amount, account->currency,
+			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund[MF_RF_REFUND_ID], amount, account->currency,
 								 NULL);
 	}
 }

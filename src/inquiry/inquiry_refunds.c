@@ -41,9 +41,9 @@ typedef struct Settlement
 static int	count_refunds(const List *flights);
 static void settle_answer(Settlement *settlement, const MfFlight *flight);
 static bool status_of(const char *word, MfOperationStatus *status);
-static int	find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *refund);
-static void change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refund, MfOperationStatus status);
-static void add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refund, MfOperationStatus status);
+static int	find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund);
+static void change_row(Settlement *settlement, const MfOperation *row, char *const *refund, MfOperationStatus status);
+static void add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund, MfOperationStatus status);
 static void count_not_found(Settlement *settlement, const MfFlight *flight);
 
 void
@@ -84,7 +84,7 @@ count_refunds(const List *flights)
 	ListCell   *lc;
 
 	foreach(lc, flights)
-		count += ((const MfFlight *) lfirst(lc))->refunds.count;
+		count += ((const MfFlight *) lfirst(lc))->list.row_count;
 	return count;
 }
 
@@ -94,14 +94,14 @@ settle_answer(Settlement *settlement, const MfFlight *flight)
 	const char *key = flight->inquiry->key;
 	int			i;
 
-	for (i = 0; i < flight->refunds.count; i++)
+	for (i = 0; i < flight->list.row_count; i++)
 	{
-		const MfRefund *refund = &flight->refunds.refunds[i];
+		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
 		MfOperationStatus status;
 		int			row;
 
-		if ((refund->invoice_id != NULL && strcmp(refund->invoice_id, key) != 0) ||
-			!status_of(refund->refund_status, &status) || !mf_amount_is_plausible(refund->amount))
+		if ((refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], key) != 0) ||
+			!status_of(refund[MF_RF_REFUND_STATUS], &status) || !mf_amount_is_plausible(refund[MF_RF_AMOUNT]))
 			continue;
 		row = find_row(settlement, flight, refund);
 		if (row < 0)
@@ -112,7 +112,7 @@ settle_answer(Settlement *settlement, const MfFlight *flight)
 			change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
 		}
 	}
-	if (flight->refunds.lookup == MF_LOOKUP_FOUND || flight->refunds.lookup == MF_LOOKUP_NOT_FOUND)
+	if (flight->list.lookup == MF_LOOKUP_FOUND || flight->list.lookup == MF_LOOKUP_NOT_FOUND)
 		count_not_found(settlement, flight);
 }
 
@@ -136,9 +136,9 @@ status_of(const char *word, MfOperationStatus *status)
  * named too, or by our reference.  Each row has one.
  */
 static int
-find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *refund)
+find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund)
 {
-	const char *reference = mf_from_utf8_lossy(refund->external_identifier);
+	const char *reference = mf_from_utf8_lossy(refund[MF_RF_EXTERNAL_IDENTIFIER]);
 	int			by_reference = -1;
 	ListCell   *lc;
 
@@ -150,7 +150,7 @@ find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *r
 
 		if (row->invoice != flight->invoice || settlement->matched[number])
 			continue;
-		if (id != NULL && strcmp(id, refund->refund_id) == 0)
+		if (id != NULL && strcmp(id, refund[MF_RF_REFUND_ID]) == 0)
 			return number;
 		if (id == NULL && reference != NULL && row->reference != NULL && strcmp(row->reference, reference) == 0)
 			by_reference = number;
@@ -160,7 +160,7 @@ find_row(const Settlement *settlement, const MfFlight *flight, const MfRefund *r
 
 /* A row that is being sent is left to its answer; what was refunded stays so. */
 static void
-change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refund, MfOperationStatus status)
+change_row(Settlement *settlement, const MfOperation *row, char *const *refund, MfOperationStatus status)
 {
 	MfOperationChange *change = &settlement->changes[settlement->change_count];
 
@@ -171,16 +171,16 @@ change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refun
 	mf_operation_change_begin(change, row, ACTOR);
 	change->to = status;
 	change->lookups = 0;
-	change->refund_id = refund->refund_id;
-	change->refund_reference = mf_from_utf8_lossy(refund->refund_reference);
-	change->refunded_value = status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL &&
-		mf_amount_is_plausible(refund->refund_amount) ? refund->refund_amount : NULL;
-	change->rrn = mf_from_utf8_lossy(refund->rrn);
-	change->reason = psprintf("RefundId %s, RefundStatus %s", refund->refund_id, mf_from_utf8_lossy(refund->refund_status));
+	change->refund_id = refund[MF_RF_REFUND_ID];
+	change->refund_reference = mf_from_utf8_lossy(refund[MF_RF_REFUND_REFERENCE]);
+	change->refunded_value = status == MF_OPERATION_REFUNDED && refund[MF_RF_REFUND_AMOUNT] != NULL &&
+		mf_amount_is_plausible(refund[MF_RF_REFUND_AMOUNT]) ? refund[MF_RF_REFUND_AMOUNT] : NULL;
+	change->rrn = mf_from_utf8_lossy(refund[MF_RF_RRN]);
+	change->reason = psprintf("RefundId %s, RefundStatus %s", refund[MF_RF_REFUND_ID], mf_from_utf8_lossy(refund[MF_RF_REFUND_STATUS]));
 	change->error = status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
-	if (row->value != NULL && mf_amount_compare(row->value, refund->amount) != 0)
+	if (row->value != NULL && mf_amount_compare(row->value, refund[MF_RF_AMOUNT]) != 0)
 	{
-		change->error = psprintf("MyFatoorah has RefundId %s with an amount of %s", refund->refund_id, refund->amount);
+		change->error = psprintf("MyFatoorah has RefundId %s with an amount of %s", refund[MF_RF_REFUND_ID], refund[MF_RF_AMOUNT]);
 		if (status == MF_OPERATION_REFUNDED)
 			mf_payment_doubt(settlement->scope, row->invoice, psprintf("%s, and refund %lld is one of %s", change->error,
 																	   (long long) row->id, row->value), false);
@@ -191,20 +191,20 @@ change_row(Settlement *settlement, const MfOperation *row, const MfRefund *refun
 }
 
 static void
-add_foreign(Settlement *settlement, const MfFlight *flight, const MfRefund *refund, MfOperationStatus status)
+add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund, MfOperationStatus status)
 {
 	MfForeignRefund *foreign = &settlement->foreign[settlement->foreign_count++];
 
 	foreign->invoice = flight->invoice;
 	foreign->status = status;
-	foreign->value = refund->amount;
-	foreign->refund_id = refund->refund_id;
-	foreign->refund_reference = mf_from_utf8_lossy(refund->refund_reference);
-	if (status == MF_OPERATION_REFUNDED && refund->refund_amount != NULL && mf_amount_is_plausible(refund->refund_amount))
-		foreign->refunded_value = refund->refund_amount;
-	foreign->rrn = mf_from_utf8_lossy(refund->rrn);
+	foreign->value = refund[MF_RF_AMOUNT];
+	foreign->refund_id = refund[MF_RF_REFUND_ID];
+	foreign->refund_reference = mf_from_utf8_lossy(refund[MF_RF_REFUND_REFERENCE]);
+	if (status == MF_OPERATION_REFUNDED && refund[MF_RF_REFUND_AMOUNT] != NULL && mf_amount_is_plausible(refund[MF_RF_REFUND_AMOUNT]))
+		foreign->refunded_value = refund[MF_RF_REFUND_AMOUNT];
+	foreign->rrn = mf_from_utf8_lossy(refund[MF_RF_RRN]);
 	foreign->currency = mf_account_get(flight->throttle->account)->currency;
-	foreign->reference = mf_from_utf8_lossy(refund->external_identifier);
+	foreign->reference = mf_from_utf8_lossy(refund[MF_RF_EXTERNAL_IDENTIFIER]);
 }
 
 /*

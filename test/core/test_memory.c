@@ -382,18 +382,18 @@ read_log(void *arg)
 static bool
 read_refunds(void *arg)
 {
-	MfRefundResult result;
+	MfListResult result;
 	bool		found;
 	size_t		len;
 	char	   *body;
 
-	mf_refund_result_read(arg, &result);
+	mf_list_result_read(&mf_refund_list, arg, &result);
 	found = (result.lookup == MF_LOOKUP_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
-	assert_int_equal(result.count, found ? 2 : 0);
-	assert_true(!found || (result.refunds[1].amount != NULL && result.refunds[1].invoice_id != NULL));
-	mf_refund_result_free(&result);
+	assert_int_equal(result.row_count, found ? 2 : 0);
+	assert_true(!found || (mf_list_row(&mf_refund_list, &result, 1)[MF_RF_AMOUNT] != NULL && mf_list_row(&mf_refund_list, &result, 1)[MF_RF_INVOICE_ID] != NULL));
+	mf_list_result_free(&result);
 	body = mf_key_body("1", "InvoiceId", &len);
 	found &= (body != NULL);
 	free(body);

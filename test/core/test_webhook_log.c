@@ -56,15 +56,15 @@ read_log(long status, const char *body)
 	return result;
 }
 
-static MfRefundResult
+static MfListResult
 read_refunds(long status, const char *body)
 {
 	char	   *copy = strdup(body);
 	MfHttpExchange exchange = exchange_of(status, copy);
-	MfRefundResult result;
+	MfListResult result;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_refund_result_read(&exchange, &result);
+	mf_list_result_read(&mf_refund_list, &exchange, &result);
 	free(copy);
 	return result;
 }
@@ -291,24 +291,24 @@ static void
 test_refund_sample(void **state)
 {
 	char	   *sample = fixture("get-refund-status.response.json");
-	MfRefundResult result = read_refunds(200, sample);
+	MfListResult result = read_refunds(200, sample);
 
 	(void) state;
 	assert_null(result.error);
 	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 	assert_false(result.not_sent);
 	assert_int_equal(result.retry_after, 0);
-	assert_int_equal(result.count, 2);
-	check_text(result.refunds[0].refund_id, "275988");
-	check_text(result.refunds[0].refund_status, "Refunded");
-	check_text(result.refunds[0].invoice_id, "6867014");
-	check_text(result.refunds[0].amount, "1.000");
-	check_text(result.refunds[1].refund_id, "275990");
-	check_text(result.refunds[1].refund_status, "Pending");
-	check_text(result.refunds[1].invoice_id, "6867014");
-	check_text(result.refunds[1].amount, "1.000");
-	mf_refund_result_free(&result);
-	mf_refund_result_free(&result);
+	assert_int_equal(result.row_count, 2);
+	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_ID], "275988");
+	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_STATUS], "Refunded");
+	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], "6867014");
+	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], "1.000");
+	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_REFUND_ID], "275990");
+	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_REFUND_STATUS], "Pending");
+	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_INVOICE_ID], "6867014");
+	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_AMOUNT], "1.000");
+	mf_list_result_free(&result);
+	mf_list_result_free(&result);
 	free(sample);
 }
 
@@ -345,7 +345,7 @@ test_refunds(void **state)
 		{REFUNDS("[{\"RefundId\":1,\"Amount\":1}]"), -1, "RefundStatus"},
 		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":\"\",\"Amount\":1}]"), -1, "RefundStatus"},
 		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":{},\"Amount\":1}]"), -1, "RefundStatus"},
-		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "RefundId"},
+		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "Data"},
 		{REFUNDS("{}"), -1, "RefundStatusResult"},
 		{ANSWER("{}"), -1, "RefundStatusResult"},
 		{ANSWER("[]"), -1, "RefundStatusResult"},
@@ -357,7 +357,7 @@ test_refunds(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfRefundResult result = read_refunds(200, cases[i].body);
+		MfListResult result = read_refunds(200, cases[i].body);
 
 		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
@@ -367,20 +367,20 @@ test_refunds(void **state)
 
 			assert_string_equal(result.error, expected);
 			free(expected);
-			assert_int_equal(result.count, 0);
-			assert_null(result.refunds);
+			assert_int_equal(result.row_count, 0);
+			assert_null(result.values);
 		}
 		else
 		{
 			assert_null(result.error);
-			assert_int_equal(result.count, cases[i].count);
+			assert_int_equal(result.row_count, cases[i].count);
 		}
 		if (cases[i].count > 0)
 		{
-			check_text(result.refunds[0].amount, cases[i].amount);
-					check_text(result.refunds[0].invoice_id, NULL);
+			check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], cases[i].amount);
+					check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], NULL);
 						}
-		mf_refund_result_free(&result);
+		mf_list_result_free(&result);
 	}
 }
 
@@ -419,18 +419,18 @@ test_verdicts(void **state)
 	for (i = 0; i < LENGTH(cases); i++)
 	{
 		MfWebhookLogResult log = read_log(cases[i].status, cases[i].body);
-		MfRefundResult refund = read_refunds(cases[i].status, cases[i].body);
+		MfListResult refund = read_refunds(cases[i].status, cases[i].body);
 
 		assert_int_equal(log.lookup, cases[i].log);
 		assert_int_equal(refund.lookup, cases[i].refund);
 		check_text(log.error, cases[i].log == MF_LOOKUP_FOUND ? NULL : cases[i].error);
 		check_text(refund.error, cases[i].error);
 		assert_int_equal(log.count, 0);
-		assert_int_equal(refund.count, 0);
+		assert_int_equal(refund.row_count, 0);
 		assert_null(log.items);
-		assert_null(refund.refunds);
+		assert_null(refund.values);
 		mf_webhook_log_result_free(&log);
-		mf_refund_result_free(&refund);
+		mf_list_result_free(&refund);
 	}
 }
 
@@ -441,7 +441,7 @@ test_evidence(void **state)
 	char	   *body = strdup(LOG("[{}]", "1", "1"));
 	MfHttpExchange exchange = exchange_of(200, body);
 	MfWebhookLogResult log;
-	MfRefundResult refund;
+	MfListResult refund;
 	int			i;
 
 	(void) state;
@@ -453,7 +453,7 @@ test_evidence(void **state)
 		exchange.gate_passed = (i != 2);
 		exchange.http_status = (i == 2) ? 0 : 200;
 		mf_webhook_log_result_read(&exchange, &log);
-		mf_refund_result_read(&exchange, &refund);
+		mf_list_result_read(&mf_refund_list, &exchange, &refund);
 		assert_int_equal(log.lookup, MF_LOOKUP_FAILED);
 		assert_int_equal(refund.lookup, MF_LOOKUP_FAILED);
 		assert_int_equal(log.not_sent, i == 2);
@@ -464,16 +464,16 @@ test_evidence(void **state)
 		assert_non_null(refund.error);
 		assert_int_equal(log.count, 0);
 		mf_webhook_log_result_free(&log);
-		mf_refund_result_free(&refund);
+		mf_list_result_free(&refund);
 	}
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = 429;
 	mf_webhook_log_result_read(&exchange, &log);
-	mf_refund_result_read(&exchange, &refund);
+	mf_list_result_read(&mf_refund_list, &exchange, &refund);
 	assert_int_equal(log.retry_after, 7);
 	assert_int_equal(refund.retry_after, 7);
 	mf_webhook_log_result_free(&log);
-	mf_refund_result_free(&refund);
+	mf_list_result_free(&refund);
 	free(body);
 }
 

@@ -95,20 +95,20 @@ void
 task_refunds(void)
 {
 	MfHttpExchange exchange;
-	MfRefundResult result;
+	MfListResult result;
 
 	make_exchange(&exchange, 200, REFUNDS);
 	begin();
-	mf_refund_result_read(&exchange, &result);
+	mf_list_result_read(&mf_refund_list, &exchange, &result);
 	end();
 	if (result.lookup == MF_LOOKUP_FOUND)
 	{
-		CHECK(result.count == 1 && strcmp(result.refunds[0].refund_id, "1") == 0);
-		CHECK(strcmp(result.refunds[0].refund_status, "Refunded") == 0 && strcmp(result.refunds[0].invoice_id, "7") == 0);
-		CHECK(strcmp(result.refunds[0].amount, "1000.500") == 0);
+		CHECK(result.row_count == 1 && strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_ID], "1") == 0);
+		CHECK(strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_STATUS], "Refunded") == 0 && strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], "7") == 0);
+		CHECK(strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], "1000.500") == 0);
 	}
 	else
-		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.count == 0 && result.refunds == NULL);
-	mf_refund_result_free(&result);
+		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
+	mf_list_result_free(&result);
 	free(exchange.response);
 }

@@ -109,36 +109,36 @@ static void
 check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 {
 	const cJSON *item = mf_json_get(mf_json_get(root, "Data"), "RefundStatusResult");
-	MfRefundResult result;
+	MfListResult result;
 	int			i;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_refund_result_read(exchange, &result);
+	mf_list_result_read(&mf_refund_list, exchange, &result);
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, false);
-	CHECK((result.refunds != NULL) == (result.count > 0));
+	CHECK((result.values != NULL) == (result.row_count > 0));
 	if (result.lookup != MF_LOOKUP_FOUND)
-		CHECK(result.count == 0);
+		CHECK(result.row_count == 0);
 	else
 	{
-		CHECK(result.count == cJSON_GetArraySize(item));
+		CHECK(result.row_count == cJSON_GetArraySize(item));
 		item = item->child;
-		for (i = 0; i < result.count; i++, item = item->next)
+		for (i = 0; i < result.row_count; i++, item = item->next)
 		{
-			const MfRefund *read = &result.refunds[i];
+			char *const *read = mf_list_row(&mf_refund_list, &result, i);
 			const cJSON *amount = mf_json_get(item, "Amount");
 
-			CHECK(judge_integer(read->refund_id) && read->refund_id[0] != '-');
-			check_same(read->refund_id, item, "RefundId");
-			CHECK(read->refund_status != NULL);
-			check_same(read->refund_status, item, "RefundStatus");
-			check_same(read->invoice_id, item, "InvoiceId");
-			CHECK(judge_decimal(read->amount));
+			CHECK(judge_integer(read[MF_RF_REFUND_ID]) && read[MF_RF_REFUND_ID][0] != '-');
+			check_same(read[MF_RF_REFUND_ID], item, "RefundId");
+			CHECK(read[MF_RF_REFUND_STATUS] != NULL);
+			check_same(read[MF_RF_REFUND_STATUS], item, "RefundStatus");
+			check_same(read[MF_RF_INVOICE_ID], item, "InvoiceId");
+			CHECK(judge_decimal(read[MF_RF_AMOUNT]));
 			if (cJSON_IsRaw(amount))
-				CHECK(judge_same_number(amount->valuestring, read->amount));
+				CHECK(judge_same_number(amount->valuestring, read[MF_RF_AMOUNT]));
 		}
 	}
-	mf_refund_result_free(&result);
-	mf_refund_result_free(&result);
+	mf_list_result_free(&result);
+	mf_list_result_free(&result);
 }
 
 int

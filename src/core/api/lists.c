@@ -12,7 +12,7 @@
 
 #include "core/text/json.h"
 
-#define FIELDS(fields) fields, (int) (sizeof(fields) / sizeof((fields)[0]))
+#define FIELDS(fields) fields, (int) (sizeof(fields) / sizeof((fields)[0])), NULL
 
 static const MfField payment_method_fields[] = {
 	{"PaymentMethodId", "payment_method_id", MF_INTEGER, true},
@@ -92,24 +92,31 @@ free_rows(MfListResult *result)
 	result->value_count = result->row_count = 0;
 }
 
-/* Essential members must be there, too.  *bad as of mf_fields_read(). */
 static bool
-read_row(const MfList *list, const cJSON *node, char **values, const char **bad)
+has_essential(const MfList *list, char *const *values, const char **bad)
 {
 	int			i;
 
+	for (i = 0; i < list->field_count; i++)
+	{
+		*bad = list->fields[i].name;
+		if (list->fields[i].essential && (values[i] == NULL || values[i][0] == '\0'))
+			return false;
+	}
+	return true;
+}
+
+/* On failure nothing stays allocated; *bad as of mf_fields_read(). */
+static bool
+read_row(const MfList *list, const cJSON *node, char **values, const char **bad)
+{
 	*bad = "Data";
 	if (!cJSON_IsObject(node) || !mf_fields_read(node, list->fields, list->field_count, values, bad))
 		return false;
-	for (i = 0; i < list->field_count; i++)
-	{
-		if (!list->fields[i].essential || (values[i] != NULL && values[i][0] != '\0'))
-			continue;
-		*bad = list->fields[i].name;
-		mf_values_free(values, list->field_count);
-		return false;
-	}
-	return true;
+	if (list->check != NULL ? list->check(values, bad) : has_essential(list, values, bad))
+		return true;
+	mf_values_free(values, list->field_count);
+	return false;
 }
 
 /* On failure free_rows() frees what was read. */
@@ -164,4 +171,10 @@ mf_list_result_free(MfListResult *result)
 	free(result->error);
 	memset(result, 0, sizeof(*result));
 	result->lookup = MF_LOOKUP_FAILED;
+}
+
+char *const *
+mf_list_row(const MfList *list, const MfListResult *result, int row)
+{
+	return result->values + (size_t) row * (size_t) list->field_count;
 }

@@ -18,6 +18,12 @@ typedef struct MfList
 	const char *member;			/* of Data; NULL = Data itself is the list */
 	const MfField *fields;
 	int			field_count;
+
+	/*
+	 * Whether a row can be used; NULL = if its essential members are there.  It may change
+	 * the values, which are the caller's.  If false, *bad is the name of a member.
+	 */
+	bool		(*check) (char **values, const char **bad);
 } MfList;
 
 extern const MfList mf_payment_method_list;
@@ -41,10 +47,13 @@ extern char *mf_payment_methods_body(const char *value, const char *currency, si
 
 /*
  * Parses the answer; free with mf_list_result_free().
- * A row that is no object, or lacks an essential field, makes the whole answer
+ * A row that is no object, or cannot be used, makes the whole answer
  * unreadable: a list that is not whole would be taken for one that is.
  */
 extern void mf_list_result_read(const MfList *list, const MfHttpExchange *exchange, MfListResult *result);
 extern void mf_list_result_free(MfListResult *result);
+
+/* The values of a row, in the order of the list's fields */
+extern char *const *mf_list_row(const MfList *list, const MfListResult *result, int row);
 
 #endif							/* MF_LISTS_H */
