@@ -147,7 +147,7 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	transition.reason = psprintf("accepted by %s()", function);
 
 	mf_sql_begin(&scope, row->schema);
-	mf_queue_end_attempts(&scope, &end, 1);
+	mf_queue_end_attempts(&scope, &end, 1, false);
 	mf_queue_apply(&scope, &transition, 1);
 	mf_sql_end(&scope);
 }

@@ -84,7 +84,7 @@ record_ends(const MfSqlScope *scope, MfFlight **flights, int count)
 			fill_end(flights[i], &ends[end_count++]);
 	}
 	if (end_count > 0)
-		mf_operations_end_attempts(scope, ends, end_count);
+		mf_queue_end_attempts(scope, ends, end_count, true);
 }
 
 static void
@@ -100,7 +100,7 @@ mf_operation_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 	MfAttemptEnd end;
 
 	fill_end(flight, &end);
-	mf_operations_end_attempts(scope, &end, 1);
+	mf_queue_end_attempts(scope, &end, 1, true);
 }
 
 /* The row must still be in the state that the attempt has made, or at least not know better. */

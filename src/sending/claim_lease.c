@@ -113,7 +113,7 @@ mf_claim_settle_leases(const MfSqlScope *scope, List *jobs, TimestampTz now)
 	}
 
 	if (lost_count > 0)
-		mf_queue_end_attempts(scope, ends, lost_count);
+		mf_queue_end_attempts(scope, ends, lost_count, false);
 	if (transition_count > 0)
 		mf_queue_apply(scope, transitions, transition_count);
 	if (follow_up_count > 0)

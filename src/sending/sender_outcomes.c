@@ -73,7 +73,7 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 		return;
 
 	if (batch.end_count > 0)
-		mf_queue_end_attempts(scope, batch.ends, batch.end_count);
+		mf_queue_end_attempts(scope, batch.ends, batch.end_count, false);
 
 	locked = mf_queue_lock_invoices(scope, batch.invoices, batch.count);
 	for (i = 0; i < batch.count; i++)
@@ -224,7 +224,7 @@ mf_sender_keep_answer(const MfSqlScope *scope, const MfFlight *flight)
 	MfAttemptEnd end;
 
 	mf_flight_end(flight, &end);
-	mf_queue_end_attempts(scope, &end, 1);
+	mf_queue_end_attempts(scope, &end, 1, false);
 }
 
 /*

@@ -31,21 +31,26 @@ static MfStatement begin_attempts_statement = {
  * Only an unknown outcome is overwritten, by an answer that comes after all.  What
  * an answer contained is kept.
  */
-#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND (e.http_status > 0 OR e.invoice_id IS NOT NULL)))"
+#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND (e.http_status > 0 OR e.made IS NOT NULL)))"
+#define END_ATTEMPTS(table, row, made, kept) \
+	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) " \
+	"  AS e(id, attempt, outcome, http_status, made, invoice_url, error, answered_reference, recurring_id)), " \
+	"ended AS (UPDATE " table " t SET finished_at = clock_timestamp(), outcome = e.outcome, " \
+	"    http_status = nullif(e.http_status, 0), " made " = coalesce(e.made::int8, t." made "), " kept " error = e.error " \
+	"  FROM e WHERE t." row " = ANY ($1) AND t." row " = e.id AND t.attempt = e.attempt AND " ENDS " RETURNING 1) " \
+	"SELECT (SELECT count(*) FROM " table " t WHERE t." row " = ANY ($1) AND EXISTS (SELECT FROM e " \
+	"    WHERE e.id = t." row " AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)", \
+	9, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
+	TEXTARRAYOID}, NULL
 
 static MfStatement end_attempts_statement = {
-	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-	"  AS e(invoice, attempt, outcome, http_status, invoice_id, invoice_url, error, answered_reference, recurring_id)), "
-	"ended AS (UPDATE @mf_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
-	"    http_status = nullif(e.http_status, 0), invoice_id = coalesce(e.invoice_id::int8, t.invoice_id), "
-	"    invoice_url = coalesce(e.invoice_url, t.invoice_url), error = e.error, "
-	"    answered_reference = coalesce(e.answered_reference, t.answered_reference), "
-	"    recurring_id = coalesce(e.recurring_id, t.recurring_id) "
-	"  FROM e WHERE t.invoice = ANY ($1) AND t.invoice = e.invoice AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_attempt t WHERE t.invoice = ANY ($1) AND EXISTS (SELECT FROM e "
-	"    WHERE e.invoice = t.invoice AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)",
-	9, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID}, NULL
+	END_ATTEMPTS("@mf_attempt", "invoice", "invoice_id", "invoice_url = coalesce(e.invoice_url, t.invoice_url), "
+				 "answered_reference = coalesce(e.answered_reference, t.answered_reference), "
+				 "recurring_id = coalesce(e.recurring_id, t.recurring_id), ")
+};
+
+static MfStatement end_operations_statement = {
+	END_ATTEMPTS("@mf_operation_attempt", "operation", "refund_id", "")
 };
 
 static MfStatement recorded_ends_statement = {
@@ -166,9 +171,10 @@ mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int 
 }
 
 void
-mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
+mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count, bool of_operations)
 {
-	MfArray    *columns = mf_columns_start(&end_attempts_statement, count);
+	MfStatement *statement = of_operations ? &end_operations_statement : &end_attempts_statement;
+	MfArray    *columns = mf_columns_start(statement, count);
 	int			i;
 
 	for (i = 0; i < count; i++)
@@ -183,7 +189,7 @@ mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int cou
 		mf_array_add_text(&columns[7], ends[i].answered_reference);
 		mf_array_add_text(&columns[8], ends[i].recurring_id);
 	}
-	mf_columns_change(scope, &end_attempts_statement, columns);
+	mf_columns_change(scope, statement, columns);
 }
 
 List *

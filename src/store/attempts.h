@@ -47,9 +47,13 @@ typedef struct MfAttemptEnd
 	const char *found_id;		/* then the InvoiceId that a look-up has found before; NULL = not known */
 } MfAttemptEnd;
 
-/* Record attempts before their requests leave, and their ends.  A known outcome is not overwritten. */
+/*
+ * Record attempts before their requests leave, and their ends.  A known outcome is not
+ * overwritten.  Of refunds, captures and releases ends[].invoice is the row of mf_operation,
+ * and invoice_id the RefundId.
+ */
 extern void mf_queue_begin_attempts(const MfSqlScope *scope, const MfAttempt *attempts, int count);
-extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);
+extern void mf_queue_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count, bool of_operations);
 
 /* The recorded ends of the latest attempts of those invoices that have one.  List of MfAttemptEnd. */
 extern List *mf_queue_recorded_ends(const MfSqlScope *scope, const int64 *invoices, int count);

@@ -94,19 +94,6 @@ static MfStatement start_statement = {
 	NULL
 };
 
-/* only an unknown outcome is overwritten, by an answer that comes after all */
-#define ENDS "(t.outcome IS NULL OR (t.outcome = 'unknown' AND e.http_status > 0))"
-static MfStatement end_attempts_statement = {
-	"WITH e AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6) "
-	"  AS e(id, attempt, outcome, http_status, refund_id, error)), "
-	"ended AS (UPDATE @mf_operation_attempt t SET finished_at = clock_timestamp(), outcome = e.outcome, "
-	"    http_status = nullif(e.http_status, 0), refund_id = coalesce(e.refund_id::int8, t.refund_id), error = e.error "
-	"  FROM e WHERE t.operation = ANY ($1) AND t.operation = e.id AND t.attempt = e.attempt AND " ENDS " RETURNING 1) "
-	"SELECT (SELECT count(*) FROM @mf_operation_attempt t WHERE t.operation = ANY ($1) AND EXISTS (SELECT FROM e "
-	"    WHERE e.id = t.operation AND e.attempt = t.attempt AND " ENDS ")) - (SELECT count(*) FROM ended)",
-	6, {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
-};
-
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
 	"  AS t(id, from_status, to_status, due, lookups, reference, refund_id, refund_reference, refunded_value, rrn, "
@@ -347,24 +334,6 @@ mf_operations_start(const MfSqlScope *scope, const MfAttempt *attempts, const Ti
 		mf_array_add(&columns[6], TimestampTzGetDatum(leases[i]));
 	}
 	mf_columns_change(scope, &start_statement, columns);
-}
-
-void
-mf_operations_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count)
-{
-	MfArray    *columns = mf_columns_start(&end_attempts_statement, count);
-	int			i;
-
-	for (i = 0; i < count; i++)
-	{
-		mf_array_add(&columns[0], Int64GetDatum(ends[i].invoice));
-		mf_array_add(&columns[1], Int32GetDatum(ends[i].attempt));
-		mf_array_add_text(&columns[2], mf_outcome_name(ends[i].outcome));
-		mf_array_add(&columns[3], Int32GetDatum(ends[i].http_status));
-		mf_array_add_text(&columns[4], ends[i].invoice_id);
-		mf_array_add_text(&columns[5], ends[i].error);
-	}
-	mf_columns_change(scope, &end_attempts_statement, columns);
 }
 
 void

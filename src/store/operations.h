@@ -121,9 +121,6 @@ extern List *mf_operations_of_invoices(const MfSqlScope *scope, const int64 *inv
 /* Records attempts, with their leases, and makes the rows "sending"; attempts[].invoice is the row's id. */
 extern void mf_operations_start(const MfSqlScope *scope, const MfAttempt *attempts, const TimestampTz *leases, int count);
 
-/* Records how attempts have ended; ends[].invoice is the row's id, and invoice_id the RefundId. */
-extern void mf_operations_end_attempts(const MfSqlScope *scope, const MfAttemptEnd *ends, int count);
-
 /* A change of a row, of its status or of what comes next */
 typedef struct MfOperationChange
 {
@@ -199,6 +196,25 @@ extern int64 mf_operations_count_foreign(Oid schema);
 
 /* Number of unfinished rows, of one invoice or all with 0.  Own scope. */
 extern int64 mf_operations_unfinished(Oid schema, int64 invoice);
+
+/*
+ * Rows that were loaded or changed without the trigger, so that nothing is done about them,
+ * or under another account than their invoice's.  Those that were queued may have been
+ * carried out, and are looked up.  The result has a row (kind, number) if there are some.
+ */
+extern void mf_operations_repair(const MfSqlScope *scope);
+
+/* Their number.  Own scope. */
+extern int64 mf_operations_misfits(Oid schema);
+
+/*
+ * Number of invoices of an account whose payment has been authorized for more than so many
+ * days, and is neither captured nor released; since when the oldest.  Own scope.
+ */
+extern int64 mf_operations_old_holds(Oid schema, const char *account, int days, TimestampTz *first);
+
+/* As mf_queue_purge_attempts(). */
+extern uint64 mf_operations_purge_attempts(const MfSqlScope *scope, TimestampTz before);
 
 /* What an INSERT of a refund needs to know of the invoice */
 typedef struct MfRefundedInvoice
