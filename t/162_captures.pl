@@ -108,6 +108,23 @@ for my $what (sort keys %fault)
 }
 
 #
+# Released, and held again before we have seen that
+#
+{
+	my ($id, $number) = held('held again');
+	my $before = $sandbox->count(%$update);
+
+	$sandbox->faults({ path => 'UpdatePaymentStatus', never => $true, create => $true });
+	sql("SELECT mf_release($id)");
+	$sandbox->wait_count($update, $before + 1) or die "it is not sent\n";
+	$sandbox->invoice($number, 'authorize');
+	wait_state($id, 'released');
+	is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'authorized', 'a release is seen although the customer has paid again');
+	is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'a payment is held again, and MyFatoorah allows one capture or release of an invoice: capture it or give it back in the portal', 'which a person is told');
+	sql("SELECT mf_resolve($id, 'dismiss', 'captured in the portal')");
+}
+
+#
 # A capture that MyFatoorah does not show yet has the time of five look-ups, however often others ask about the invoice.
 #
 {

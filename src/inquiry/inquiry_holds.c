@@ -16,7 +16,8 @@
 
 static const MfFlight *find_flight(const List *flights, int64 invoice);
 static bool is_done_after_all(const List *rows, const MfOperation *row, const MfFlight *flight);
-static bool change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now);
+static bool change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation *row, const MfFlight *flight,
+					   TimestampTz now);
 
 void
 mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch)
@@ -40,7 +41,7 @@ mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch)
 
 		if (given_up && !is_done_after_all(rows, row, flight))
 			continue;
-		if (change_row(&changes[change_count], row, flight, batch->now))
+		if (change_row(scope, &changes[change_count], row, flight, batch->now))
 			change_count++;
 	}
 	mf_inquiry_apply_operations(scope, changes, change_count);
@@ -88,7 +89,7 @@ is_done_after_all(const List *rows, const MfOperation *row, const MfFlight *flig
 
 /* A row that is being sent is left to its answer, and one that was carried out stays so.  False if nothing changes. */
 static bool
-change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now)
+change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now)
 {
 	bool		is_capture = row->kind == MF_OPERATION_CAPTURE;
 	bool		captured = flight->payment.successes > 0;
@@ -107,6 +108,9 @@ change_row(MfOperationChange *change, const MfOperation *row, const MfFlight *fl
 		if (done && captured && mf_amount_compare(row->value, flight->found.values[MF_PS_INVOICE_VALUE]) != 0)
 			change->error = psprintf("MyFatoorah has captured %s", flight->found.values[MF_PS_INVOICE_VALUE]);
 		change->reason = captured ? "a transaction has succeeded" : "a transaction was released";
+		/* before we have seen the release */
+		if (released && flight->payment.status == MF_AUTHORIZED)
+			mf_payment_doubt(scope, row->invoice, MF_HELD_AGAIN, false);
 		change->lookups = 0;
 		return true;
 	}

@@ -273,8 +273,7 @@ doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 			mf_payment_doubt(scope, c->invoice, psprintf("MyFatoorah says that %s was given back, and that %s was received",
 														 c->refunded_value, c->received_value), false);
 		if (c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED)
-			mf_payment_doubt(scope, c->invoice, "a payment is held again, and MyFatoorah allows one capture or release of an invoice: "
-							 "capture it or give it back in the portal", true);
+			mf_payment_doubt(scope, c->invoice, MF_HELD_AGAIN, true);
 	}
 }
 

@@ -85,6 +85,10 @@ typedef struct MfPaymentChange
  */
 extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count);
 
+#define MF_HELD_AGAIN \
+	"a payment is held again, and MyFatoorah allows one capture or release of an invoice: " \
+	"capture it or give it back in the portal"
+
 /* Adds to the payment_doubt of a locked row; if "held", only if a payment of it was captured or released before. */
 extern void mf_payment_doubt(const MfSqlScope *scope, int64 invoice, const char *doubt, bool held);
 

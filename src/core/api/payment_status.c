@@ -215,7 +215,7 @@ mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 			releases++;
 	}
 
-	payment->released = releases > 0 && releases >= authorizations;
+	payment->released = releases > 0;
 	payment->known = true;
 	if (word != NULL && (mf_ascii_compare(word, "Paid") == 0 || mf_ascii_compare(word, "DuplicatePayment") == 0))
 	{

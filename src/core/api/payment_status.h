@@ -58,7 +58,7 @@ typedef struct MfPayment
 								 * disagree, as they do for some seconds after
 								 * a payment */
 	int			successes;		/* transactions that brought money */
-	bool		released;		/* what was authorized was given back */
+	bool		released;		/* what was authorized was given back; it may be authorized again since */
 	int			paid_by;		/* index of the earliest of them; -1 = none is
 								 * listed */
 	int			try_count;
