@@ -159,6 +159,7 @@ CREATE UNIQUE INDEX mf_invoice_idempotency_key_idx ON mf_invoice (idempotency_ke
 
 -- What can still be paid, and what was not sent; what may exist twice; what a person has to compare.
 CREATE INDEX mf_invoice_unpaid_idx ON mf_invoice (account COLLATE "C", id) WHERE payment_status IN ('unpaid', 'authorized');
+CREATE INDEX mf_invoice_held_idx ON mf_invoice (account COLLATE "C", id) WHERE payment_status = 'authorized';
 CREATE INDEX mf_invoice_suspected_idx ON mf_invoice (id) WHERE duplicate_suspected;
 CREATE INDEX mf_invoice_doubted_idx ON mf_invoice (account, id) WHERE payment_doubt IS NOT NULL;
 
@@ -614,7 +615,7 @@ CREATE UNIQUE INDEX mf_operation_idempotency_key_idx ON mf_operation (idempotenc
 CREATE UNIQUE INDEX mf_operation_refund_id_idx ON mf_operation (invoice, refund_id);
 CREATE INDEX mf_operation_refund_idx ON mf_operation (refund_id) WHERE refund_id IS NOT NULL;
 CREATE INDEX mf_operation_due_idx ON mf_operation (account, due) WHERE due IS NOT NULL;
-CREATE INDEX mf_operation_review_idx ON mf_operation (account) WHERE status = 'review';
+CREATE INDEX mf_operation_open_idx ON mf_operation (account, status) WHERE status IN ('queued', 'sending', 'filed', 'unknown', 'review');
 
 COMMENT ON TABLE mf_operation IS 'refunds, captures and releases, each with its place on the worker''s agenda; refunds are inserted into mf_refund';
 COMMENT ON COLUMN mf_operation.kind IS 'refund: MakeRefund or, with suppliers, MakeSupplierRefund; capture and release: UpdatePaymentStatus';
@@ -643,6 +644,7 @@ CREATE TABLE mf_operation_attempt (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX mf_operation_attempt_reference_idx ON mf_operation_attempt (reference);
+CREATE INDEX mf_operation_attempt_started_at_idx ON mf_operation_attempt USING brin (started_at);
 
 COMMENT ON TABLE mf_operation_attempt IS 'every request for a refund, capture or release, recorded before it leaves';
 COMMENT ON COLUMN mf_operation_attempt.reference IS 'the ExternalIdentifier of this attempt';
@@ -1725,12 +1727,13 @@ CREATE VIEW mf_backlog AS
 	FROM (SELECT account, kind, pg_catalog.count(*) AS invoices,
 				 pg_catalog.count(*) FILTER (WHERE due <= pg_catalog.now()) AS due_invoices,
 				 pg_catalog.min(due) AS oldest_due
-		  FROM mf_queue GROUP BY account, kind) q LEFT JOIN LATERAL (
+		  FROM (SELECT account, kind, due FROM mf_queue
+				UNION ALL SELECT account, kind, due FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown')) e GROUP BY account, kind) q LEFT JOIN LATERAL (
 		SELECT p.paused_at, p.paused_by, p.reason FROM mf_account p
 		WHERE p.account IN (q.account, '*') AND p.paused_at IS NOT NULL
 		ORDER BY p.paused_at LIMIT 1) a ON true
 		LEFT JOIN mf_metrics() m ON m.name = 'rate' AND m.account = q.account AND m.kind = q.kind;
-COMMENT ON VIEW mf_backlog IS 'entries of the worker''s agenda, by account and kind';
+COMMENT ON VIEW mf_backlog IS 'what the worker has to do, by account and kind: mf_queue.kind, or refund, capture, release';
 COMMENT ON COLUMN mf_backlog.per_second IS 'how many were done per second in the last minute; null: none, or not one of the accounts that are counted by name';
 COMMENT ON COLUMN mf_backlog.estimated_end IS 'when what is due is done, at that rate';
 
@@ -1760,7 +1763,8 @@ CREATE VIEW mf_metrics_backlog AS
 		SELECT q.account, q.kind, pg_catalog.count(*) AS invoices,
 			   pg_catalog.count(*) FILTER (WHERE q.due <= pg_catalog.now()) AS due_invoices,
 			   pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest_due
-		FROM mf_queue q GROUP BY q.account, q.kind),
+		FROM (SELECT account, kind, due FROM mf_queue
+			  UNION ALL SELECT account, kind, due FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown')) q GROUP BY q.account, q.kind),
 	largest AS (
 		SELECT b.account FROM backlog b GROUP BY b.account
 		ORDER BY pg_catalog.sum(b.due_invoices) DESC, pg_catalog.sum(b.invoices) DESC, b.account LIMIT 50)
@@ -1781,13 +1785,17 @@ CREATE VIEW mf_metrics_attention AS
 		   (SELECT pg_catalog.count(*) FROM mf_account a WHERE a.paused_at IS NOT NULL) AS paused_accounts,
 		   u.inquiries AS urgent_inquiries, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - u.oldest), 0) AS oldest_urgent_seconds,
 		   r.pending AS pending_reactions, r.failing AS failing_reactions,
-		   (SELECT pg_catalog.count(*) FROM mf_deposit_state d WHERE d.status = 'failed' OR d.error IS NOT NULL) AS unread_deposits
+		   (SELECT pg_catalog.count(*) FROM mf_deposit_state d WHERE d.status = 'failed' OR d.error IS NOT NULL) AS unread_deposits,
+		   h.payments AS held_payments, coalesce(pg_catalog.date_part('epoch', pg_catalog.now() - h.oldest), 0) AS oldest_hold_seconds
 	FROM (SELECT pg_catalog.count(*) AS inquiries, pg_catalog.min(q.due) FILTER (WHERE q.due <= pg_catalog.now()) AS oldest
 		  FROM (SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by = 0
 				UNION ALL SELECT i.due FROM mf_inquiry i WHERE i.urgent AND i.ordered_by <> 0) q) u,
 		 (SELECT pg_catalog.count(*) FILTER (WHERE q.invoice IS NOT NULL OR q.due <= pg_catalog.now()) AS pending,
 				 pg_catalog.count(*) FILTER (WHERE q.error IS NOT NULL) AS failing
-		  FROM mf_reaction_queue q JOIN mf_reaction r ON r.function = q.function) r;
+		  FROM mf_reaction_queue q JOIN mf_reaction r ON r.function = q.function) r,
+		 (SELECT pg_catalog.count(*) AS payments, pg_catalog.min((SELECT pg_catalog.min(coalesce(t.transaction_date, t.first_seen_at)) FROM mf_transaction t
+				WHERE t.invoice = i.id AND pg_catalog.lower(t.transaction_status) = 'authorize')) AS oldest
+		  FROM mf_invoice i WHERE i.payment_status = 'authorized') h;
 COMMENT ON VIEW mf_metrics_attention IS 'what may need a person, in numbers; of all roles, whatever row-level security hides';
 
 CREATE VIEW mf_reaction_backlog WITH (security_barrier) AS

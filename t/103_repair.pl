@@ -163,7 +163,7 @@ sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET account = 'p
 	UPDATE mf_invoice SET send_at = now() + interval '1 day' WHERE customer_reference = 'delayed';
 	UPDATE mf_queue q SET due = '2076-01-01', rank = '2076-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'late';
 	UPDATE mf_queue q SET due = 'infinity', rank = 'infinity' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'astray too'});
-like(check('agenda'), qr/entries under another account, of another kind or for a later time than their invoice's: 3\./, 'entries under another account are noticed, and those that are due later');
+like(check('agenda'), qr/entries under another account, of another kind or for a later time than their invoice's: 3;/, 'entries under another account are noticed, and those that are due later');
 $before = $sandbox->count(%$send);
 sql(q{SELECT mf_resume('myfatoorah')});
 $mf->wait_for($node, $db, q{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'astray'}, 'paused');
@@ -189,7 +189,7 @@ $mf->wait_status($node, $db, $_) for 'astray', 'astray too', 'late';
 			rank = CASE WHEN i.customer_reference LIKE '%-rank' THEN '2100-01-01' WHEN i.customer_reference LIKE '%-far' THEN '2100-01-01' ELSE 'infinity'::timestamptz END
 		FROM mf_invoice i WHERE i.id = q.invoice AND ($misfits);
 		UPDATE mf_queue q SET due = '2100-01-01', rank = '2100-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'review-send'});
-	like(check('agenda'), qr/of another kind or for a later time than their invoice's: 13\./, 'entries that do not fit their rows are counted');
+	like(check('agenda'), qr/of another kind or for a later time than their invoice's: 13;/, 'entries that do not fit their rows are counted');
 	is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 13', 'mf_repair() makes them fit');
 	like(check('agenda'), qr/^t\|/, 'then all is well');
 	sql(q{SELECT mf_resume('myfatoorah')});

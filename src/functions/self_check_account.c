@@ -36,6 +36,9 @@
 /* At most so many different errors are reported. */
 #define MAX_PUT_OFF_ERRORS 5
 
+/* How long a bank keeps an authorized payment is not documented; some days later it may give it back. */
+#define OLD_HOLD_DAYS 5
+
 /* An inquiry that tests an account, and its result */
 typedef struct TestInquiry
 {
@@ -53,6 +56,7 @@ static bool is_worker(int pid);
 static void check_times(const MfCheck *check);
 static void check_questions(const MfCheck *check, MfWaiting waits);
 static void check_deposits(const MfCheck *check);
+static void check_holds(const MfCheck *check);
 static void check_webhooks(const MfCheck *check, const MfAccount *account);
 static void check_api(const MfCheck *check, const MfAccount *account);
 static void test_account(void *argument);
@@ -85,6 +89,7 @@ mf_check_account(const MfCheck *check)
 	check_times(check);
 	check_questions(check, waits);
 	check_deposits(check);
+	check_holds(check);
 	check_webhooks(check, account);
 	if (error == NULL)
 	{
@@ -276,6 +281,20 @@ check_deposits(const MfCheck *check)
 						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s%s)",
 								 quote_literal_cstr(reference), quote_literal_cstr(check->account),
 								 supplier_code != 0 ? psprintf(", " INT64_FORMAT, supplier_code) : ""));
+}
+
+/* Reports authorized payments that nobody has captured or released for long. */
+static void
+check_holds(const MfCheck *check)
+{
+	TimestampTz first;
+	int64		count = mf_operations_old_holds(check->schema, check->account, OLD_HOLD_DAYS, &first);
+
+	if (count > 0)
+		mf_check_report(check, "holds", false,
+						psprintf("Payments that have been authorized for more than %d days, and are neither captured nor released: " INT64_FORMAT ", the oldest since %s.",
+								 OLD_HOLD_DAYS, count, timestamptz_to_str(first)),
+						"The bank may give them back by itself. SELECT * FROM mf_hold ORDER BY authorized_at shows them; mf_capture() takes one, mf_release() gives it back.");
 }
 
 /* How the account gets to know of payments. */

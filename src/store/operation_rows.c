@@ -147,6 +147,45 @@ static MfStatement unfinished_statement = {
 	"SELECT count(*) FROM @mf_operation o WHERE o.invoice BETWEEN $1 AND $2 AND " MF_OPERATION_OPEN("o"), 2, {INT8OID, INT8OID}, NULL
 };
 
+/*
+ * What no rule makes of an unfinished row of this database: it has no due time, or one
+ * that is later than any back-off, or another account than its invoice.
+ */
+#define UNTIMED "(o.due IS NULL OR (o.status <> 'filed' AND o.due > clock_timestamp() + interval '3 days'))"
+#define MISFITS \
+	"@mf_invoice i WHERE i.id = o.invoice AND o.origin = @mf_origin() " \
+	"  AND o.status IN ('queued', 'sending', 'filed', 'unknown') AND (" UNTIMED " OR o.account <> i.account)"
+
+static MfStatement misfits_statement = {
+	"SELECT count(*) FROM @mf_operation o, " MISFITS, 0, {0}, NULL
+};
+
+static MfStatement doubt_untimed_statement = {
+	DOUBT_QUEUED("q.due IS NULL AND q.origin = @mf_origin()", ""), 1, {INT4OID}, NULL
+};
+
+static MfStatement repair_statement = {
+	"WITH r AS (UPDATE @mf_operation o SET account = i.account, "
+	"    due = CASE WHEN " UNTIMED " THEN clock_timestamp() ELSE o.due END FROM " MISFITS " RETURNING 1) "
+	"SELECT 'operation', $1 + count(*) FROM r HAVING $1 + count(*) > 0",
+	1, {INT8OID}, NULL
+};
+
+static MfStatement old_holds_statement = {
+	"SELECT count(*)::int8, min(h.authorized_at)::timestamptz FROM (SELECT (SELECT min(coalesce(t.transaction_date, t.first_seen_at)) "
+	"    FROM @mf_transaction t WHERE t.invoice = i.id AND lower(t.transaction_status) = 'authorize') AS authorized_at "
+	"  FROM @mf_invoice i WHERE i.account = $1 AND i.payment_status = 'authorized') h "
+	"WHERE h.authorized_at < now() - $2 * interval '1 day'",
+	2, {TEXTOID, INT4OID}, NULL
+};
+
+static MfStatement purge_statement = {
+	"DELETE FROM @mf_operation_attempt a WHERE a.ctid = ANY (ARRAY(SELECT t.ctid FROM @mf_operation_attempt t "
+	"  WHERE t.started_at < $1 AND NOT EXISTS (SELECT FROM @mf_operation o WHERE o.id = t.operation "
+	"    AND " MF_OPERATION_OPEN("o") ") LIMIT 1000))",
+	1, {TIMESTAMPTZOID}, NULL
+};
+
 static int64 latest_number(Oid schema, MfStatement *statement, int64 first, int64 second);
 
 MfRefundedInvoice *
@@ -332,4 +371,44 @@ mf_operations_unfinished(Oid schema, int64 invoice)
 {
 	return latest_number(schema, &unfinished_statement, invoice != 0 ? invoice : PG_INT64_MIN,
 						 invoice != 0 ? invoice : PG_INT64_MAX);
+}
+
+int64
+mf_operations_misfits(Oid schema)
+{
+	return mf_count_alone(schema, &misfits_statement, NULL);
+}
+
+void
+mf_operations_repair(const MfSqlScope *scope)
+{
+	Datum		value = Int32GetDatum(mf_verify_wait());
+
+	value = Int64GetDatum((int64) mf_sql_execute(scope, &doubt_untimed_statement, &value, NULL));
+	(void) mf_sql_execute(scope, &repair_statement, &value, NULL);
+	mf_wake_operations_at_commit();
+}
+
+int64
+mf_operations_old_holds(Oid schema, const char *account, int days, TimestampTz *first)
+{
+	Datum		values[] = {CStringGetTextDatum(account), Int32GetDatum(days)};
+	MfSqlScope	scope;
+	int64		count;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &old_holds_statement, values, NULL);
+	count = mf_result_int8(0, 1);
+	if (count > 0)
+		*first = mf_result_timestamp(0, 2);
+	mf_sql_end(&scope);
+	return count;
+}
+
+uint64
+mf_operations_purge_attempts(const MfSqlScope *scope, TimestampTz before)
+{
+	Datum		value = TimestampTzGetDatum(before);
+
+	return mf_sql_execute(scope, &purge_statement, &value, NULL);
 }

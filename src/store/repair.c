@@ -29,6 +29,7 @@
 #include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/invoice_number.h"
+#include "store/operations.h"
 #include "store/queue_internal.h"
 #include "store/repair.h"
 
@@ -250,6 +251,8 @@ mf_repair(PG_FUNCTION_ARGS)
 	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
 	(void) mf_sql_execute(&scope, &gone_statement, NULL, NULL);
 	(void) mf_return_rows(fcinfo);
+	mf_operations_repair(&scope);
+	(void) mf_return_rows(fcinfo);
 	close_types(&scope);
 	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
@@ -324,6 +327,7 @@ mf_repair_find_damage(Oid schema)
 	damage.unlogged = mf_result_text(0, 5);
 	damage.open_types = count_open_types(&scope);
 	mf_sql_end(&scope);
+	damage.operations = mf_operations_misfits(schema);
 	return damage;
 }
 

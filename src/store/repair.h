@@ -19,6 +19,7 @@ typedef struct MfDamage
 	int64		unasked;		/* open invoices without an inquiry, or not found by their InvoiceId */
 	int64		gone;			/* entries without an invoice */
 	int64		astray;			/* entries of another account or kind than their invoice, or due too late */
+	int64		operations;		/* as of mf_operations_misfits() */
 	char	   *unlogged;		/* names of tables that are not logged, palloc'd; NULL = none */
 	int64		open_types;		/* row types of our tables that everybody may use */
 } MfDamage;

@@ -15,6 +15,7 @@
 #include "process/wait.h"
 #include "sending/claim.h"
 #include "store/events.h"
+#include "store/operations.h"
 #include "store/personal_data.h"
 #include "store/queue_pause.h"
 #include "worker/worker.h"
@@ -42,6 +43,7 @@ static const int no_time = 1;
 
 static Task tasks[] = {
 	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
+	{"mf_operation_attempt", &mf_history_retention, mf_operations_purge_attempts, 0, 0, 0, 0, false},
 	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
 	{"mf_event", &mf_history_retention, mf_events_purge, 0, 0, 0, 0, false},
 	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false},
