@@ -140,12 +140,63 @@ sub kill_postmaster
 	return;
 }
 
-# unsettled(node, dbname): rows that are not yet in a state that can stay
+# strike(node, way, pid ...): ends the server by one of the first five ways of @WAYS; pid are the workers
+our @WAYS = ('KILL worker', 'KILL backend', 'KILL postm.', 'immediate', 'fast');
+
+sub strike
+{
+	my ($class, $node, $way, @pids) = @_;
+
+	return $class->kill_processes($node, @pids) if $way eq 'KILL worker';
+	return $class->kill_backend($node) if $way eq 'KILL backend';
+	return $class->kill_postmaster($node) if $way eq 'KILL postm.';
+	$node->stop($way);
+	return $node->start;
+}
+
+# arm(node, pid, failpoint): that process, and no other, stops at that failpoint: only it is told to read the
+# configuration, which has to include chaos.conf
+sub arm
+{
+	my ($class, $node, $pid, $failpoint) = @_;
+	my $offset = $class->log_size($node);
+
+	# a missing file is mentioned in the log: so we see that it was read
+	_write_conf($node, "myfatoorah.failpoint = '$failpoint'\ninclude_if_exists = 'armed'\n");
+	kill 'HUP', $pid or die "no process $pid\n";
+	$class->wait_log($node, qr/\[$pid\].*skipping missing configuration file ".*armed"/, $offset);
+	return _write_conf($node, '');
+}
+
+sub _write_conf
+{
+	my ($node, $text) = @_;
+	my $path = $node->data_dir . '/chaos.conf';
+
+	open my $file, '>', "$path.new" or die "$path: $!\n";
+	print $file $text;
+	close $file;
+	return rename "$path.new", $path;
+}
+
+# wait_failpoint(node, pid, failpoint, offset): waits until that process has reached it
+sub wait_failpoint
+{
+	my ($class, $node, $pid, $failpoint, $offset) = @_;
+
+	return $class->wait_log($node, qr/\[$pid\].*failpoint "$failpoint" reached/, $offset);
+}
+
+# How many rows are not yet in a state that can stay; a capture is done only when MyFatoorah shows it
+our $UNSETTLED = q{SELECT (SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown'))
+	+ (SELECT count(*) FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown') OR (status = 'filed' AND kind <> 'refund'))};
+
+# unsettled(node, dbname): how many they are
 sub unsettled
 {
 	my ($class, $node, $dbname) = @_;
 
-	return $node->safe_psql($dbname, q{SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown')});
+	return $node->safe_psql($dbname, $UNSETTLED);
 }
 
 # wait_settled(node, dbname, seconds): waits until all rows are; dies after that time with what is left
@@ -157,16 +208,16 @@ sub wait_settled
 	for (;;)
 	{
 		# the server may be on its way up
-		my ($code, $left) = $node->psql($dbname,
-			q{SELECT count(*) FROM mf_invoice WHERE status IN ('queued', 'sending', 'unknown')}, timeout => 30);
+		my ($code, $left) = $node->psql($dbname, $UNSETTLED, timeout => 30);
 
 		return 1 if $code == 0 && $left eq '0';
 		if (time > $deadline)
 		{
-			die "not settled after $seconds s:\n" . $node->safe_psql($dbname,
-				q{SELECT i.id, i.reference, i.status, i.last_error, q.kind, CASE WHEN isfinite(q.due) THEN q.due - now() END, q.lookups FROM mf_invoice i
-				LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.status IN ('queued', 'sending', 'unknown')
-				ORDER BY i.id LIMIT 10}) . "\n" . $node->safe_psql($dbname, 'SELECT * FROM mf_worker_status; SELECT * FROM mf_account') . "\n";
+			die "not settled after $seconds s:\n" . join "\n", map { $node->safe_psql($dbname, $_) }
+			  q{SELECT i.id, i.reference, i.status, i.last_error, q.kind, CASE WHEN isfinite(q.due) THEN q.due - now() END, q.lookups FROM mf_invoice i
+				LEFT JOIN mf_queue q ON q.invoice = i.id WHERE i.status IN ('queued', 'sending', 'unknown') ORDER BY i.id LIMIT 10},
+			  q{SELECT id, kind, invoice, status, due - now(), lookups, last_error FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown', 'filed') ORDER BY id LIMIT 10},
+			  'SELECT * FROM mf_worker_status; SELECT * FROM mf_account';
 		}
 		sleep 0.1;
 	}

@@ -98,9 +98,10 @@ sub read
 		push @{ $self{$_} }, @{ $ledger->{$_} } for qw(lookups remote);
 	}
 	$self{rows} = _copy($query, [qw(id account name reference status invoice_id value currency attempts duplicate cancel notify url error)],
-		q{SELECT id, account, customer_reference, reference, status, invoice_id, trim_scale(invoice_value),
+		q{SELECT id, account, customer_reference, reference, status, invoice_id, trim_scale(coalesce((SELECT o.value FROM mf_operation o
+				WHERE o.invoice = i.id AND o.kind = 'capture' AND o.status = 'captured'), invoice_value)),
 			display_currency_iso, attempts, duplicate_suspected, cancel_requested, notification_option, invoice_url IS NOT NULL, last_error IS NOT NULL
-			FROM mf_invoice ORDER BY id});
+			FROM mf_invoice i ORDER BY id});
 	$self{attempts} = _copy($query, [qw(invoice attempt reference sha256 started_us send_by_us outcome http_status invoice_id api repeats found_us)],
 		q{SELECT invoice, attempt, reference, encode(body_sha256, 'hex'), (extract(epoch FROM started_at) * 1000000)::bigint,
 			(extract(epoch FROM send_by) * 1000000)::bigint, outcome, http_status, invoice_id, api, repeats,
