@@ -313,7 +313,7 @@ mf_suite_tap()
 }
 
 # The TAP tests that need failpoints, against a build of their own
-MF_CRASH_TESTS='\(032_crash_matrix\|163_operation_matrix\|033_crash_in_payment\|034_crash_in_worker_start\|035_reload_in_worker_start\|036_slow_commit\|037_fault_in_each_statement\|038_full_notify_queue\|148_bills_killed\|167_repeated_requests_killed\)\.pl$'
+MF_CRASH_TESTS='\(032_crash_matrix\|033_crash_in_payment\|034_crash_in_worker_start\|035_reload_in_worker_start\|036_slow_commit\|037_fault_in_each_statement\|038_full_notify_queue\|148_bills_killed\|167_repeated_requests_killed\)\.pl$'
 
 mf_suite_crash()
 {

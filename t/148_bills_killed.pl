@@ -23,32 +23,6 @@ plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=
 sub sql { return $node->safe_psql($db, @_); }
 sub wait_for { return $mf->wait_for($node, $db, @_); }
 
-sub conf
-{
-	my ($text) = @_;
-	my $path = $node->data_dir . '/chaos.conf';
-
-	open my $file, '>', "$path.new" or die "$path: $!\n";
-	print $file $text;
-	close $file;
-	rename "$path.new", $path or die "$path: $!\n";
-	return;
-}
-
-# That process, and no other, gets the failpoint.
-sub arm
-{
-	my ($pid, $failpoint) = @_;
-	my $offset = $chaos->log_size($node);
-
-	# a missing file is mentioned in the log: so we see that it was read
-	conf("myfatoorah.failpoint = '$failpoint'\ninclude_if_exists = 'armed'\n");
-	kill 'HUP', $pid or die "no process $pid\n";
-	$chaos->wait_log($node, qr/\[$pid\].*skipping missing configuration file ".*armed"/, $offset);
-	conf('');
-	return;
-}
-
 sub reactions
 {
 	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions'});
@@ -143,7 +117,7 @@ foreach my $point ('function_called', map { "first write to $_" } qw(mf_link mf_
 	if ($point eq 'function_called')
 	{
 		$pid = rested();
-		arm($pid, 'function_called');
+		$chaos->arm($node, $pid, 'function_called');
 	}
 	my $plan = plan_due();
 	expire($renewed);
@@ -162,7 +136,7 @@ foreach my $point ('function_called', map { "first write to $_" } qw(mf_link mf_
 	}
 	else
 	{
-		$chaos->wait_log($node, qr/\[$pid\].*failpoint "function_called" reached/, $offset);
+		$chaos->wait_failpoint($node, $pid, 'function_called', $offset);
 	}
 	my $seen = sql("SELECT (SELECT count(*) FROM mf_link WHERE bill = $renewed), (SELECT count(*) FROM mf_plan_period WHERE plan = $plan), (SELECT count(*) FROM mf_reminder WHERE bill = $reminded)");
 	strike($pid);
@@ -184,10 +158,10 @@ foreach my $point (qw(claimed intent_recorded intent_committed posted answer_rec
 	my $worker = $mf->wait_worker($node, $db);
 
 	$mf->wait_idle($node, $db);
-	arm($worker, $point);
+	$chaos->arm($node, $worker, $point);
 	my $offset = $chaos->log_size($node);
 	sql("SELECT mf_new_link($bill, 'asked for')");
-	$chaos->wait_log($node, qr/\[$worker\].*failpoint "$point" reached/, $offset);
+	$chaos->wait_failpoint($node, $worker, $point, $offset);
 	strike($worker);
 	wait_for("SELECT count(*) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND i.status = 'sent'", 1);
 	is(sql("SELECT count(*), count(*) FILTER (WHERE live) FROM mf_link WHERE bill = $bill"), '2|1', "killed at $point: the bill has its second link, and no third");
@@ -205,7 +179,7 @@ foreach my $point ('payment_recorded', 'function_called', map { "first write to 
 
 	$mf->wait_idle($node, $db);
 	$pid = $point eq 'function_called' ? rested() : $mf->wait_worker($node, $db);
-	arm($pid, $point) if $point !~ /write/;
+	$chaos->arm($node, $pid, $point) if $point !~ /write/;
 	my $offset = $chaos->log_size($node);
 	if ($point =~ /to (\w+)/)
 	{
@@ -221,7 +195,7 @@ foreach my $point ('payment_recorded', 'function_called', map { "first write to 
 	}
 	else
 	{
-		$chaos->wait_log($node, qr/\[$pid\].*failpoint "$point" reached/, $offset);
+		$chaos->wait_failpoint($node, $pid, $point, $offset);
 	}
 	my $seen = sql("SELECT status, received, (SELECT count(*) FROM mf_receipt WHERE bill = $bill) FROM mf_bill WHERE id = $bill");
 	strike($pid);

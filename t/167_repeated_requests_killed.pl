@@ -16,7 +16,7 @@ my $rows = 4;
 my $limit = MyFatoorah::Sandbox::time_limit();
 
 my @points = qw(claimed intent_recorded round_done intent_committed posted answer_received outcome_recorded outcome_committed);
-my @ways = ('KILL worker', 'immediate', 'KILL postm.');
+my @ways = ('KILL worker', 'KILL backend', 'immediate', 'KILL postm.');
 
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
@@ -35,31 +35,6 @@ foreach my $cell (@cells)
 	$cell->{ok} = $node->safe_psql($cell->{db}, q{SELECT ok FROM mf_probe_idempotency() WHERE step = 'result'});
 }
 is(scalar(grep { $_->{ok} ne 't' } @cells), 0, 'all accounts are proved');
-
-# The worker of that database, and no other, gets that failpoint: only it is told to read the configuration.
-sub arm
-{
-	my ($cell) = @_;
-	my $offset = $chaos->log_size($node);
-
-	append_conf("myfatoorah.failpoint = '$cell->{point}'\ninclude_if_exists = 'armed'");
-	kill 'HUP', $pid{ $cell->{db} } or die "no worker for $cell->{db}\n";
-	$chaos->wait_log($node, qr/\[$pid{$cell->{db}}\].*skipping missing configuration file ".*armed"/, $offset);
-	append_conf('');
-	return;
-}
-
-sub append_conf
-{
-	my ($line) = @_;
-	my $path = $node->data_dir . '/chaos.conf';
-
-	open my $file, '>', "$path.new" or die "$path: $!\n";
-	print $file "$line\n";
-	close $file;
-	rename "$path.new", $path or die "$path: $!\n";
-	return;
-}
 
 sub insert
 {
@@ -95,26 +70,20 @@ foreach my $round (0 .. $#ways)
 			$node->safe_psql($cell->{db}, q{UPDATE mf_attempt a SET found_at = clock_timestamp(),
 				invoice_id = (SELECT s.invoice_id FROM mf_payment_status(a.reference, 'CustomerReference') s)
 				FROM mf_invoice i WHERE i.id = a.invoice AND i.status = 'unknown'});
-			arm($cell);
+			$chaos->arm($node, $pid{ $cell->{db} }, $cell->{point});
 			$node->safe_psql($cell->{db}, q{UPDATE mf_queue SET kind = 'replay', due = now(), rank = now(); SELECT mf_resume()});
 		}
 		else
 		{
-			arm($cell);
+			$chaos->arm($node, $pid{ $cell->{db} }, $cell->{point});
 			insert($cell, "$cell->{db}-$round");
 		}
 	}
 	foreach my $cell (@cells)
 	{
-		$chaos->wait_log($node, qr/\[$pid{$cell->{db}}\].*failpoint "$cell->{point}" reached/, $offset);
+		$chaos->wait_failpoint($node, $pid{ $cell->{db} }, $cell->{point}, $offset);
 	}
-	$chaos->kill_processes($node, values %pid) if $way eq 'KILL worker';
-	$chaos->kill_postmaster($node) if $way eq 'KILL postm.';
-	if ($way eq 'immediate')
-	{
-		$node->stop($way);
-		$node->start;
-	}
+	$chaos->strike($node, $way, values %pid);
 	$sandbox->clear_faults;
 	$chaos->wait_settled($node, $_->{db}, $limit) foreach @cells;
 	foreach my $cell (@cells)
