@@ -1,6 +1,8 @@
-# The byte matrix of money back: answers to a refund, a capture and a release that are cut or reset behind some of their
+# The byte matrix of money back: answers to a refund, one that a supplier bears a part of, a capture and a release that are cut or reset behind some of their
 # bytes, behind each with MF_EACH_BYTE=1, and requests that are cut. Each cell is one invoice, its fault chosen by its reference. It is called accepted only
 # if the whole answer came, and the stand-in's books decide that none is lost and none was carried out twice.
+#
+# MF_CHAOS_KINDS   only the kinds that this regular expression matches
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -9,9 +11,16 @@ my $db = 'postgres';
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1ms'\nmyfatoorah.retry_delay = '1ms'\nmyfatoorah.poll_delay = '1h'");
 my %close = (close => JSON::PP::true);
 my ($cells, $lost, $doubled) = (0, 0, 0);
-my %path = (refund => 'MakeRefund', capture => 'UpdatePaymentStatus', release => 'UpdatePaymentStatus');
-my %ask = (refund => 'INSERT INTO mf_refund (invoice, value) SELECT id, 1.25 FROM mf_invoice',
-	capture => q{SELECT mf_capture(id, 1.25, 'matrix') FROM mf_invoice}, release => q{SELECT mf_release(id, 'matrix') FROM mf_invoice});
+
+# The kinds: by which request each goes, how it ends, what its invoices are like, and how it is asked for
+my %held = (processing_details => q('{"AutoCapture": false}'));
+my @kinds = (
+	{ name => 'refund', path => 'MakeRefund', done => 'filed', columns => {}, sql => 'INSERT INTO mf_refund (invoice, value) SELECT id, 1.25 FROM mf_invoice' },
+	{ name => 'shared', path => 'MakeSupplierRefund', done => 'filed', columns => { suppliers => q('[{"SupplierCode": 27, "InvoiceShare": 2.5}]') },
+		sql => q{INSERT INTO mf_refund (invoice, value, suppliers) SELECT id, 1.25, '[{"SupplierCode": 27, "SupplierDeductedAmount": 0.5}]' FROM mf_invoice} },
+	{ name => 'capture', path => 'UpdatePaymentStatus', done => 'captured', columns => \%held, sql => q{SELECT mf_capture(id, 1.25, 'matrix') FROM mf_invoice} },
+	{ name => 'release', path => 'UpdatePaymentStatus', done => 'released', columns => \%held, sql => q{SELECT mf_release(id, 'matrix') FROM mf_invoice} });
+@kinds = grep { $_->{name} =~ /^(?:$ENV{MF_CHAOS_KINDS})$/ } @kinds if $ENV{MF_CHAOS_KINDS};
 
 $mf->setup_account($node, $db, $sandbox, options => { max_in_flight => 1000, connect_timeout => '1s', timeout => '5s' });
 $mf->wait_worker($node, $db);
@@ -22,7 +31,7 @@ sub sql { return $node->safe_psql($db, @_); }
 sub wait_none
 {
 	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
+	my $deadline = time + MyFatoorah::Sandbox::time_limit() * ($ENV{MF_EACH_BYTE} ? 10 : 1);
 
 	until ((my $count = sql("SELECT count(*) $query")) eq '0')
 	{
@@ -41,25 +50,28 @@ sub cells
 	my $of = "invoice IN (SELECT id FROM mf_invoice WHERE customer_reference LIKE '$name-%')";
 	my %result;
 
-	sql("INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, processing_details)
-		SELECT 'matrix', name, 2.5, CASE WHEN '$kind' <> 'refund' THEN '{\"AutoCapture\": false}'::jsonb END FROM unnest('{" . join(',', @names) . "}'::text[]) name");
+	my @columns = sort keys %{ $kind->{columns} };
+	my $is_refund = $kind->{done} eq 'filed';
+
+	sql('INSERT INTO mf_invoice (' . join(', ', qw(customer_name customer_reference invoice_value), @columns) . ') SELECT '
+		. join(', ', q('matrix'), 'name', '2.5', map { $kind->{columns}{$_} } @columns) . " FROM unnest('{" . join(',', @names) . "}'::text[]) name");
 	wait_none("FROM mf_invoice WHERE status <> 'sent'");
 	$sandbox->invoice($_, 'pay', { gateway => 'CARD' }) foreach split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference LIKE '$name-%'");
 	sql("SELECT mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE customer_reference LIKE '$name-%'))");
 	wait_none("FROM mf_invoice i WHERE customer_reference LIKE '$name-%' AND NOT EXISTS (SELECT FROM mf_transaction t WHERE t.invoice = i.id)");
-	$sandbox->faults(map { { path => $path{$kind}, reference_prefix => "$names[$_].", %{ $rules[$_] } } } 0 .. $#rules);
-	sql("$ask{$kind} WHERE customer_reference LIKE '$name-%'");
+	$sandbox->faults(map { { path => $kind->{path}, reference_prefix => "$names[$_].", %{ $rules[$_] } } } 0 .. $#rules);
+	sql("$kind->{sql} WHERE customer_reference LIKE '$name-%'");
 	wait_none("FROM mf_operation WHERE $of AND (status IN ('queued', 'sending', 'unknown') OR (kind <> 'refund' AND status = 'filed'))");
 	$sandbox->clear_faults;
 
 	my %requests;
-	$requests{ $_->{reference} // '' }++ foreach grep { $_->{complete} } $sandbox->posts("/v2/$path{$kind}");
+	$requests{ $_->{reference} // '' }++ foreach grep { $_->{complete} } $sandbox->posts("/v2/$kind->{path}");
 	foreach (split /\n/, sql("SELECT i.customer_reference, i.reference, i.invoice_id, o.status, a.outcome FROM mf_operation o JOIN mf_invoice i ON i.id = o.invoice
 		JOIN mf_operation_attempt a ON a.operation = o.id AND a.outcome <> 'not_sent' WHERE o.$of"))
 	{
 		my ($ours, $reference, $invoice, $status, $outcome) = split /\|/, $_, -1;
 		my @tries = grep { $_->{by_merchant} } @{ $sandbox->invoice($invoice)->{transactions} };
-		my $times = $kind eq 'refund' ? scalar($sandbox->refunds(invoice => $invoice)) : scalar @tries;
+		my $times = $is_refund ? scalar($sandbox->refunds(invoice => $invoice)) : scalar @tries;
 
 		$cells++;
 		$doubled++ if $times > 1 || ($requests{$reference} // 0) > 1 || $result{$ours};
@@ -70,20 +82,20 @@ sub cells
 	return map { $result{$_} // 'none' } @names;
 }
 
-foreach my $kind (qw(refund capture release))
+foreach my $kind (@kinds)
 {
-	my %done = (refund => 'filed', capture => 'captured', release => 'released');
-	my $name = $kind;
+	my ($name, $done) = @{$kind}{qw(name done)};
+	my $is_refund = $done eq 'filed';
 
 	# a cut behind the end of the answer tells how long it is
 	cells("${name}size", $kind, { %close, cut_answer_at => 100_000 });
-	my ($entry) = grep { ($_->{reference} // '') =~ /^${name}size-/ } $sandbox->ledger(path => "/v2/$path{$kind}");
+	my ($entry) = grep { ($_->{reference} // '') =~ /^${name}size-/ } $sandbox->ledger(path => "/v2/$kind->{path}");
 	my $length = $entry->{answer_sent_bytes};
 	# the long answers of captures and releases differ by some digits
-	my $step = $ENV{MF_EACH_BYTE} ? 1 : $kind eq 'refund' ? 11 : 151;
-	my @at = ((grep { $_ % $step == 0 } 0 .. $length - ($kind eq 'refund' ? 1 : 50)), $kind eq 'refund' ? $length : $length + 50);
+	my $step = $ENV{MF_EACH_BYTE} ? 1 : $is_refund ? 11 : 151;
+	my @at = ((grep { $_ % $step == 0 } 0 .. $length - ($is_refund ? 1 : 50)), $is_refund ? $length : $length + 50);
 
-	cmp_ok($length, '>', 200, "$kind: an answer of $length bytes");
+	cmp_ok($length, '>', 200, "$name: an answer of $length bytes");
 	my $request = $entry->{header_bytes} + $entry->{body_bytes};
 	my @cut = map { { cut_request_at_total => $_ } } grep { $_ % ($ENV{MF_EACH_BYTE} ? 1 : 53) == 0 } 0 .. $request - 1;
 	my @got = cells("${name}cell", $kind, (map { my $end = $_; map { { %close, "${end}_answer_at" => $_ } } @at } 'cut', 'reset'), @cut);
@@ -92,14 +104,14 @@ foreach my $kind (qw(refund capture release))
 	{
 		my @part = splice @got, 0, scalar @at;
 		# a reset right behind the last byte may overtake it
-		my @wrong = grep { $part[$_] !~ ($at[$_] < $length ? qr/^unknown $done{$kind}$/ : $end eq 'cut' ? qr/^accepted $done{$kind}$/ : qr/^(?:accepted|unknown) $done{$kind}$/) } 0 .. $#at;
+		my @wrong = grep { $part[$_] !~ ($at[$_] < $length ? qr/^unknown $done$/ : $end eq 'cut' ? qr/^accepted $done$/ : qr/^(?:accepted|unknown) $done$/) } 0 .. $#at;
 
-		is(scalar @wrong, 0, "$kind: " . @at . " answers $end: found again, once");
+		is(scalar @wrong, 0, "$name: " . @at . " answers $end: found again, once");
 		diag("byte $at[$_]: $part[$_]") foreach splice @wrong, 0, 5;
 	}
-	is(scalar(grep { $_ ne 'unknown review' } @got), 0, "$kind: " . @got . ' requests cut: left to a person');
+	is(scalar(grep { $_ ne 'unknown review' } @got), 0, "$name: " . @got . ' requests cut: left to a person');
 }
-diag("byte matrix of refunds, captures and releases: $cells cells: $lost lost, $doubled doubled");
+diag("byte matrix of refunds, those that suppliers bear, captures and releases: $cells cells: $lost lost, $doubled doubled");
 is("$lost $doubled", '0 0', 'none was lost and none was carried out twice');
 $node->stop;
 done_testing();
