@@ -182,12 +182,15 @@ my %unrepeated = (
 	'no clock known' => sub { sql("UPDATE mf_attempt SET boot = NULL, boot_clock = NULL WHERE invoice = $_[0]") },
 	'row changed' => sub { sql("SET session_replication_role = replica; UPDATE mf_invoice SET customer_name = 'another' WHERE id = $_[0]") },
 	'key changed' => sub { $mf->write_key($node, 'new-key-of-one-merchant', 'myfatoorah.key') },
+	# where no proof is asked for, which goes with a key
+	'other key by v3' => sub { $mf->write_key($node, 'new-key-of-one-merchant', 'myfatoorah.key'); sql(q{ALTER SERVER myfatoorah OPTIONS (ADD api 'v3')}) },
 	'option changed' => sub { sql(q{ALTER SERVER myfatoorah OPTIONS (ADD api 'v2')}) },
 	'country changed' => sub { sql(q{ALTER SERVER myfatoorah OPTIONS (SET country 'BHR')}) },
 	'called off' => sub { sql("SELECT mf_cancel($_[0], 'no longer wanted')") },
 	'their clock is another' => sub { $sandbox->faults({ path => 'GetPaymentStatus', contains => 'their clock', headers => { Date => 'Thu, 01 Jan 2026 00:00:00 GMT' }, times => -1 }) });
 my %undo = (
 	'key changed' => sub { $mf->write_key($node, 'key-of-one-merchant', 'myfatoorah.key') },
+	'other key by v3' => sub { $mf->write_key($node, 'key-of-one-merchant', 'myfatoorah.key'); sql(q{ALTER SERVER myfatoorah OPTIONS (DROP api)}) },
 	'option changed' => sub { sql(q{ALTER SERVER myfatoorah OPTIONS (DROP api)}) },
 	'country changed' => sub { sql(q{ALTER SERVER myfatoorah OPTIONS (SET country 'KWT')}) });
 foreach my $what (sort keys %unrepeated)
