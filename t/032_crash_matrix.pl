@@ -28,6 +28,7 @@ my %shared = (suppliers => q{'[{"SupplierCode": 27, "InvoiceShare": 10}]'});
 my @kinds = (
 	{ name => 'link', rows => 2, path => '/v2/SendPayment', done => 'sent', missing => 'again', columns => {} },
 	{ name => 'mail', rows => 2, path => '/v2/SendPayment', done => 'sent', missing => 'review', columns => { notification_option => q{'EML'}, customer_email => q{'a@example.com'} } },
+	{ name => 'page', rows => 1, path => '/v2/ExecutePayment', done => 'sent', missing => 'again', columns => { payment_method_id => 2 } },
 	{ name => 'refund', rows => 2, path => '/v2/MakeRefund', done => 'filed', missing => 'review', columns => {},
 		sql => 'INSERT INTO mf_refund (invoice, value) SELECT id, 2.5 FROM mf_invoice' },
 	{ name => 'shared', rows => 1, path => '/v2/MakeSupplierRefund', done => 'filed', missing => 'review', columns => \%shared,

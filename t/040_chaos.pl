@@ -130,12 +130,13 @@ sub session
 			my $amount = sprintf '%d.%03d', 1 + $pick->(500), $pick->(1000);
 			my $kind = $pick->(8);
 
-			# some have a link that survives, some are held when they are paid, of some a supplier has a part
-			sprintf q{('%s', '%s', '%s', %s, '%s', 'a@example.com', %d, %s, %s)}, $kind < 2 ? 'links' : 'myfatoorah', $_, $_, $amount,
+			# some have a link that survives, some are held when they are paid, of some a supplier has
+			# a part, some lead to the page of one method
+			sprintf q{('%s', '%s', '%s', %s, '%s', 'a@example.com', %d, %s, %s, %s)}, $kind < 2 ? 'links' : 'myfatoorah', $_, $_, $amount,
 			  $mail ? 'EML' : 'LNK', $pick->(4) == 0 ? $pick->(100) : 0, $kind == 2 ? q('{"AutoCapture": false}') : 'NULL',
-			  $kind == 3 ? qq('[{"SupplierCode": 27, "InvoiceShare": $amount}]') : 'NULL'
+			  $kind == 3 ? qq('[{"SupplierCode": 27, "InvoiceShare": $amount}]') : 'NULL', $kind == 4 && !$mail ? 2 : 'NULL'
 		} @names;
-		my $insert = "INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value, notification_option, customer_email, priority, processing_details, suppliers) VALUES $values";
+		my $insert = "INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value, notification_option, customer_email, priority, processing_details, suppliers, payment_method_id) VALUES $values";
 		my $kind = $pick->(10);
 		my $target = "s$number-" . (1 + $pick->($n));
 
@@ -184,7 +185,7 @@ sub fault
 {
 	my (%rule) = @_;
 
-	my @paths = (('SendPayment') x 6, ('/v3/payments') x 2, 'GetPaymentStatus', 'GetRefundStatus', ('MakeRefund') x 3, 'MakeSupplierRefund', 'UpdatePaymentStatus', 'GetDepositedInvoices');
+	my @paths = (('SendPayment') x 6, 'ExecutePayment', ('/v3/payments') x 2, 'GetPaymentStatus', 'GetRefundStatus', ('MakeRefund') x 3, 'MakeSupplierRefund', 'UpdatePaymentStatus', 'GetDepositedInvoices');
 
 	$sandbox->faults({ path => $paths[ $random->(scalar @paths) ], times => 1 + $random->(5), skip => $random->(8), %rule });
 	return;

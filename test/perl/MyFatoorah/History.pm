@@ -78,7 +78,7 @@ sub ledger
 {
 	my ($class, $control) = @_;
 
-	return { posts => [ sort { $a->{seq} <=> $b->{seq} } map { _ledger($control, $_, 1) } '/v2/SendPayment', '/v3/payments' ], lookups => [ _ledger($control, '/v2/GetPaymentStatus', 0) ],
+	return { posts => [ sort { $a->{seq} <=> $b->{seq} } map { _ledger($control, $_, 1) } '/v2/SendPayment', '/v2/ExecutePayment', '/v3/payments' ], lookups => [ _ledger($control, '/v2/GetPaymentStatus', 0) ],
 		remote => [ _remote($control) ] };
 }
 
