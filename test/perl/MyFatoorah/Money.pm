@@ -40,7 +40,7 @@ sub of
 		my ($number, $tries) = ($1, $2);
 
 		push @{ $self{tries}{$number} }, { status => $1, value => $2, by_merchant => $3 eq 'true' }
-		  while $tries =~ /"status":"(\w+)","gateway":"\w*","value":"([^"]*)".*?"by_merchant":(true|false)/gs;
+		  while $tries =~ /"status":"(\w+)","gateway":"[^"]*","value":"([^"]*)".*?"by_merchant":(true|false)/gs;
 	}
 	return bless \%self, $class;
 }
