@@ -44,6 +44,7 @@ may_stand(const MfField *field, const char *value)
 	{
 		case MF_TEXT:
 		case MF_CURRENCY:
+		case MF_LINK:
 			return judge_utf8(value, strlen(value));
 		case MF_DECIMAL:
 			return is_number(value);
@@ -69,6 +70,7 @@ check_member(const MfField *field, const char *value, const cJSON *node)
 	{
 		case MF_TEXT:
 		case MF_CURRENCY:
+		case MF_LINK:
 			CHECK(cJSON_IsString(node) && strcmp(node->valuestring, value) == 0);
 			break;
 		case MF_DECIMAL:

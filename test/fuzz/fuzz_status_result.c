@@ -30,6 +30,7 @@ check_values(const MfField *fields, char *const *values, int count)
 		switch (fields[i].kind)
 		{
 			case MF_TEXT:
+			case MF_LINK:
 				break;
 			case MF_DECIMAL:
 				CHECK(judge_decimal(value));
