@@ -5,7 +5,7 @@
 # SUITES="core fuzz sandbox regress isolation tap crash"   run only these
 # REGRESS="name ..."  ISOLATION="name ..."      run only these pg_regress tests or isolation specs
 # TESTS="t/001_commit_to_request.pl ..."        run only these TAP tests
-# JOBS=3              TAP tests at a time
+# JOBS=3              TAP tests at a time, and beside them two of the crash suite, or as many as JOBS says
 # KEEP=1              leave the scratch directory, with logs and results, even if all went well
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile
@@ -34,5 +34,7 @@ trap mf_cleanup EXIT
 trap 'exit 129' HUP INT TERM
 
 mf_make_variables
-mf_run_suites core fuzz sandbox regress isolation tap crash
+# Tests with failpoints wait most of the time.
+MF_BESIDE=crash
+mf_run_suites core fuzz sandbox crash regress isolation tap
 mf_summary

@@ -146,10 +146,10 @@ mf_stage()
 {
 	local parent=${TMPDIR:-/tmp} status=0
 
-	# Sockets lie below it, and a socket's path has a hundred characters or so.
-	if [ ${#parent} -gt 55 ]
+	# Sockets lie below it, and a socket's path has a hundred characters or so. make knows no path with a blank.
+	if [ ${#parent} -gt 55 ] || [[ $parent =~ [[:space:]] ]]
 	then
-		mf_say "TMPDIR is too long for the paths of sockets; using /tmp"
+		mf_say "TMPDIR is too long for the paths of sockets, or has a blank; using /tmp"
 		parent=/tmp
 	fi
 	if [ $# -gt 0 ]

@@ -382,7 +382,7 @@ mf_tap_suite()
 		PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-180}" \
 		PERL5LIB=$PWD/test/perl:$MF_PGXS_SRC/test/perl MF_SANDBOX=$PWD/sandbox/mf-sandbox \
 		mf_run "$log" perl scripts/tap.pl "${JOBS:-3}" $tests || status=$?
-	mf_end_left_behind
+	mf_end_left_behind "$out"
 	grep -E '^   ' "$log" || true
 	read -r passed failed skipped < <(sed -n 's/^counts: //p' "$log") || true
 	if [ -z "${passed-}" ]
@@ -408,7 +408,8 @@ mf_tap_suite()
 	mf_count "$name" "$passed" "$failed" "$skipped"
 }
 
-# mf_run_suites SUITE...: builds what is needed and runs these suites, or those of them that SUITES names
+# mf_run_suites SUITE...: builds what is needed and runs these suites, or those of them that SUITES names. The suite that
+# MF_BESIDE names runs beside those after it.
 mf_run_suites()
 {
 	local suite suites=${SUITES:-$*}
@@ -424,8 +425,62 @@ mf_run_suites()
 	mf_build_suites
 	for suite in $suites
 	do
-		"mf_suite_$suite"
+		if [ "$suite" = "${MF_BESIDE-}" ] && [[ $suites =~ $suite\ +[a-z] ]]
+		then
+			mf_start_beside "$suite"
+		else
+			"mf_suite_$suite"
+		fi
 	done
+	mf_wait_beside
+}
+
+# mf_start_beside SUITE: starts it in the background, two tests at a time; mf_wait_beside waits for it, shows what it said and
+# counts what it counted.
+mf_start_beside()
+{
+	mf_say "$1: beside the others"
+	mf_beside "$1" >"$MF_SCRATCH/log/beside.log" 2>&1 &
+	MF_STARTED_BESIDE=$!
+}
+
+mf_beside()
+{
+	MF_PASSED=0 MF_FAILED=0 MF_SUMMARY=() MF_NOT_OK=() JOBS=${JOBS:-2}
+	# shellcheck disable=SC2064
+	trap "mf_cleanup '$MF_SCRATCH/$1'" EXIT
+	trap 'exit 129' HUP INT TERM
+	"mf_suite_$1"
+	printf '%s\n' "$MF_PASSED $MF_FAILED ${#MF_SUMMARY[@]}" "${MF_SUMMARY[@]}" ${MF_NOT_OK[@]+"${MF_NOT_OK[@]}"} >"$MF_SCRATCH/log/beside"
+}
+
+mf_wait_beside()
+{
+	local passed failed lines line
+
+	[ -n "${MF_STARTED_BESIDE-}" ] || return 0
+	wait "$MF_STARTED_BESIDE" || true
+	MF_STARTED_BESIDE=
+	cat "$MF_SCRATCH/log/beside.log"
+	if ! [ -e "$MF_SCRATCH/log/beside" ]
+	then
+		mf_failed "$MF_BESIDE" '' "it did not end"
+		return
+	fi
+	{
+		read -r passed failed lines
+		while IFS= read -r line
+		do
+			if [ $((lines--)) -gt 0 ]
+			then
+				MF_SUMMARY+=("$line")
+			else
+				MF_NOT_OK+=("$line")
+			fi
+		done
+	} <"$MF_SCRATCH/log/beside"
+	MF_PASSED=$((MF_PASSED + passed))
+	MF_FAILED=$((MF_FAILED + failed))
 }
 
 # mf_build_suites: builds what the caller's suites need. Where a part does not build, that is the failure, and what needs
@@ -475,33 +530,35 @@ mf_leave_out()
 	done
 }
 
-# mf_cleanup: ends what runs; for the EXIT trap
+# mf_cleanup [DIR]: ends what runs; for the EXIT trap
 mf_cleanup()
 {
-	if [ -n "${MF_RUNNING-}" ]
-	then
-		kill -TERM "$MF_RUNNING" 2>/dev/null || true
-		mf_poll 20 mf_is_gone "$MF_RUNNING" || kill -KILL "$MF_RUNNING" 2>/dev/null || true
-	fi
-	mf_end_left_behind
+	local pid
+
+	for pid in ${MF_RUNNING-} ${MF_STARTED_BESIDE-}
+	do
+		kill -TERM "$pid" 2>/dev/null || true
+		mf_poll 20 mf_is_gone "$pid" || kill -KILL "$pid" 2>/dev/null || true
+	done
+	mf_end_left_behind "$@"
 	mf_server_down
 }
 
-# A TAP test that was killed leaves its servers. Each is known by the file with its id in its data directory.
+# mf_end_left_behind [DIR]: a TAP test that was killed leaves its servers, in that directory of a suite or in any. Each is
+# known by the file with its id in its data directory.
 mf_end_left_behind()
 {
 	local file pid
 
-	for file in "$MF_SCRATCH"/*/tmp_check/*/pgdata/postmaster.pid
+	while IFS= read -r file
 	do
-		[ -e "$file" ] || continue
-		read -r pid <"$file"
+		read -r pid <"$file" || continue
 		# Not somebody else's who has got the number since
 		if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$(dirname "$file")"
 		then
 			kill -QUIT "$pid" && mf_poll 10 mf_is_gone "$pid" || kill -KILL "$pid" || true
 		fi 2>/dev/null
-	done
+	done < <(find "${1:-$MF_SCRATCH}" -maxdepth 5 -path '*/tmp_check/*/pgdata/postmaster.pid')
 }
 
 # mf_summary: the end of a run
