@@ -31,12 +31,12 @@ system("tar --exclude='*.[od]' --exclude='*.so' --exclude='*.mo' --exclude=myfat
 my $files = sub { join '', sort `cd $source && find . -type f` };
 my $before = $files->();
 my @compiler = map { defined $ENV{$_} ? "$_=$ENV{$_}" : () } qw(CC WERROR);
-my ($status, $output) = run_in($build, {}, 'make', '-s', '-j2', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0', @compiler, 'all');
+my ($status, $output) = run_in($build, {}, 'make', '-s', '-j2', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0 -g0', @compiler, 'all');
 is($status, 0, 'it builds outside the source tree') or diag($output);
 is($files->(), $before, 'and leaves the source tree as it was');
 my @undefined = grep { / U (?:mf|Mf)_/ } `nm -D --undefined-only $build/myfatoorah.so`;
 is_deeply(\@undefined, [], 'the library lacks no function of ours');
-($status, $output) = run_in($build, {}, 'make', '-s', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0', @compiler, "DESTDIR=$temp/root", 'install');
+($status, $output) = run_in($build, {}, 'make', '-s', '-f', "$source/Makefile", "VPATH=$source", 'OPTFLAGS=-O0 -g0', @compiler, "DESTDIR=$temp/root", 'install');
 is($status, 0, 'it installs from there') or diag($output);
 my %installed = map { s{.*/}{}r => 1 } split /\n/, `find $temp/root -type f`;
 my ($version) = slurp_file("$tree/myfatoorah.control") =~ /^default_version = '(.*)'/m;
