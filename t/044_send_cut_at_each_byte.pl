@@ -28,22 +28,6 @@ sub account
 # What was claimed ahead and given back has not left, and counts for nothing here.
 my $left = q{coalesce(f.error !~ '^no slot became free|when its turn came$', true)};
 
-# Waits until a count is 0. Meanwhile somebody keeps saying that all is well again, so that an account which backs off
-# after failures is tried at once.
-sub wait_none
-{
-	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
-
-	until ((my $count = $node->safe_psql('postgres', $query)) eq '0')
-	{
-		die "waited in vain: $count left of $query\n" if time > $deadline;
-		$node->safe_psql('postgres', 'SET client_min_messages = warning; SELECT mf_resume()');
-		select undef, undef, undef, 0.1;
-	}
-	return;
-}
-
 # The cells of a part of the matrix, with names of equal length so that all requests and answers are equally long. With
 # every row that fails goes one that must not be harmed: on the same account, perhaps over the same connections. It also
 # keeps the circuit closed.
@@ -59,7 +43,7 @@ sub cells
 	$node->safe_psql('postgres',
 		"INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value)
 		 SELECT '$account', 'matrix', name, 1.250 FROM unnest('{" . join(',', @rows) . "}'::text[]) name");
-	wait_none("SELECT count(*) FROM mf_invoice i WHERE i.account = '$account'
+	$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice i WHERE i.account = '$account'
 		AND NOT EXISTS (SELECT FROM mf_attempt f WHERE f.invoice = i.id AND f.outcome IS NOT NULL AND $left)");
 	foreach (split /\n/, $node->safe_psql('postgres',
 			"SELECT i.customer_reference, a.reference, a.outcome, a.http_status, a.invoice_id
@@ -234,7 +218,7 @@ verdicts('refusal cut', sub { $_[0] < $whole->{post}{answer} ? 'unknown' : 'reje
 	cells('rcu2', rules => [ map { { %refuse, cut_answer_at => $_ } } 0 .. $whole->{post}{answer} ], companions => 1));
 
 # Nothing goes wrong any more: look-ups find what is there, and what is not is sent again under another reference.
-wait_none("SELECT count(*) FROM mf_invoice WHERE status NOT IN ('sent', 'rejected')");
+$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status NOT IN ('sent', 'rejected')");
 is_deeply(
 	[
 		$mf->problems($node, 'postgres', $sandbox,

@@ -143,22 +143,6 @@ sub account
 	return;
 }
 
-# Waits until a count is 0. Meanwhile somebody keeps saying that all is well again, so that an account which backs off
-# after failures is tried at once.
-sub wait_none
-{
-	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
-
-	until ((my $left = $node->safe_psql('postgres', $query)) eq '0')
-	{
-		die "waited in vain: $left left of $query\n" if time > $deadline;
-		$node->safe_psql('postgres', 'SET client_min_messages = warning; SELECT mf_resume()');
-		select undef, undef, undef, 0.1;
-	}
-	return;
-}
-
 # Inserts rows of these names, waits until each has the outcome of its first attempt, and returns those by name
 sub outcomes
 {
@@ -167,7 +151,7 @@ sub outcomes
 	$node->safe_psql('postgres',
 		"INSERT INTO mf_invoice (account, customer_name, customer_reference, invoice_value)
 		 SELECT '$account', 'matrix', name, 1.250 FROM unnest('{" . join(',', @names) . "}'::text[]) name");
-	wait_none("SELECT count(*) FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1
+	$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice i LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1
 		WHERE i.account = '$account' AND a.outcome IS NULL");
 	return map { split /\|/ } split /\n/, $node->safe_psql('postgres',
 		"SELECT customer_reference, outcome FROM mf_invoice i JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = 1

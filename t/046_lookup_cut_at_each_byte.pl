@@ -14,22 +14,6 @@ my %head;    # of answers that find something (1) or nothing (0), in bytes
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->wait_worker($node, 'postgres');
 
-# Waits until a count is 0. Meanwhile somebody keeps saying that all is well again, so that an account which backs off
-# after failures is tried at once.
-sub wait_none
-{
-	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
-
-	until ((my $left = $node->safe_psql('postgres', $query)) eq '0')
-	{
-		die "waited in vain: $left left of $query\n" if time > $deadline;
-		$node->safe_psql('postgres', 'SET client_min_messages = warning; SELECT mf_resume()');
-		select undef, undef, undef, 0.1;
-	}
-	return;
-}
-
 # The look-ups that came in, first to last
 sub lookups
 {
@@ -128,7 +112,7 @@ sub settled
 	my $steps = $created ? 1 : 5;
 	my (@wrong, %seen);
 
-	wait_none("SELECT count(*) FROM mf_invoice WHERE account = '$account' AND status <> 'sent'");
+	$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE account = '$account' AND status <> 'sent'");
 	my %result = results($account, $created);
 
 	foreach my $name (sort keys %result)
@@ -153,7 +137,7 @@ sub settled
 # of its times.
 part('size', 1, 'cut_answer_at', 100_000);
 part('none', 0, 'cut_answer_at', 100_000);
-wait_none("SELECT count(*) FROM mf_invoice WHERE status <> 'sent'");
+$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status <> 'sent'");
 my ($found) = grep { defined $_->{fault} && $_->{reference} =~ /^size/ } lookups();
 my ($not_found) = grep { defined $_->{fault} && $_->{reference} =~ /^none/ } lookups();
 my %length = (1 => $found->{sent} + 4, 0 => $not_found->{sent});

@@ -155,7 +155,7 @@ sub requests
 	push @{ $case{$_} }, refund($case{$_}[0], '2.5') for 'a redirect', grep { $_ ne 'a redirect' } sort keys %fault;
 	# it concerns the account, which a person lets go on
 	wait_for(q{SELECT paused_by FROM mf_account WHERE paused_at IS NOT NULL}, 'sender');
-	sql('SELECT mf_resume()');
+	$mf->wait_none($node, $db, q{SELECT count(*) FROM mf_refund WHERE status IN ('queued', 'sending', 'unknown')});
 	for my $what (sort keys %fault)
 	{
 		my ($id, $number, $refund) = @{ $case{$what} };

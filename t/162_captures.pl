@@ -72,6 +72,7 @@ for my $what (sort keys %fault)
 	$sandbox->faults({ path => 'UpdatePaymentStatus', contains => $_->[1], %{ $fault{$what} } }) for $case{$what}, $released{$what};
 	sql("SELECT mf_capture($case{$what}[0], 15), mf_release($released{$what}[0])");
 }
+$mf->wait_none($node, $db, q{SELECT count(*) FROM mf_operation WHERE status NOT IN ('captured', 'released')});
 for my $what (sort keys %fault)
 {
 	my ($id, $number) = @{ $case{$what} };

@@ -20,21 +20,6 @@ sub sql
 	return $node->safe_psql($db, @_);
 }
 
-# Waits until a count is 0, while somebody keeps saying that all is well again, so that the account is tried at once
-sub wait_none
-{
-	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
-
-	until ((my $count = sql($query)) eq '0')
-	{
-		die "waited in vain: $count left of $query\n" if time > $deadline;
-		sql('SET client_min_messages = warning; SELECT mf_resume()');
-		select undef, undef, undef, 0.1;
-	}
-	return;
-}
-
 # What was claimed ahead and given back has not left, and counts for nothing here.
 my $left = q{coalesce(f.error !~ '^no slot became free|when its turn came$', true)};
 
@@ -49,7 +34,7 @@ sub cells
 	$sandbox->control('POST', 'faults', [ map { { path => $v3, reference_prefix => "$names[$_].", %{ $rules[$_] } } } 0 .. $#rules ]);
 	sql("INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value) SELECT 'matrix', name, 1.250 FROM unnest('{"
 		  . join(',', map { ($_, $_ =~ s/^.{4}/good/r . $part) } @names) . "}'::text[]) name");
-	wait_none(qq{SELECT count(*) FROM mf_invoice i WHERE NOT EXISTS (SELECT FROM mf_attempt f WHERE f.invoice = i.id AND f.outcome IS NOT NULL AND $left)});
+	$mf->wait_none($node, $db, qq{SELECT count(*) FROM mf_invoice i WHERE NOT EXISTS (SELECT FROM mf_attempt f WHERE f.invoice = i.id AND f.outcome IS NOT NULL AND $left)});
 	$posts{ $_->{reference} }++ foreach grep { defined $_->{reference} } $sandbox->posts($v3);
 	foreach (split /\n/, sql(qq{SELECT i.customer_reference, a.reference, a.outcome FROM mf_invoice i JOIN mf_attempt a ON a.invoice = i.id
 		WHERE a.attempt = (SELECT min(attempt) FROM mf_attempt f WHERE f.invoice = i.id AND $left) AND (i.customer_reference LIKE '$part-%' OR i.customer_reference LIKE 'good-%$part')}))
@@ -92,7 +77,7 @@ verdicts('request cut', sub { 'unknown' }, qr/^[01]$/, cells('qcut', map { { cut
 sql("ALTER SYSTEM SET myfatoorah.lookup_delay = '1ms'");
 $node->reload;
 sql("UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'reconcile'");
-wait_none("SELECT count(*) FROM mf_invoice WHERE status <> 'sent'");
+$mf->wait_none($node, $db, "SELECT count(*) FROM mf_invoice WHERE status <> 'sent'");
 is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_url IS NULL OR duplicate_suspected"), '0', 'every row has its link, and none is suspected to exist twice');
 is(sql(q{SELECT string_agg(DISTINCT left(customer_reference, 1) || (SELECT count(*) FILTER (WHERE f.repeats IS NULL) || '+' || count(f.repeats) FROM mf_attempt f
 	WHERE f.invoice = id AND outcome <> 'not_sent'), ' ') FROM mf_invoice WHERE customer_reference ~ '^(acut|arst|qcut)'

@@ -28,20 +28,8 @@ $mf->wait_worker($node, $db);
 
 sub sql { return $node->safe_psql($db, @_); }
 
-# Somebody keeps saying that all is well again, so that an account which backs off after failures is tried at once.
-sub wait_none
-{
-	my ($query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit() * ($ENV{MF_EACH_BYTE} ? 10 : 1);
-
-	until ((my $count = sql("SELECT count(*) $query")) eq '0')
-	{
-		die "waited in vain: $count left of $query\n" if time > $deadline;
-		sql('SET client_min_messages = warning; SELECT mf_resume()');
-		select undef, undef, undef, 0.1;
-	}
-	return;
-}
+# all bytes take their time
+$PostgreSQL::Test::Utils::timeout_default *= 10 if $ENV{MF_EACH_BYTE};
 
 # cells(name, kind, rules): a paid or authorised invoice for each rule, and the operation on it
 sub cells
@@ -56,13 +44,13 @@ sub cells
 
 	sql('INSERT INTO mf_invoice (' . join(', ', qw(customer_name customer_reference invoice_value), @columns) . ') SELECT '
 		. join(', ', q('matrix'), 'name', '2.5', map { $kind->{columns}{$_} } @columns) . " FROM unnest('{" . join(',', @names) . "}'::text[]) name");
-	wait_none("FROM mf_invoice WHERE status <> 'sent'");
+	$mf->wait_none($node, $db, "SELECT count(*) FROM mf_invoice WHERE status <> 'sent'");
 	$sandbox->invoice($_, 'pay', { gateway => 'CARD' }) foreach split /\n/, sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference LIKE '$name-%'");
 	sql("SELECT mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE customer_reference LIKE '$name-%'))");
-	wait_none("FROM mf_invoice i WHERE customer_reference LIKE '$name-%' AND NOT EXISTS (SELECT FROM mf_transaction t WHERE t.invoice = i.id)");
+	$mf->wait_none($node, $db, "SELECT count(*) FROM mf_invoice i WHERE customer_reference LIKE '$name-%' AND NOT EXISTS (SELECT FROM mf_transaction t WHERE t.invoice = i.id)");
 	$sandbox->faults(map { { path => $kind->{path}, reference_prefix => "$names[$_].", %{ $rules[$_] } } } 0 .. $#rules);
 	sql("$kind->{sql} WHERE customer_reference LIKE '$name-%'");
-	wait_none("FROM mf_operation WHERE $of AND (status IN ('queued', 'sending', 'unknown') OR (kind <> 'refund' AND status = 'filed'))");
+	$mf->wait_none($node, $db, "SELECT count(*) FROM mf_operation WHERE $of AND (status IN ('queued', 'sending', 'unknown') OR (kind <> 'refund' AND status = 'filed'))");
 	$sandbox->clear_faults;
 
 	my %requests;

@@ -113,6 +113,15 @@ sub wait_for
 	return 1;
 }
 
+# wait_none(node, dbname, query): waits until the query counts none. Meanwhile somebody keeps saying that all is well again,
+# so that an account which backs off after failures is tried at once.
+sub wait_none
+{
+	my ($class, $node, $dbname, $query) = @_;
+
+	return $class->wait_for($node, $dbname, "SET client_min_messages = warning; SELECT ($query) FROM mf_resume()", '0');
+}
+
 # invoice(name, columns): what stands behind INSERT INTO mf_invoice for a plain invoice of that name; the name is its
 # customer_reference too, so that the sandbox's ledger can be read by name
 sub invoice
