@@ -14,6 +14,7 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
+#include "process/process.h"
 #include "triggers/column_rights.h"
 #include "triggers/enqueue.h"
 #include "worker/worker.h"
@@ -35,7 +36,7 @@ _PG_init(void)
 	{
 		mf_shared_memory_init();
 		mf_hooks_init();
-		mf_launcher_register();
+		mf_background_worker_register("mf_launcher_main", "launcher");
 	}
 
 	mf_sql_init();

@@ -34,7 +34,6 @@ static const char *const status_results[MF_STATUS_COUNT] = {
 	[MF_STATUS_CANCELLED] = "already_cancelled",
 };
 
-static void cancel_replacements(const MfCommand *command, MfNamed *replacements, int count);
 static bool must_be_cancelled(const MfCommand *command, const MfNamed *named);
 pg_noreturn static void refuse_deletion(const MfCommand *command, const MfNamed *named);
 
@@ -232,15 +231,9 @@ cancel_with_rows(const MfCommand *command, MfNamed *named, const char **results,
 	}
 	if (transition_count > 0)
 		mf_queue_apply_by_person(command->schema, transitions, transition_count);
+	/* two of them may have been replaced by the same one */
 	if (replacement_count > 0)
-		cancel_replacements(command, replacements, replacement_count);
-}
-
-/* The same for what has replaced such invoices; two of them may have been replaced by the same one. */
-static void
-cancel_replacements(const MfCommand *command, MfNamed *replacements, int count)
-{
-	cancel_with_rows(command, replacements, NULL, mf_named_sort(replacements, count));
+		cancel_with_rows(command, replacements, NULL, mf_named_sort(replacements, replacement_count));
 }
 
 int

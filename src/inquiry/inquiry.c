@@ -61,13 +61,6 @@ static bool has_due(const MfInquiryAccount *entry, TimestampTz now);
 static void note_due(TimestampTz due, TimestampTz now);
 static bool plan_batch(const MfSqlScope *scope, void *argument);
 
-void
-mf_inquiry_start(void)
-{
-	mf_inquiries.pending = true;
-	mf_missed_webhooks_start();
-}
-
 bool
 mf_inquiry_has_work(void)
 {

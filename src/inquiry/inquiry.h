@@ -14,9 +14,6 @@
 
 #include "flight/claim_account.h"
 
-/* Has the first round scan the agenda, and read the webhooks that were missed. */
-extern void mf_inquiry_start(void);
-
 /* Whether a round would scan the agenda. */
 extern bool mf_inquiry_has_work(void);
 
@@ -45,9 +42,6 @@ extern void mf_inquiry_catch_up_settings(void);
  * Moves *next_round forward while there may be more.  An error is logged.
  */
 extern void mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round);
-
-/* Has each account's log read once. */
-extern void mf_missed_webhooks_start(void);
 
 /* Whether a page of the account's log is to be asked for now; if later, moves *due forward. */
 extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due);

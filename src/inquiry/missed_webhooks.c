@@ -44,7 +44,6 @@ typedef struct LogReading
 
 static HTAB *readings = NULL;
 static int	under_way_count = 0;
-static bool started = false;
 static int64 pages_read = 0;	/* of all logs, by this worker */
 static int64 pages_known = 0;
 
@@ -52,12 +51,6 @@ static void count_page(const LogReading *reading, int pages);
 static char *utc_text(TimestampTz at);
 static bool convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
-
-void
-mf_missed_webhooks_start(void)
-{
-	started = true;
-}
 
 /* Returns the reading of an account, created on first use. */
 static LogReading *
@@ -95,7 +88,7 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 {
 	LogReading *reading;
 
-	if (!started || entry->paused)
+	if (entry->paused)
 		return false;
 	reading = find_reading(entry->name);
 	if (reading->done || reading->under_way)

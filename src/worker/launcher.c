@@ -111,12 +111,6 @@ static int	milliseconds_to_next_start(void);
 static List *databases_of_role(Oid role);
 
 void
-mf_launcher_register(void)
-{
-	mf_background_worker_register("mf_launcher_main", "launcher");
-}
-
-void
 mf_launcher_main(Datum main_arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);

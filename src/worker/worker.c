@@ -116,7 +116,7 @@ mf_worker_main(Datum main_arg)
 
 	mf_round_start(my_slot, my_extension, my_schema);
 	mf_sender_start();
-	mf_inquiry_start();
+	mf_inquiry_wake();
 	events = create_event_set();
 	apply_settings();
 

@@ -11,9 +11,6 @@
 #include "database/sql.h"
 #include "process/wakeup.h"
 
-/* Registers the launcher; from _PG_init() under shared_preload_libraries. */
-extern void mf_launcher_register(void);
-
 /* Entry points of background workers; the argument of the others is the database. */
 extern PGDLLEXPORT void mf_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void mf_database_scan_main(Datum main_arg);
