@@ -112,7 +112,7 @@ detach_from_slot(int code, Datum arg)
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	my_slot->reactions.pid = 0;
 	my_slot->reactions.proc_number = MF_INVALID_PROC_NUMBER;
-	pg_atomic_fetch_or_u32(&my_slot->try_now, MF_TRY_REACTIONS);
+	pg_atomic_fetch_or_u32(&my_slot->news, MF_TRY_REACTIONS);
 	mf_set_latch_of(my_slot->pid != 0 ? my_slot->proc_number : mf_shared->launcher);
 	LWLockRelease(mf_shared->lock);
 	ConditionVariableBroadcast(&mf_shared->changed);

@@ -22,13 +22,9 @@
 /* What a worker is woken for; all zero = nothing */
 typedef struct WorkerWakeup
 {
-	bool		wanted;
 	int			changed_count;	/* as in MfSlot */
 	NameData	changed[MF_CHANGED_ACCOUNTS];
-	uint32		try_now;		/* bits of MfTryNow */
-	bool		inquiries;
-	bool		operations;
-	bool		pause;
+	uint32		news;			/* bits of MfNews and MfTryNow; 0 = the worker is not to be woken */
 } WorkerWakeup;
 
 /* What is to be done at the commit of the current transaction */
@@ -44,7 +40,7 @@ typedef struct Pending
 static Pending pending;
 static WorkerWakeup late_wakeup;	/* for at_release() */
 
-static WorkerWakeup *wake_at_commit(void);
+static WorkerWakeup *wake_at_commit(uint32 news);
 static void register_callbacks(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
@@ -63,7 +59,7 @@ mf_wake_worker_at_commit(void)
 void
 mf_wake_account_at_commit(const char *account)
 {
-	WorkerWakeup *wakeup = wake_at_commit();
+	WorkerWakeup *wakeup = wake_at_commit(0);
 
 	add_account(&wakeup->changed_count, wakeup->changed, account);
 }
@@ -71,27 +67,27 @@ mf_wake_account_at_commit(const char *account)
 void
 mf_try_now_at_commit(MfTryNow what)
 {
-	wake_at_commit()->try_now |= what;
+	(void) wake_at_commit(what);
 	mf_wake_worker_at_commit();
 }
 
 void
 mf_pause_at_commit(void)
 {
-	wake_at_commit()->pause = true;
+	(void) wake_at_commit(MF_NEWS_PAUSE);
 	mf_wake_worker_at_commit();
 }
 
 void
 mf_wake_inquiries_at_commit(void)
 {
-	wake_at_commit()->inquiries = true;
+	(void) wake_at_commit(MF_NEWS_INQUIRIES);
 }
 
 void
 mf_wake_operations_at_commit(void)
 {
-	wake_at_commit()->operations = true;
+	(void) wake_at_commit(MF_NEWS_OPERATIONS);
 }
 
 void
@@ -123,10 +119,10 @@ mf_restart_worker_at_commit(Oid database)
 }
 
 static WorkerWakeup *
-wake_at_commit(void)
+wake_at_commit(uint32 news)
 {
 	register_callbacks();
-	pending.worker.wanted = true;
+	pending.worker.news |= MF_NEWS_AGENDA | news;
 	return &pending.worker;
 }
 
@@ -160,10 +156,9 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			/* claims may have passed over what this session had locked; rounds of the worker are repeated anyway */
-			if ((pending.worker.inquiries || pending.worker.operations) && MyBgworkerEntry == NULL)
-				wake_worker(MyDatabaseId, &(WorkerWakeup) {
-					.inquiries = pending.worker.inquiries, .operations = pending.worker.operations
-				});
+			pending.worker.news &= MF_NEWS_INQUIRIES | MF_NEWS_OPERATIONS;
+			if (pending.worker.news != 0 && MyBgworkerEntry == NULL)
+				wake_worker(MyDatabaseId, &(WorkerWakeup) {.news = MF_NEWS_AGENDA | pending.worker.news});
 			memset(&pending, 0, sizeof(pending));
 			break;
 		case XACT_EVENT_PREPARE:
@@ -177,10 +172,10 @@ at_transaction_end(XactEvent event, void *arg)
 static void
 at_commit(const Pending *work)
 {
-	if (work->worker.wanted && work->worker.try_now == 0)
-		wake_worker(MyDatabaseId, &work->worker);
-	else if (work->worker.wanted)
+	if ((work->worker.news & MF_TRY_ANY) != 0)
 		late_wakeup = work->worker;
+	else if (work->worker.news != 0)
+		wake_worker(MyDatabaseId, &work->worker);
 	if (work->waiting && mf_shared != NULL)
 	{
 		ConditionVariableBroadcast(&mf_shared->invoices);
@@ -202,10 +197,10 @@ at_commit(const Pending *work)
 static void
 at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 {
-	if (!late_wakeup.wanted || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
+	if (late_wakeup.news == 0 || phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level)
 		return;
-	late_wakeup.wanted = false;
 	wake_worker(MyDatabaseId, &late_wakeup);
+	late_wakeup.news = 0;
 }
 
 /* Adds an account to a list unless it is there; NULL = any account. */
@@ -246,8 +241,7 @@ mf_wake_worker(Oid database)
 
 	memset(&wakeup, 0, sizeof(wakeup));
 	wakeup.changed_count = -1;
-	wakeup.inquiries = wakeup.operations = wakeup.pause = true;
-	wakeup.try_now = MF_TRY_REACTIONS;
+	wakeup.news = MF_NEWS_AGENDA | MF_NEWS_INQUIRIES | MF_NEWS_OPERATIONS | MF_NEWS_PAUSE | MF_TRY_REACTIONS;
 	wake_worker(database, &wakeup);
 	routes_changed(database);
 }
@@ -264,15 +258,7 @@ wake_worker(Oid database, const WorkerWakeup *wakeup)
 		slot->changed_count = -1;
 	for (i = 0; i < wakeup->changed_count; i++)
 		add_account(&slot->changed_count, slot->changed, NameStr(wakeup->changed[i]));
-	if (wakeup->try_now != 0)
-		pg_atomic_fetch_or_u32(&slot->try_now, wakeup->try_now);
-	if (wakeup->inquiries)
-		pg_atomic_write_u32(&slot->inquiries, 1);
-	if (wakeup->operations)
-		pg_atomic_write_u32(&slot->operations, 1);
-	if (wakeup->pause)
-		pg_atomic_write_u32(&slot->pause, 1);
-	pg_atomic_write_u32(&slot->work, 1);
+	pg_atomic_fetch_or_u32(&slot->news, wakeup->news);
 	mf_set_latch_of(slot->proc_number);
 	LWLockRelease(mf_shared->lock);
 }

@@ -22,6 +22,17 @@ typedef enum MfTryNow
 	MF_TRY_REACTIONS = 4		/* no account: calls of functions of mf_on_change() */
 } MfTryNow;
 
+#define MF_TRY_ANY (MF_TRY_LACKING | MF_TRY_ALL | MF_TRY_REACTIONS)
+
+/* What the worker is to look at */
+typedef enum MfNews
+{
+	MF_NEWS_AGENDA = 8,			/* it has changed, perhaps for the accounts in the slot only */
+	MF_NEWS_INQUIRIES = 16,		/* their agenda has changed */
+	MF_NEWS_OPERATIONS = 32,	/* a refund, capture or release may be due */
+	MF_NEWS_PAUSE = 64			/* which accounts are paused, before it posts more */
+} MfNews;
+
 /*
  * These functions act once the current transaction has committed, and not if it fails.
  *

@@ -116,11 +116,7 @@ mf_find_slot(Oid database, bool create)
 	unused->metrics = metrics;
 	mf_metrics_reset(metrics, database);
 	unused->changed_count = -1;
-	pg_atomic_init_u32(&unused->work, 1);
-	pg_atomic_init_u32(&unused->inquiries, 0);
-	pg_atomic_init_u32(&unused->operations, 0);
-	pg_atomic_init_u32(&unused->try_now, 0);
-	pg_atomic_init_u32(&unused->pause, 0);
+	pg_atomic_init_u32(&unused->news, 0);
 	pg_atomic_init_u64(&unused->drain_until, 0);
 	pg_atomic_init_u32(&unused->listener.waiting, 0);
 	pg_atomic_init_u32(&unused->listener.reread, 0);

@@ -148,14 +148,10 @@ typedef struct MfSlot
 	bool		wanted;			/* the launcher is to start a worker */
 	int			holds;			/* sessions that need the worker away */
 
-	/* requests to the worker: flags, except for the list of accounts */
-	pg_atomic_uint32 work;		/* the agenda has changed */
+	/* requests to the worker */
+	pg_atomic_uint32 news;		/* bits of MfNews and MfTryNow */
 	int			changed_count;	/* accounts in "changed"; -1 = any may have changed */
 	NameData	changed[MF_CHANGED_ACCOUNTS];
-	pg_atomic_uint32 inquiries; /* the agenda of inquiries has changed */
-	pg_atomic_uint32 operations;	/* a refund, capture or release may be due */
-	pg_atomic_uint32 try_now;	/* bits of MfTryNow */
-	pg_atomic_uint32 pause;		/* read which accounts are paused before posting more */
 	pg_atomic_uint64 drain_until;	/* no new request before; 0 = no drain */
 
 	bool		drained;		/* during a drain: nothing is in flight */

@@ -209,15 +209,17 @@ serve(WaitEventSet *events)
 static void
 process_wakeup(void)
 {
-	if (pg_atomic_exchange_u32(&my_slot->pause, 0) != 0)
+	uint32		news = pg_atomic_exchange_u32(&my_slot->news, 0);
+
+	if (news & MF_NEWS_PAUSE)
 		mf_sender_wait_for_round();
 	(void) mf_sender_run();
-	mf_round_try_now(pg_atomic_exchange_u32(&my_slot->try_now, 0));
-	if (pg_atomic_exchange_u32(&my_slot->inquiries, 0) != 0)
+	mf_round_try_now(news & MF_TRY_ANY);
+	if (news & MF_NEWS_INQUIRIES)
 		mf_inquiry_wake();
-	if (pg_atomic_exchange_u32(&my_slot->operations, 0) != 0)
+	if (news & MF_NEWS_OPERATIONS)
 		mf_operation_wake();
-	if (pg_atomic_exchange_u32(&my_slot->work, 0) != 0)
+	if (news & MF_NEWS_AGENDA)
 	{
 		agenda_changed = true;
 		read_changed_accounts();
@@ -274,7 +276,7 @@ attach_to_slot(Oid database)
 		my_slot->failing = false;
 		my_slot->history_error[0] = '\0';
 		my_slot->wakeups = my_slot->transactions = my_slot->requests = 0;
-		pg_atomic_write_u32(&my_slot->work, 1);
+		pg_atomic_fetch_or_u32(&my_slot->news, MF_NEWS_AGENDA);
 		attached = true;
 	}
 	LWLockRelease(mf_shared->lock);
@@ -464,7 +466,7 @@ wait_for_events(WaitEventSet *events, TimestampTz until)
 	int			timeout = mf_wait_ms(mf_http_timeout(mf_sender_http()), until);
 	int64		end;
 
-	if (pg_atomic_read_u32(&my_slot->work) != 0 && !mf_round_failing())
+	if ((pg_atomic_read_u32(&my_slot->news) & MF_NEWS_AGENDA) != 0 && !mf_round_failing())
 		timeout = 0;
 
 	/* if this process was stopped meanwhile, another server may have taken over what became due */
