@@ -188,6 +188,19 @@ my $value = sql("SELECT base_value FROM mf_invoice WHERE id = $link");
 is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, $value, 'B'). $by_itself", 'a payment that is too much goes back whole');
 
 #
+# What refusals advise
+#
+($bill, $link) = split /\|/, bill('refused', 10);
+pay($link);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+foreach my $refused ("SELECT mf_void($bill, 'x')", "SELECT mf_reverse(id, 'x') FROM mf_receipt WHERE bill = $bill")
+{
+	my $call = ($node->psql($db, $refused))[2] =~ /HINT:.*(INSERT INTO mf_refund .*?)(?:\. The refund|$)/m ? $1 : 'none';
+
+	is(sql("BEGIN; $call; SELECT value FROM mf_refund WHERE invoice = $link; ROLLBACK"), '10.000', "a refusal names the call that refunds: $refused" =~ s/\d+/N/gr);
+}
+
+#
 # Invoices in the archive
 #
 ($bill, $link) = split /\|/, bill('archived', 10);

@@ -54,6 +54,7 @@ CREATE INDEX mf_bill_link_due_idx ON mf_bill (link_due, id) WHERE link_due IS NO
 CREATE INDEX mf_bill_link_ahead_idx ON mf_bill (link_ahead) WHERE link_ahead IS NOT NULL;
 CREATE INDEX mf_bill_open_idx ON mf_bill (account COLLATE "C", due_date, id) WHERE status = 'open';
 CREATE INDEX mf_bill_overpaid_idx ON mf_bill (id) WHERE overpaid > 0;
+CREATE INDEX mf_bill_link_error_idx ON mf_bill (account COLLATE "C", id) WHERE link_error IS NOT NULL;
 CREATE INDEX mf_bill_customer_reference_idx ON mf_bill (customer_reference) WHERE customer_reference IS NOT NULL;
 
 COMMENT ON TABLE mf_bill IS 'insert a row, and it is a debt that is paid by links, in cash, or in parts';

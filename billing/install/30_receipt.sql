@@ -184,7 +184,7 @@ BEGIN
 		RAISE EXCEPTION 'receipt % does not exist', mf_reverse.receipt USING ERRCODE = 'no_data_found', HINT = 'Give mf_receipt.id.';
 	ELSIF r.method = 'online' THEN
 		RAISE EXCEPTION 'receipt % is an online payment and cannot be reversed', r.id USING ERRCODE = 'object_not_in_prerequisite_state',
-			HINT = 'Refund it in the MyFatoorah portal: the refund becomes a receipt by itself.';
+			HINT = format('Refund it: INSERT INTO mf_refund (invoice, value, payment_id) SELECT %1$s, mf_refundable(%1$s, %2$L), %2$L. The refund becomes a receipt by itself.', r.invoice, r.payment_id);
 	ELSIF r.reverses IS NOT NULL THEN
 		RAISE EXCEPTION 'receipt % is a reversal', r.id USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Insert a receipt with the value again.';
 	END IF;

@@ -46,7 +46,7 @@ DECLARE
 BEGIN
 	IF b.status <> 'open' THEN
 		RAISE EXCEPTION 'bill % is % and cannot be made void', b.id, b.status USING ERRCODE = 'object_not_in_prerequisite_state',
-			HINT = CASE b.status WHEN 'paid' THEN 'Reverse its receipts with mf_reverse(), or refund its payments in the MyFatoorah portal, first.' ELSE 'Call mf_reopen(bill, reason) to make it a debt again.' END;
+			HINT = CASE b.status WHEN 'paid' THEN format('Reverse its receipts by hand with mf_reverse(), and refund its payments, first: INSERT INTO mf_refund (invoice, value) SELECT invoice, mf_refundable(invoice) FROM mf_link WHERE bill = %s AND mf_refundable(invoice) > 0', b.id) ELSE 'Call mf_reopen(bill, reason) to make it a debt again.' END;
 	END IF;
 	PERFORM @extschema@.mf_link_retire(b.id, now(), 'void'::text);
 	UPDATE @extschema@.mf_bill t SET status = 'void', invoice = NULL, closed_at = now(), request_value = NULL, link_due = NULL, link_tries = 0, link_error = NULL

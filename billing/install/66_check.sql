@@ -7,6 +7,7 @@ LANGUAGE plpgsql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	retention constant interval := current_setting('myfatoorah.personal_data_retention');
 	today date;
 	r record;
 	wrong boolean := false;
@@ -72,6 +73,22 @@ BEGIN
 		RETURN QUERY SELECT 'links', false, format('Bills whose links end before they are due, and were mailed or are not renewed: %s of the 1000 that are due last; one is bill %s.', r.bills, r.bill),
 			'Give them more link_days, in mf_bill or mf_billing_policy, or send the bill''s own address instead of the link.';
 	END LOOP;
+	FOR r IN SELECT count(*) AS bills, min(b.id) AS bill, (array_agg(b.link_error ORDER BY b.id))[1] AS error FROM @extschema@.mf_bill b
+		WHERE b.link_error IS NOT NULL AND b.account COLLATE "C" = mf_check_billing.account AND b.status = 'open' HAVING count(*) > 0
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'links', false, format('Bills that cannot have a link: %s; of bill %s: %s', r.bills, r.bill, r.error),
+			'Correct the bill, or what its error names. It is tried again by itself, after a refusal by MyFatoorah by mf_new_link(bill, reason). SELECT bill, link_error FROM mf_receivable WHERE link_error IS NOT NULL shows them.';
+	END LOOP;
+	-- what is old is emptied within a day or so; the oldest thousand tell enough
+	FOR r IN SELECT count(*) AS bills, min(b.id) AS bill FROM (SELECT t.* FROM @extschema@.mf_bill t WHERE t.status <> 'open' AND t.erased_at IS NULL
+				AND retention <> interval '0' AND t.created_at < now() - retention - interval '2 days' ORDER BY t.created_at LIMIT 1000) b
+		WHERE b.account = mf_check_billing.account AND @extschema@.mf_bill_unfinished(b) IS NULL HAVING count(*) > 0
+	LOOP
+		wrong := true;
+		RETURN QUERY SELECT 'personal_data', false, format('Bills that are older than myfatoorah.personal_data_retention and were not emptied: %s of the oldest; one is bill %s.', r.bills, r.bill),
+			'As a superuser: SELECT mf_billing_tick(now()). It tells why; mostly a trigger of your own keeps them from being changed.';
+	END LOOP;
 	IF to_regclass('@extschema@.mf_plan') IS NOT NULL THEN
 		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
 			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) HAVING count(*) > 0
@@ -85,4 +102,4 @@ BEGIN
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION mf_check_billing(text) IS 'called by mf_check(): what is wrong with links, plans, reminders and days off of an account';
+COMMENT ON FUNCTION mf_check_billing(text) IS 'called by mf_check(): what is wrong with links, plans, reminders, days off and personal data of an account';

@@ -76,7 +76,8 @@ GRANT SELECT ON mf_today, mf_receivable, mf_aging, mf_bill_dispute TO myfatoorah
 GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
 
 -- Personal data
-GRANT EXECUTE ON FUNCTION mf_forget_billing, mf_bill_unfinished, mf_bill_erase, mf_plan_erase TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_forget_billing, mf_bill_erase, mf_plan_erase TO myfatoorah_operate;
+GRANT EXECUTE ON FUNCTION mf_bill_unfinished TO myfatoorah_submit, myfatoorah_read, myfatoorah_operate;
 
 -- What the core calls
 SELECT mf_on_change('mf_billing_on_change(mf_invoice, mf_invoice)', payments_only => true);
