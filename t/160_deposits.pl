@@ -6,7 +6,7 @@ use FindBin;
 use JSON::PP ();
 
 my $mf = 'MyFatoorah::Cluster';
-my $sandbox = MyFatoorah::Sandbox->new;
+my $sandbox = MyFatoorah::Sandbox->new(args => [ '--key', 'another-merchant=SAU' ]);
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
 	myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
@@ -304,6 +304,17 @@ is(as('tenant', 'SELECT string_agg(substr(reference, 1, 7), $$ $$) FROM mf_depos
 is(as('tenant', 'SELECT count(*) FROM mf_deposit') . as('tenant', 'SELECT count(*) FROM mf_deposit_difference'), '00', 'and the deposits');
 is(as('reader', 'SELECT string_agg(customer_reference, $$ $$) FROM mf_undeposited'), 'rent-11', 'and what is in none');
 sql('DROP POLICY one ON mf_invoice; DROP POLICY rest ON mf_invoice; ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY');
+
+# A role sends with the key of another merchant, who does not have the deposits of the account
+sql(q{CREATE ROLE agent IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO agent; ALTER SERVER myfatoorah OPTIONS (ADD own_mappings 'on');
+	CREATE USER MAPPING FOR agent SERVER myfatoorah OPTIONS (api_key 'another-merchant')});
+sql('SET ROLE agent; INSERT INTO mf_invoice ' . $mf->invoice('agent'));
+$mf->wait_status($node, $db, 'agent');
+sql(q{UPDATE mf_inquiry SET due = 'infinity' WHERE NOT urgent AND invoice <> (SELECT id FROM mf_invoice WHERE customer_reference = 'agent')});
+sql("SELECT mf_read_deposit('$first->{reference}')");
+wait_deposit($first);
+is(($sandbox->ledger(%$call))[-1]{key_index}, 0, "a deposit is asked for with the account's own key, whosever invoice is open");
+sql(q{ALTER SERVER myfatoorah OPTIONS (DROP own_mappings); DROP USER MAPPING FOR agent SERVER myfatoorah});
 
 # The invoices are archived, and the account gets another name
 $mf->wait_idle($node, $db);

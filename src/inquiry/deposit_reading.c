@@ -55,7 +55,7 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 														MF_SEND_MARGIN_MS + MF_LEASE_MARGIN_MS));
 	if (job == NULL)
 		return 0;
-	target = mf_inquiry_any_target(claim, account, job->owner, &targets);
+	target = mf_inquiry_any_target(claim, account, mf_public_key, job->owner, &targets);
 	if (target->target != NULL)
 	{
 		flight = mf_flight_create_deposit(claim->memory, job, account, target->target);

@@ -134,7 +134,8 @@ decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **t
 	}
 
 	/* whose PaymentId an event has, any key finds out */
-	target = job->event != 0 ? mf_inquiry_any_target(inquiries->claim, inquiries->account, job->owner, targets) :
+	target = job->event != 0 ?
+		mf_inquiry_any_target(inquiries->claim, inquiries->account, job->owner, mf_public_key, targets) :
 		mf_claim_target(inquiries->claim->http, inquiries->account->name, job->owner, true, targets);
 	if (target->target != NULL)
 	{
@@ -170,12 +171,12 @@ create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job
 }
 
 const MfClaimTarget *
-mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner owner, List **targets)
+mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner first, MfKeyOwner second,
+					  List **targets)
 {
-	const MfClaimTarget *target = mf_claim_target(claim->http, account->name, owner, true, targets);
+	const MfClaimTarget *target = mf_claim_target(claim->http, account->name, first, true, targets);
 
-	return target->target != NULL ? target :
-		mf_claim_target(claim->http, account->name, mf_public_key, true, targets);
+	return target->target != NULL ? target : mf_claim_target(claim->http, account->name, second, true, targets);
 }
 
 void

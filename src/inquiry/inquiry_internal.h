@@ -36,11 +36,12 @@ typedef struct MfInquiryClaim
 extern int	mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs);
 
 /*
- * The key of that owner or, if it cannot be used, PUBLIC's: for questions that any key of
- * the account can ask.  *targets is as for mf_claim_target().
+ * The key of the first owner or, if it cannot be used, of the second: for questions that
+ * any key of the account can ask.  What belongs to no invoice is asked for with PUBLIC's
+ * first, because a role's own may be another merchant's.  *targets is as for mf_claim_target().
  */
-extern const MfClaimTarget *mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner owner,
-												  List **targets);
+extern const MfClaimTarget *mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner first,
+												  MfKeyOwner second, List **targets);
 
 /*
  * Allows that an inquiry, as it is planned here, asks for refunds: an answer has just

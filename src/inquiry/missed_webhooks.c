@@ -133,7 +133,7 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 		reading->owner = start->owner;
 		reading->page = 1;
 	}
-	target = mf_inquiry_any_target(claim, account, reading->owner, &targets);
+	target = mf_inquiry_any_target(claim, account, mf_public_key, reading->owner, &targets);
 	if (target->target == NULL)
 	{
 		reading->done = true;
