@@ -53,6 +53,17 @@ static Task tasks[] = {
 static bool purge_batch(const MfSqlScope *scope, void *argument);
 static void run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now);
 
+bool
+mf_retention_changed(void)
+{
+	int			i;
+
+	for (i = 0; i < (int) lengthof(tasks); i++)
+		if (tasks[i].known_retention != *tasks[i].retention)
+			return true;
+	return false;
+}
+
 void
 mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next)
 {

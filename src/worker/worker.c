@@ -152,8 +152,8 @@ reload_settings(void)
 	{
 		apply_settings();
 		mf_listener_reconsider();
-		/* what a round does depends on settings, too: retention, say */
-		agenda_changed = true;
+		if (mf_retention_changed())
+			agenda_changed = true;
 	}
 	return mf_worker_enabled;
 }

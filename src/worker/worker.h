@@ -51,4 +51,7 @@ extern void mf_round_finish(void);
  */
 extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next);
 
+/* A retention time has been set to another one since mf_retention_attend(). */
+extern bool mf_retention_changed(void);
+
 #endif							/* MF_WORKER_H */
