@@ -392,7 +392,6 @@ mf_flight_free(MfFlight *flight)
 	mf_send_result_free(&flight->sent);
 	mf_payment_free(&flight->payment);
 	mf_status_result_free(&flight->found);
-	mf_webhook_log_result_free(&flight->log);
 	mf_list_result_free(&flight->list);
 	MemoryContextDelete(flight->memory);
 }
@@ -438,7 +437,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 			mf_list_result_read(&mf_refund_list, exchange, &flight->list);
 			break;
 		case MF_JOB_WEBHOOK_LOG:
-			mf_webhook_log_result_read(exchange, &flight->log);
+			mf_list_result_read(&mf_webhook_log, exchange, &flight->list);
 			break;
 		case MF_JOB_DEPOSIT:
 			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->list);
@@ -460,9 +459,8 @@ lookup_result(MfFlight *flight)
 #define RESULT(r) (LookupResult) {&(r).lookup, &(r).not_sent, &(r).error}
 	switch (flight->kind)
 	{
-		case MF_JOB_WEBHOOK_LOG:
-			return RESULT(flight->log);
 		case MF_JOB_REFUNDS:
+		case MF_JOB_WEBHOOK_LOG:
 		case MF_JOB_DEPOSIT:
 			return RESULT(flight->list);
 		default:
@@ -522,8 +520,7 @@ mf_flight_outcome(const MfFlight *flight)
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
-	return Max(Max(flight->sent.retry_after, flight->found.retry_after),
-			   Max(flight->list.retry_after, flight->log.retry_after));
+	return Max(flight->sent.retry_after, Max(flight->found.retry_after, flight->list.retry_after));
 }
 
 TimestampTz
@@ -548,9 +545,7 @@ mf_flight_error(const MfFlight *flight)
 char *
 mf_flight_details(const MfFlight *flight)
 {
-	const char *utf8 = mf_flight_error_utf8(flight);
-
-	return utf8 ? mf_from_utf8_lossy(utf8) : NULL;
+	return mf_from_utf8_lossy(mf_flight_error_utf8(flight));
 }
 
 int

@@ -127,8 +127,7 @@ typedef struct MfFlight
 	MfSendResult sent;
 	MfStatusResult found;
 	MfPayment	payment;		/* read from "found" */
-	MfWebhookLogResult log;
-	MfListResult list;			/* refunds of an invoice, or items of a deposit */
+	MfListResult list;			/* refunds of an invoice, items of a deposit, or webhooks */
 	int			http_status;
 	int64		answer_date;	/* of a look-up: MyFatoorah's own time, in seconds since 1970; 0 = not known */
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */

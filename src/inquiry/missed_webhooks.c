@@ -49,7 +49,7 @@ static int64 pages_known = 0;
 
 static void count_page(const LogReading *reading, int pages);
 static char *utc_text(TimestampTz at);
-static bool convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event);
+static bool convert_item(char *const *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
 
 /* Returns the reading of an account, created on first use. */
@@ -166,17 +166,17 @@ utc_text(TimestampTz at)
 void
 mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 {
-	const MfWebhookLogResult *log = &flight->log;
+	const MfListResult *log = &flight->list;
 	MfEvent    *events;
 	int			count = 0;
 	int			i;
 
 	if (log->lookup != MF_LOOKUP_FOUND)
 		return;
-	events = (MfEvent *) palloc0(Max(log->count, 1) * sizeof(MfEvent));
-	for (i = 0; i < log->count; i++)
+	events = (MfEvent *) palloc0(Max(log->row_count, 1) * sizeof(MfEvent));
+	for (i = 0; i < log->row_count; i++)
 	{
-		if (convert_item(&log->items[i], flight->throttle->account, &events[count]))
+		if (convert_item(mf_list_row(&mf_webhook_log, log, i), flight->throttle->account, &events[count]))
 			count++;
 	}
 	if (count > 0)
@@ -194,7 +194,7 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 void
 mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 {
-	const MfWebhookLogResult *log = &flight->log;
+	const MfListResult *log = &flight->list;
 	LogReading *reading = find_reading(flight->throttle->account);
 
 	set_under_way(reading, false);
@@ -266,39 +266,39 @@ mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
 
 /* Converts an item of the log.  Returns false if it names no invoice and has no reference. */
 static bool
-convert_item(const MfWebhookLogItem *item, const char *account, MfEvent *event)
+convert_item(char *const *item, const char *account, MfEvent *event)
 {
-	cJSON	   *data = item->data ? mf_json_parse(item->data, strlen(item->data), NULL, NULL) : NULL;
+	cJSON	   *data = item[MF_WL_DATA] ? mf_json_parse(item[MF_WL_DATA], strlen(item[MF_WL_DATA]), NULL, NULL) : NULL;
+	int			code = item[MF_WL_EVENT_CODE] != NULL ? atoi(item[MF_WL_EVENT_CODE]) : 0;
+	const char *reference = item[MF_WL_WEBHOOK_REFERENCE];
 	const char *invoice = NULL;
 	char	   *identity;
 
 	memset(event, 0, sizeof(*event));
-	if (item->event_code == MF_EVENT_REFUND_STATUS)
+	if (code == MF_EVENT_REFUND_STATUS)
 	{
 		invoice = member_text(data, "InvoiceId");
 		if (invoice == NULL)
 			invoice = member_text(mf_json_get(data, "ReferencedInvoice"), "Id");
 	}
-	else if (item->event_code == MF_EVENT_PAYMENT_STATUS || item->event_code == MF_EVENT_RECURRING ||
-			 item->event_code == MF_EVENT_DISPUTE_STATUS)
-		invoice = item->event_entity_id;	/* of other events it is the number of something else */
+	else if (code == MF_EVENT_PAYMENT_STATUS || code == MF_EVENT_RECURRING || code == MF_EVENT_DISPUTE_STATUS)
+		invoice = item[MF_WL_EVENT_ENTITY_ID];	/* of other events it is the number of something else */
 
 	if (invoice != NULL && strspn(invoice, "0123456789") == strlen(invoice) && strlen(invoice) >= 1 &&
 		strlen(invoice) <= 18)
 		event->invoice_id = pstrdup(invoice);
 	cJSON_Delete(data);
-	if (event->invoice_id == NULL && item->webhook_reference == NULL)
+	if (event->invoice_id == NULL && reference == NULL)
 		return false;
 
 	event->account = account;
 	event->source = "log";
-	event->event_code = item->event_code;
-	event->event_name = mf_from_utf8_lossy(item->event_name);
-	event->event_status = mf_from_utf8_lossy(item->status);
-	event->event_reference = mf_from_utf8_lossy(item->webhook_reference);
-	event->data = mf_from_utf8_lossy(item->data);
-	identity = psprintf("log,%s,%s,%d", item->webhook_reference ? item->webhook_reference : "",
-						event->invoice_id ? event->invoice_id : "", item->event_code);
+	event->event_code = code;
+	event->event_name = mf_from_utf8_lossy(item[MF_WL_EVENT_NAME]);
+	event->event_status = mf_from_utf8_lossy(item[MF_WL_STATUS]);
+	event->event_reference = mf_from_utf8_lossy(reference);
+	event->data = mf_from_utf8_lossy(item[MF_WL_DATA]);
+	identity = psprintf("log,%s,%s,%d", reference ? reference : "", event->invoice_id ? event->invoice_id : "", code);
 	mf_digest(identity, strlen(identity), event->digest);
 	return true;
 }

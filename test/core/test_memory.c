@@ -361,18 +361,18 @@ test_webhooks(void **state)
 static bool
 read_log(void *arg)
 {
-	MfWebhookLogResult result;
+	MfListResult result;
 	bool		found;
 	size_t		len;
 	char	   *body;
 
-	mf_webhook_log_result_read(arg, &result);
+	mf_list_result_read(&mf_webhook_log, arg, &result);
 	found = (result.lookup == MF_LOOKUP_FOUND);
 	if (!found)
 		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
-	assert_int_equal(result.count, found ? 2 : 0);
-	assert_true(!found || (result.items[1].data != NULL && result.items[1].status != NULL));
-	mf_webhook_log_result_free(&result);
+	assert_int_equal(result.row_count, found ? 2 : 0);
+	assert_true(!found || (mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_DATA] != NULL && mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_STATUS] != NULL));
+	mf_list_result_free(&result);
 	body = mf_webhook_log_body("2024-02-12T00:16:29Z", "2025-02-12T20:43:43Z", "Failed", 1, &len);
 	found &= (body != NULL);
 	free(body);

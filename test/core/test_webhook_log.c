@@ -43,15 +43,15 @@ exchange_of(long status, char *body)
 	return exchange;
 }
 
-static MfWebhookLogResult
+static MfListResult
 read_log(long status, const char *body)
 {
 	char	   *copy = strdup(body);
 	MfHttpExchange exchange = exchange_of(status, copy);
-	MfWebhookLogResult result;
+	MfListResult result;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_webhook_log_result_read(&exchange, &result);
+	mf_list_result_read(&mf_webhook_log, &exchange, &result);
 	free(copy);
 	return result;
 }
@@ -153,7 +153,7 @@ test_log_sample(void **state)
 		"\"InvoiceValueInPayCurrency\":\"260.45\",\"PayCurrency\":\"SAR\"}"},
 	};
 	char	   *sample = fixture("get-webhooks.response.json");
-	MfWebhookLogResult result = read_log(200, sample);
+	MfListResult result = read_log(200, sample);
 	int			i;
 
 	(void) state;
@@ -163,18 +163,18 @@ test_log_sample(void **state)
 	assert_int_equal(result.retry_after, 0);
 	assert_int_equal(result.page, 1);
 	assert_int_equal(result.pages, 1);
-	assert_int_equal(result.count, 2);
+	assert_int_equal(result.row_count, 2);
 	for (i = 0; i < 2; i++)
 	{
-		assert_int_equal(result.items[i].event_code, 1);
-		check_text(result.items[i].event_name, "TransactionsStatusChanged");
-		check_text(result.items[i].event_entity_id, expected[i].entity);
-		check_text(result.items[i].webhook_reference, expected[i].reference);
-		check_text(result.items[i].status, "Failed");
-		check_text(result.items[i].data, expected[i].data);
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_CODE], "1");
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_NAME], "TransactionsStatusChanged");
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_ENTITY_ID], expected[i].entity);
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_WEBHOOK_REFERENCE], expected[i].reference);
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_STATUS], "Failed");
+		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_DATA], expected[i].data);
 	}
-	mf_webhook_log_result_free(&result);
-	mf_webhook_log_result_free(&result);
+	mf_list_result_free(&result);
+	mf_list_result_free(&result);
 	free(sample);
 }
 
@@ -185,21 +185,21 @@ test_log_items(void **state)
 	static const struct
 	{
 		const char *item;
-		int			code;
+		const char *code;
 		const char *name;
 		const char *entity;
 		const char *data;
 	}			cases[] = {
-		{"{}", 0, NULL, NULL, NULL},
-		{"{\"EventCode\":null,\"EventName\":null,\"EventEntityId\":null,\"Data\":null}", 0, NULL, NULL, NULL},
-		{"{\"EventCode\":\"7\",\"EventName\":\"\",\"EventEntityId\":\"\",\"Data\":\"x\"}", 7, NULL, NULL, NULL},
-		{"{\"EventCode\":2,\"EventName\":\"REFUND_STATUS_CHANGED\",\"EventEntityId\":5131277,\"Data\":{}}", 2,
+		{"{}", NULL, NULL, NULL, NULL},
+		{"{\"EventCode\":null,\"EventName\":null,\"EventEntityId\":null,\"Data\":null}", NULL, NULL, NULL, NULL},
+		{"{\"EventCode\":\"7\",\"EventName\":\"\",\"EventEntityId\":\"\",\"Data\":\"x\"}", "7", NULL, NULL, NULL},
+		{"{\"EventCode\":2,\"EventName\":\"REFUND_STATUS_CHANGED\",\"EventEntityId\":5131277,\"Data\":{}}", "2",
 		"REFUND_STATUS_CHANGED", "5131277", "{}"},
-		{"{\"EventCode\":8,\"EventName\":\"NEW\",\"EventEntityId\":\"RECUR1\",\"Data\":[1]}", 0, "NEW", "RECUR1", NULL},
-		{"{\"EventCode\":0,\"EventName\":1,\"Data\":1}", 0, "1", NULL, NULL},
-		{"{\"EventCode\":-1,\"EventName\":[],\"EventEntityId\":{}}", 0, NULL, NULL, NULL},
-		{"{\"EventCode\":10}", 0, NULL, NULL, NULL},
-		{"{\"EventCode\":1.0,\"Data\":{\"a\":1e9,\"Token\":1}}", 0, NULL, NULL, "{\"a\":\"1e9\"}"},
+		{"{\"EventCode\":8,\"EventName\":\"NEW\",\"EventEntityId\":\"RECUR1\",\"Data\":[1]}", NULL, "NEW", "RECUR1", NULL},
+		{"{\"EventCode\":0,\"EventName\":1,\"Data\":1}", NULL, "1", NULL, NULL},
+		{"{\"EventCode\":-1,\"EventName\":[],\"EventEntityId\":{}}", NULL, NULL, NULL, NULL},
+		{"{\"EventCode\":10}", NULL, NULL, NULL, NULL},
+		{"{\"EventCode\":1.0,\"Data\":{\"a\":1e9,\"Token\":1}}", NULL, NULL, NULL, "{\"a\":\"1e9\"}"},
 	};
 	size_t		i;
 
@@ -207,21 +207,21 @@ test_log_items(void **state)
 	for (i = 0; i < LENGTH(cases); i++)
 	{
 		char	   *body = text(LOG("[{\"EventCode\":1},%s]", "\"2\"", "3"), cases[i].item);
-		MfWebhookLogResult result = read_log(200, body);
+		MfListResult result = read_log(200, body);
 
 		assert_null(result.error);
 		assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
 		assert_int_equal(result.page, 2);
 		assert_int_equal(result.pages, 3);
-		assert_int_equal(result.count, 2);
-		assert_int_equal(result.items[0].event_code, 1);
-		assert_int_equal(result.items[1].event_code, cases[i].code);
-		check_text(result.items[1].event_name, cases[i].name);
-		check_text(result.items[1].event_entity_id, cases[i].entity);
-		check_text(result.items[1].data, cases[i].data);
-		assert_null(result.items[1].webhook_reference);
-		assert_null(result.items[1].status);
-		mf_webhook_log_result_free(&result);
+		assert_int_equal(result.row_count, 2);
+		check_text(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_CODE], "1");
+		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_CODE], cases[i].code);
+		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_NAME], cases[i].name);
+		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_ENTITY_ID], cases[i].entity);
+		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_DATA], cases[i].data);
+		assert_null(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_WEBHOOK_REFERENCE]);
+		assert_null(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_STATUS]);
+		mf_list_result_free(&result);
 		free(body);
 	}
 }
@@ -267,18 +267,18 @@ test_log_pages(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfWebhookLogResult result = read_log(cases[i].status, cases[i].body);
+		MfListResult result = read_log(cases[i].status, cases[i].body);
 
 		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
 			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
 		assert_int_equal(result.error == NULL, cases[i].count >= 0);
 		if (result.error != NULL)
 			assert_non_null(strstr(result.error, "HTTP 200: the answer's "));
-		assert_int_equal(result.count, cases[i].count < 0 ? 0 : cases[i].count);
-		assert_int_equal(result.items != NULL, cases[i].count > 0);
+		assert_int_equal(result.row_count, cases[i].count < 0 ? 0 : cases[i].count);
+		assert_int_equal(result.values != NULL, cases[i].count > 0);
 		assert_int_equal(result.page, cases[i].page);
 		assert_int_equal(result.pages, cases[i].pages);
-		mf_webhook_log_result_free(&result);
+		mf_list_result_free(&result);
 	}
 }
 
@@ -345,7 +345,7 @@ test_refunds(void **state)
 		{REFUNDS("[{\"RefundId\":1,\"Amount\":1}]"), -1, "RefundStatus"},
 		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":\"\",\"Amount\":1}]"), -1, "RefundStatus"},
 		{REFUNDS("[{\"RefundId\":1,\"RefundStatus\":{},\"Amount\":1}]"), -1, "RefundStatus"},
-		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "Data"},
+		{REFUNDS("[" REFUND(",\"Amount\":1") ",1]"), -1, "RefundStatusResult"},
 		{REFUNDS("{}"), -1, "RefundStatusResult"},
 		{ANSWER("{}"), -1, "RefundStatusResult"},
 		{ANSWER("[]"), -1, "RefundStatusResult"},
@@ -418,18 +418,18 @@ test_verdicts(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfWebhookLogResult log = read_log(cases[i].status, cases[i].body);
+		MfListResult log = read_log(cases[i].status, cases[i].body);
 		MfListResult refund = read_refunds(cases[i].status, cases[i].body);
 
 		assert_int_equal(log.lookup, cases[i].log);
 		assert_int_equal(refund.lookup, cases[i].refund);
 		check_text(log.error, cases[i].log == MF_LOOKUP_FOUND ? NULL : cases[i].error);
 		check_text(refund.error, cases[i].error);
-		assert_int_equal(log.count, 0);
+		assert_int_equal(log.row_count, 0);
 		assert_int_equal(refund.row_count, 0);
-		assert_null(log.items);
+		assert_null(log.values);
 		assert_null(refund.values);
-		mf_webhook_log_result_free(&log);
+		mf_list_result_free(&log);
 		mf_list_result_free(&refund);
 	}
 }
@@ -440,7 +440,7 @@ test_evidence(void **state)
 {
 	char	   *body = strdup(LOG("[{}]", "1", "1"));
 	MfHttpExchange exchange = exchange_of(200, body);
-	MfWebhookLogResult log;
+	MfListResult log;
 	MfListResult refund;
 	int			i;
 
@@ -452,7 +452,7 @@ test_evidence(void **state)
 		exchange.curl_code = (i == 1) ? CURLE_PARTIAL_FILE : (i == 2) ? CURLE_COULDNT_CONNECT : CURLE_OK;
 		exchange.gate_passed = (i != 2);
 		exchange.http_status = (i == 2) ? 0 : 200;
-		mf_webhook_log_result_read(&exchange, &log);
+		mf_list_result_read(&mf_webhook_log, &exchange, &log);
 		mf_list_result_read(&mf_refund_list, &exchange, &refund);
 		assert_int_equal(log.lookup, MF_LOOKUP_FAILED);
 		assert_int_equal(refund.lookup, MF_LOOKUP_FAILED);
@@ -462,17 +462,17 @@ test_evidence(void **state)
 		assert_int_equal(refund.retry_after, 0);
 		assert_non_null(log.error);
 		assert_non_null(refund.error);
-		assert_int_equal(log.count, 0);
-		mf_webhook_log_result_free(&log);
+		assert_int_equal(log.row_count, 0);
+		mf_list_result_free(&log);
 		mf_list_result_free(&refund);
 	}
 	exchange.curl_code = CURLE_OK;
 	exchange.http_status = 429;
-	mf_webhook_log_result_read(&exchange, &log);
+	mf_list_result_read(&mf_webhook_log, &exchange, &log);
 	mf_list_result_read(&mf_refund_list, &exchange, &refund);
 	assert_int_equal(log.retry_after, 7);
 	assert_int_equal(refund.retry_after, 7);
-	mf_webhook_log_result_free(&log);
+	mf_list_result_free(&log);
 	mf_list_result_free(&refund);
 	free(body);
 }

@@ -64,24 +64,25 @@ void
 task_webhook_log(void)
 {
 	MfHttpExchange exchange;
-	MfWebhookLogResult result;
+	MfListResult result;
 	size_t		len;
 	char	   *body;
 
 	make_exchange(&exchange, 200, LOG);
 	begin();
-	mf_webhook_log_result_read(&exchange, &result);
+	mf_list_result_read(&mf_webhook_log, &exchange, &result);
 	end();
 	if (result.lookup == MF_LOOKUP_FOUND)
 	{
-		CHECK(result.count == 2 && result.page == 1 && result.pages == 1);
-		CHECK(result.items[0].event_code == 1 && strcmp(result.items[0].event_entity_id, "7") == 0);
-		CHECK(strcmp(result.items[0].event_name, "N") == 0 && strcmp(result.items[0].status, "Failed") == 0);
-		CHECK(strcmp(result.items[0].webhook_reference, "WH-1") == 0 && strcmp(result.items[0].data, "{\"a\":2}") == 0);
+		CHECK(result.row_count == 2 && result.page == 1 && result.pages == 1);
+		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_CODE], "1") == 0);
+		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_ENTITY_ID], "7") == 0);
+		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_NAME], "N") == 0 && strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_STATUS], "Failed") == 0);
+		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_WEBHOOK_REFERENCE], "WH-1") == 0 && strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_DATA], "{\"a\":2}") == 0);
 	}
 	else
-		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.count == 0 && result.items == NULL);
-	mf_webhook_log_result_free(&result);
+		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
+	mf_list_result_free(&result);
 	free(exchange.response);
 
 	begin();

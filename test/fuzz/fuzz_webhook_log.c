@@ -73,36 +73,36 @@ static void
 check_log(const MfHttpExchange *exchange, const cJSON *root)
 {
 	const cJSON *item = mf_json_get(mf_json_get(root, "Data"), "Items");
-	MfWebhookLogResult result;
+	MfListResult result;
 	int			i;
 
 	memset(&result, 0xA5, sizeof(result));
-	mf_webhook_log_result_read(exchange, &result);
+	mf_list_result_read(&mf_webhook_log, exchange, &result);
 	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, true);
-	CHECK((result.items != NULL) == (result.count > 0));
+	CHECK((result.values != NULL) == (result.row_count > 0));
 	CHECK(result.page >= 0 && result.pages >= 0);
 	if (result.lookup != MF_LOOKUP_FOUND || exchange->http_status == 400)
-		CHECK(result.count == 0 && result.page == 0 && result.pages == 0);
+		CHECK(result.row_count == 0 && result.page == 0 && result.pages == 0);
 	else
 	{
-		CHECK(result.count == cJSON_GetArraySize(item));
-		CHECK(result.count == 0 || (result.page > 0 && result.pages > 0));
+		CHECK(result.row_count == cJSON_GetArraySize(item));
+		CHECK(result.row_count == 0 || (result.page > 0 && result.pages > 0));
 		item = item->child;
-		for (i = 0; i < result.count; i++, item = item->next)
+		for (i = 0; i < result.row_count; i++, item = item->next)
 		{
-			const MfWebhookLogItem *read = &result.items[i];
+			char *const *read = mf_list_row(&mf_webhook_log, &result, i);
 
-			CHECK(read->event_code >= 0 && read->event_code <= 7);
-			check_same(read->event_name, item, "EventName");
-			check_same(read->event_entity_id, item, "EventEntityId");
-			check_same(read->webhook_reference, item, "WebhookReference");
-			check_same(read->status, item, "Status");
-			CHECK((read->data != NULL) == (cJSON_IsObject(mf_json_get(item, "Data")) != 0));
-			CHECK(read->data == NULL || (judge_json(read->data, strlen(read->data)) && read->data[0] == '{'));
+			CHECK(read[MF_WL_EVENT_CODE] == NULL || (read[MF_WL_EVENT_CODE][0] >= '1' && read[MF_WL_EVENT_CODE][0] <= '7'));
+			check_same(read[MF_WL_EVENT_NAME], item, "EventName");
+			check_same(read[MF_WL_EVENT_ENTITY_ID], item, "EventEntityId");
+			check_same(read[MF_WL_WEBHOOK_REFERENCE], item, "WebhookReference");
+			check_same(read[MF_WL_STATUS], item, "Status");
+			CHECK((read[MF_WL_DATA] != NULL) == (cJSON_IsObject(mf_json_get(item, "Data")) != 0));
+			CHECK(read[MF_WL_DATA] == NULL || (judge_json(read[MF_WL_DATA], strlen(read[MF_WL_DATA])) && read[MF_WL_DATA][0] == '{'));
 		}
 	}
-	mf_webhook_log_result_free(&result);
-	mf_webhook_log_result_free(&result);
+	mf_list_result_free(&result);
+	mf_list_result_free(&result);
 }
 
 static void

@@ -466,13 +466,14 @@ mf_values_free(char *values[], int count)
 	}
 }
 
-char *
-mf_value_take(char *values[], int i)
+void
+mf_values_drop_empty(char *values[], int count)
 {
-	char	   *value = values[i];
+	int			i;
 
-	if (value == NULL || value[0] == '\0')
-		return NULL;
-	values[i] = NULL;
-	return value;
+	for (i = 0; i < count; i++)
+	{
+		if (values[i] != NULL && values[i][0] == '\0')
+			mf_values_free(&values[i], 1);
+	}
 }

@@ -178,8 +178,8 @@ extern bool mf_transaction_read(const cJSON *transaction, char *values[MF_TX_COU
 extern bool mf_fields_read(const cJSON *object, const MfField *fields, int count, char **values, const char **bad);
 extern void mf_values_free(char *values[], int count);
 
-/* Moves one value out of values[]. Returns NULL if there is none or it is empty. */
-extern char *mf_value_take(char *values[], int i);
+/* Frees the empty ones: they become NULL. */
+extern void mf_values_drop_empty(char *values[], int count);
 
 /* What an answer says, whatever its shape */
 typedef struct MfEnvelope

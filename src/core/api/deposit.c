@@ -53,7 +53,7 @@ mf_deposit_body(const char *reference, const char *supplier_code, size_t *len)
 void
 mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfListResult *result)
 {
-	static const MfList list = {MF_GET_DEPOSITED_INVOICES, NULL, mf_deposit_fields, MF_DI_COUNT, NULL};
+	static const MfList list = {MF_GET_DEPOSITED_INVOICES, NULL, mf_deposit_fields, MF_DI_COUNT, false, NULL, NULL};
 	int			i;
 
 	mf_list_result_read(&list, exchange, result);

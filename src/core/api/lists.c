@@ -12,7 +12,10 @@
 
 #include "core/text/json.h"
 
-#define FIELDS(fields) fields, (int) (sizeof(fields) / sizeof((fields)[0])), NULL
+#define FIELDS(fields) fields, (int) (sizeof(fields) / sizeof((fields)[0])), false, NULL, NULL
+
+/* Pages are counted in an int. */
+#define MAX_PAGE_DIGITS 9
 
 static const MfField payment_method_fields[] = {
 	{"PaymentMethodId", "payment_method_id", MF_INTEGER, true},
@@ -89,7 +92,7 @@ free_rows(MfListResult *result)
 		mf_values_free(result->values, result->value_count);
 	free(result->values);
 	result->values = NULL;
-	result->value_count = result->row_count = 0;
+	result->value_count = result->row_count = result->page = result->pages = 0;
 }
 
 static bool
@@ -108,10 +111,14 @@ has_essential(const MfList *list, char *const *values, const char **bad)
 
 /* On failure nothing stays allocated; *bad as of mf_fields_read(). */
 static bool
-read_row(const MfList *list, const cJSON *node, char **values, const char **bad)
+read_row(const MfList *list, cJSON *node, char **values, const char **bad)
 {
-	*bad = "Data";
-	if (!cJSON_IsObject(node) || !mf_fields_read(node, list->fields, list->field_count, values, bad))
+	*bad = list->member != NULL ? list->member : "Data";
+	if (!cJSON_IsObject(node))
+		return false;
+	if (list->prepare != NULL)
+		list->prepare(node);
+	if (!mf_fields_read(node, list->fields, list->field_count, values, bad))
 		return false;
 	if (list->check != NULL ? list->check(values, bad) : has_essential(list, values, bad))
 		return true;
@@ -119,20 +126,41 @@ read_row(const MfList *list, const cJSON *node, char **values, const char **bad)
 	return false;
 }
 
+/* The number of a page, or how many there are */
+static bool
+read_page(const cJSON *pagination, const char *name, int *page)
+{
+	const char *text = mf_json_text(pagination, name);
+	size_t		len;
+
+	if (text == NULL)
+		return false;
+	len = strspn(text, "0123456789");
+	if (len == 0 || len > MAX_PAGE_DIGITS || text[len] != '\0')
+		return false;
+	*page = atoi(text);
+	return true;
+}
+
 /* On failure free_rows() frees what was read. */
 static bool
 read_rows(const MfList *list, const cJSON *data, MfListResult *result, const char **bad)
 {
 	const cJSON *rows = list->member != NULL ? mf_json_get(data, list->member) : data;
-	const cJSON *node;
+	const cJSON *pagination = mf_json_get(data, "Pagination");
+	cJSON	   *node;
 
 	*bad = list->member != NULL ? list->member : "Data";
-	if (cJSON_IsNull(rows))
-		return true;			/* .NET writes an empty list as null, too */
-	if (!cJSON_IsArray(rows))
-		return false;
+	if (!cJSON_IsArray(rows) && !cJSON_IsNull(rows))
+		return false;			/* .NET writes an empty list as null, too */
+	if (list->paged && !(read_page(pagination, "PageNumber", &result->page) &&
+						 read_page(pagination, "PagesCount", &result->pages)))
+		result->page = result->pages = 0;
 	if (rows->child == NULL)
 		return true;
+	*bad = "Pagination";
+	if (list->paged && (result->page < 1 || result->pages < 1))
+		return false;
 	*bad = NULL;
 	result->values = calloc((size_t) cJSON_GetArraySize(rows) * (size_t) list->field_count, sizeof(char *));
 	if (result->values == NULL)
@@ -156,7 +184,13 @@ mf_list_result_read(const MfList *list, const MfHttpExchange *exchange, MfListRe
 	memset(result, 0, sizeof(*result));
 	result->lookup = mf_lookup_read(&mf_endpoints[list->endpoint], exchange, &envelope, &result->not_sent,
 									&result->error, &result->retry_after);
-	if (result->lookup == MF_LOOKUP_FOUND && !read_rows(list, envelope.data, result, &bad))
+	if (list->paged && result->lookup == MF_LOOKUP_NOT_FOUND)
+	{
+		result->lookup = MF_LOOKUP_FOUND;
+		free(result->error);
+		result->error = NULL;
+	}
+	else if (result->lookup == MF_LOOKUP_FOUND && !read_rows(list, envelope.data, result, &bad))
 	{
 		free_rows(result);
 		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);

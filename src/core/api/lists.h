@@ -18,6 +18,8 @@ typedef struct MfList
 	const char *member;			/* of Data; NULL = Data itself is the list */
 	const MfField *fields;
 	int			field_count;
+	bool		paged;			/* Data has Pagination, and "No data match" is an empty page */
+	void		(*prepare) (cJSON *row);	/* changes a row before it is read; NULL = nothing */
 
 	/*
 	 * Whether a row can be used; NULL = if its essential members are there.  It may change
@@ -38,6 +40,8 @@ typedef struct MfListResult
 	char	  **values;			/* row by row, in the canonical form of their kinds, or NULL */
 	int			value_count;
 	int			row_count;
+	int			page;			/* of a list with pages, from 1; 0 if it has no number, and then no rows */
+	int			pages;
 	char	   *error;			/* one line, NULL only if found */
 	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfListResult;

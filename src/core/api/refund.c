@@ -7,8 +7,6 @@
  */
 #include "core/api/refund.h"
 
-#include <stdlib.h>
-
 static bool check(char **values, const char **bad);
 
 static const MfField fields[MF_RF_COUNT] = {
@@ -23,21 +21,12 @@ static const MfField fields[MF_RF_COUNT] = {
 	[MF_RF_BASE_CURRENCY] = {"BaseCurrency", "base_currency", MF_TEXT, false},
 };
 
-const MfList mf_refund_list = {MF_GET_REFUND_STATUS, "RefundStatusResult", fields, MF_RF_COUNT, check};
+const MfList mf_refund_list = {MF_GET_REFUND_STATUS, "RefundStatusResult", fields, MF_RF_COUNT, false, NULL, check};
 
-/* Empty texts become NULL. */
 static bool
 check(char **values, const char **bad)
 {
-	int			i;
-
-	for (i = 0; i < MF_RF_COUNT; i++)
-	{
-		if (values[i] == NULL || values[i][0] != '\0')
-			continue;
-		free(values[i]);
-		values[i] = NULL;
-	}
+	mf_values_drop_empty(values, MF_RF_COUNT);
 
 	/* every sample has Amount; without it, what the payer gets is the closest amount known */
 	if (values[MF_RF_AMOUNT] == NULL)
