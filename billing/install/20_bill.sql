@@ -446,6 +446,8 @@ BEGIN
 	UPDATE @extschema@.mf_bill b SET link_tries = 0
 		FROM new_bills n WHERE b.id = n.id AND n.link_tries = -1 AND n.total = 0;
 	PERFORM pg_notify('mf_bill', '{"bill": ' || n.id || '}') FROM new_bills n WHERE n.link_tries = -1;
+	-- those of a dump: nothing is made of them before somebody has said that this is no copy, whatever else is not restored yet
+	PERFORM @extschema@.mf_pause('*'::text, 'bills were restored, perhaps into a copy'::text) WHERE EXISTS (SELECT FROM new_bills n WHERE n.link_tries >= 0);
 	RETURN NULL;
 END
 $$;

@@ -428,6 +428,7 @@ BEGIN
 	PERFORM @extschema@.mf_plan_trial(array_agg(ROW(n.*)::@extschema@.mf_plan ORDER BY n.id)) FROM new_plans n WHERE n.created_at = now() AND n.status = 'active';
 	PERFORM @extschema@.mf_billing_wake(min(n.next_at)) FROM new_plans n WHERE n.created_at = now();
 	PERFORM pg_notify('mf_bill', '{"plan": ' || n.id || '}') FROM new_plans n;
+	PERFORM @extschema@.mf_pause('*'::text, 'plans were restored, perhaps into a copy'::text) WHERE EXISTS (SELECT FROM new_plans n WHERE n.created_at <> now());
 	RETURN NULL;
 END
 $$;
@@ -611,9 +612,9 @@ BEGIN
 	LOOP
 		round_done := 0;
 		FOR p IN SELECT t.id FROM @extschema@.mf_plan t WHERE t.next_at <= as_of ORDER BY t.next_at, t.id LIMIT most - done FOR NO KEY UPDATE SKIP LOCKED LOOP
+			EXIT WHEN @extschema@.mf_tick_over(started);
 			PERFORM @extschema@.mf_plan_try(p, as_of);
 			round_done := round_done + 1;
-			EXIT WHEN @extschema@.mf_tick_over(started);
 		END LOOP;
 		done := done + round_done;
 		EXIT WHEN round_done = 0 OR done >= most OR @extschema@.mf_tick_over(started);

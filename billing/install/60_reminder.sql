@@ -442,9 +442,11 @@ DECLARE
 	soonest timestamptz;
 BEGIN
 	FOR r IN SELECT * FROM @extschema@.mf_reminder_rule t WHERE t.active AND EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = t.account) ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED LOOP
+		EXIT WHEN @extschema@.mf_tick_over(started);
 		more := @extschema@.mf_reminder_find(r, as_of, most * 4) OR more;
 	END LOOP;
 	FOR q IN SELECT t.bill FROM @extschema@.mf_reminder_queue t WHERE t.due <= as_of ORDER BY t.due, t.bill LIMIT most LOOP
+		EXIT WHEN @extschema@.mf_tick_over(started);
 		-- a bill that somebody has locked is left to them
 		PERFORM FROM @extschema@.mf_bill b WHERE b.id = q.bill FOR NO KEY UPDATE SKIP LOCKED;
 		CONTINUE WHEN NOT FOUND;
@@ -461,7 +463,6 @@ BEGIN
 				due = as_of + @extschema@.mf_delay(t.tries, interval '1 second', interval '1 day') WHERE t.bill = q.bill;
 		END;
 		done := done + 1;
-		EXIT WHEN @extschema@.mf_tick_over(started);
 	END LOOP;
 	IF more OR done = most OR @extschema@.mf_tick_over(started) THEN
 		RETURN as_of;

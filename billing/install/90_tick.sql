@@ -1,12 +1,16 @@
 --
 -- What is due
 --
--- A call that takes longer than myfatoorah.on_change_timeout is undone, and would be for ever: so each step ends early.
+-- A call that takes longer than myfatoorah.on_change_timeout is undone, and would be for ever: so each step ends early.  So it does where all is
+-- paused since the worker has called it: what it has found may be of a dump that is being restored, which pauses all.
 CREATE FUNCTION mf_tick_over(started timestamptz)
 RETURNS boolean
-LANGUAGE sql STRICT VOLATILE PARALLEL SAFE
+LANGUAGE sql STRICT VOLATILE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4 $$;
+AS $$
+	SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4
+		OR @extschema@.mf_caller() = 'myfatoorah' AND EXISTS (SELECT FROM @extschema@.mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL)
+$$;
 COMMENT ON FUNCTION mf_tick_over(timestamptz) IS 'whether a tick that has started then is to end, and be called again';
 
 -- The links that are due, oldest first, "most" at most.  Returns when the next one is.
@@ -23,10 +27,10 @@ DECLARE
 BEGIN
 	-- a bill that somebody has locked is left to them
 	FOR b IN SELECT t.id FROM @extschema@.mf_bill t WHERE t.link_due <= as_of ORDER BY t.link_due, t.id LIMIT most FOR NO KEY UPDATE SKIP LOCKED LOOP
+		EXIT WHEN @extschema@.mf_tick_over(started);
 		again := @extschema@.mf_bill_link(b, as_of);
 		UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = @extschema@.mf_ahead(as_of) WHERE t.id = b;
 		done := done + 1;
-		EXIT WHEN @extschema@.mf_tick_over(started);
 	END LOOP;
 	-- those that were locked are due again soon
 	RETURN CASE WHEN done = most OR @extschema@.mf_tick_over(started) THEN as_of

@@ -156,6 +156,9 @@ INSERT INTO mf_bill (customer_name, bill_key, total, currency, due_date, token, 
 	('Ahmad', 'restored from nobody', 10, 'KWD', '2026-01-01', repeat('1', 32), 'regress_mf_nobody', 10);
 INSERT INTO mf_plan (template, starts_on, anchor_on, every, status, next_number, created_by, created_by_id) VALUES ('{"customer_name": "A", "total": 1}', '2033-11-09', '2033-11-09', '1 month', 'ended', 2, 'regress_mf_clerk', 10),
 	('{"customer_name": "A", "total": 1}', '2033-11-09', '2033-11-09', '1 month', 'ended', 2, 'regress_mf_nobody', 10);
+-- what may be a copy does nothing before somebody has said so
+SELECT count(*) AS all_paused FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL;
+SELECT mf_resume('*');
 SELECT created_by, created_by_id::regrole FROM mf_bill WHERE bill_key LIKE 'restored%' UNION ALL SELECT created_by, created_by_id::regrole FROM mf_plan WHERE created_by IN ('regress_mf_clerk', 'regress_mf_nobody') AND status = 'ended' AND next_number = 2 ORDER BY 1;
 SELECT mf_void(id, 'the end of this test') FROM mf_bill WHERE bill_key LIKE 'restored%';
 

@@ -1,0 +1,105 @@
+# A copy bills nobody and reminds nobody, whatever is due in it: a restored dump, a subscriber, a standby. Once it has been told to go on, each
+# period that is due has one bill there, a link that has expired is replaced once, and who was reminded is not reminded again.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $conf = "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1d'\nmyfatoorah.on_change_timeout = '30s'";
+my %quick = (options => { connect_timeout => '500ms', timeout => '1s' });
+my $node = $mf->new_node('main', init => { allows_streaming => 'logical' }, conf => $conf);
+
+sub sql { return $node->safe_psql('postgres', @_); }
+
+$mf->setup_account($node, 'postgres', $sandbox, %quick);
+sql('CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, 'postgres');
+
+# What is due, beside a bill that was reminded of
+sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
+	INSERT INTO mf_reminder_rule (name, days_from_due, at_time, notification_option) VALUES ('today', 0, '00:01', 'EML');
+	INSERT INTO mf_bill (customer_name, customer_email, total, bill_key, due_date) SELECT 'Ahmad', 'a@example.com', 10, k, mf_local_day('myfatoorah', now()) + CASE k WHEN 'expired' THEN 30 ELSE 0 END FROM unnest('{reminded,to be reminded,expired}'::text[]) k});
+$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE status = 'sent'}, 3);
+my $past = q{UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days'; UPDATE mf_reminder_rule SET since = now() - interval '2 days'};
+my $remind = q{INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill WHERE bill_key = '%s' ON CONFLICT (bill) DO UPDATE SET due = now()};
+sql("BEGIN; SET LOCAL session_replication_role = replica; $past; " . sprintf($remind, 'reminded') . "; SELECT mf_call_at('public.mf_billing_tick', now()); COMMIT");
+$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_reminder m JOIN mf_invoice i ON i.id = m.invoice WHERE i.status = 'sent'}, 1);
+sql(q{SELECT mf_pause('*')});
+sql("BEGIN; SET LOCAL session_replication_role = replica; " . sprintf($remind, 'to be reminded') . q{;
+	UPDATE mf_link SET expires_at = now(), asked_at = now() + interval '1 day', asked_for = now() + interval '1 day' WHERE live AND bill = (SELECT id FROM mf_bill WHERE bill_key = 'expired'); UPDATE mf_bill SET link_due = now() WHERE bill_key = 'expired'; COMMIT});
+sql(q{INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('rent', '{"customer_name": "Ahmad", "total": 10}', mf_local_day('myfatoorah', now()) + 10, '1 month')});
+sql(q{SET ROLE myfatoorah_billing; UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01'});
+sql(q{SELECT mf_call_at('public.mf_billing_tick', now())});
+
+# Bills, links, periods, reminders, and how many are live
+my $books = q{SELECT (SELECT count(*) FROM mf_bill), (SELECT count(*) FROM mf_link), (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_link WHERE live)};
+is(sql($books), '3|4|0|1|3', 'what there is');
+
+# Of each kind one copy
+my $subscriber = $mf->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $conf);
+$mf->setup_account($subscriber, 'postgres', $sandbox, %quick);
+# what it has registered comes from the publisher, too
+$subscriber->safe_psql('postgres', 'CREATE EXTENSION myfatoorah_billing; DELETE FROM mf_reaction; DELETE FROM mf_route');
+sql('CREATE PUBLICATION pub FOR ALL TABLES');
+$subscriber->safe_psql('postgres', sprintf "CREATE SUBSCRIPTION sub CONNECTION 'host=%s port=%s dbname=postgres' PUBLICATION pub", $node->host, $node->port);
+$subscriber->wait_for_subscription_sync($node, 'sub');
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$mf->write_key($standby, $sandbox->key);
+$standby->start;
+$node->wait_for_catchup($standby);
+my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'a dump');
+sql('CREATE DATABASE restored');
+$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
+my $sent = $sandbox->invoices;
+
+# The worker of that database has done all that it does
+sub looked
+{
+	my ($where, $db) = @_;
+
+	$where->safe_psql($db, q{INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('Ahmad', 1, 'look', now() + interval '1 day')});
+	$mf->wait_worker($where, $db);
+	return $mf->wait_idle($where, $db);
+}
+
+my @copies = ([ $node, 'restored', 'restored' ], [ $subscriber, 'postgres', 'subscriber' ], [ $standby, 'postgres', 'promoted' ]);
+foreach my $copy (@copies)
+{
+	my ($where, $db, $what) = @$copy;
+
+	$where->safe_psql($db, 'SELECT setval(oid::regclass, 1000000) FROM pg_class WHERE relkind = \'S\' AND relname LIKE \'mf_%\'') if $what eq 'subscriber';
+	# as if nobody had paused it
+	$where->safe_psql($db, q{DELETE FROM mf_account WHERE account = '*'}) if $what eq 'subscriber';
+	looked($where, $db) if $what ne 'promoted';
+	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: nobody is billed or reminded");
+	is(scalar($sandbox->invoices), $sent, "$what: and nothing is sent");
+}
+
+# The original is gone, and each copy is told to go on
+$subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');
+$standby->promote;
+$mf->wait_worker($standby, 'postgres');
+is($standby->safe_psql('postgres', $books), '3|4|0|1|3', 'promoted: it is paused as its primary was');
+foreach my $copy (@copies)
+{
+	my ($where, $db, $what) = @$copy;
+	my $before = $sandbox->invoices;
+
+	$where->safe_psql($db, q{SELECT mf_resume('*')});
+	$mf->wait_for($where, $db, q{SELECT count(*) FROM mf_plan_period}, 1);
+	$mf->wait_for($where, $db, q{SELECT count(*) FROM mf_reminder}, 2);
+	$mf->wait_for($where, $db, q{SELECT count(*) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE i.status = 'sent'}, 4);
+	$mf->wait_for($where, $db, q{SELECT count(*) FROM mf_reaction_queue WHERE due <= now()}, 0);
+	is($where->safe_psql($db, $books), '4|7|1|2|4', "$what: then the period has one bill, one link is renewed, and one bill reminded of");
+	is(scalar($sandbox->invoices) - $before, 3, "$what: by three invoices");
+	is($where->safe_psql($db, q{SELECT string_agg(DISTINCT bill_key || ' ' || status, ', ' ORDER BY bill_key || ' ' || status) FROM mf_bill WHERE bill_key LIKE 'rent%'}), 'rent/1 open', "$what: the period has its key");
+	$where->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
+	$mf->wait_for($where, $db, q{SELECT count(*) FROM mf_reaction_queue WHERE due <= now()}, 0);
+	is($where->safe_psql($db, $books), '4|7|1|2|4', "$what: and no more by the next tick");
+	is($where->safe_psql($db, q{SELECT string_agg(item, ' ') FROM mf_check_billing('myfatoorah') WHERE NOT ok}) , '', "$what: nothing is wrong");
+}
+
+$_->stop for $subscriber, $standby, $node;
+done_testing();
