@@ -103,7 +103,7 @@ refuse(const MfOperation *operation, const char *hint)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("this cannot be done to refund %lld", (long long) operation->id),
 			 errdetail("Its status is \"%s\".", mf_operation_status_name(operation->status)),
-			 errhint("%s", hint)));
+			 errhint("%s", dgettext(TEXTDOMAIN, hint))));
 }
 
 /* A refund that is queued is not asked for. */
@@ -115,7 +115,7 @@ mf_cancel_refund(PG_FUNCTION_ARGS)
 	char	   *reason = mf_reason_argument(fcinfo, 1);
 
 	if (operation->status != MF_OPERATION_QUEUED)
-		refuse(operation, _("Only a refund that is queued can be cancelled. A filed one is cancelled in the MyFatoorah portal."));
+		refuse(operation, gettext_noop("Only a refund that is queued can be cancelled. A filed one is cancelled in the MyFatoorah portal."));
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
@@ -134,12 +134,12 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 	MfRefundedInvoice *invoice;
 
 	if (operation->status != MF_OPERATION_REFUSED && operation->status != MF_OPERATION_REVIEW)
-		refuse(operation, _("Only a refund that was refused, or is in review, can be asked for again."));
+		refuse(operation, gettext_noop("Only a refund that was refused, or is in review, can be asked for again."));
 	if (operation->reference == NULL || operation->refund_id != NULL)
-		refuse(operation, _("MyFatoorah has this refund. Insert a new one."));
+		refuse(operation, gettext_noop("MyFatoorah has this refund. Insert a new one."));
 	invoice = mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
 	if (operation->status == MF_OPERATION_REFUSED && mf_amount_compare(operation->value, invoice->left) > 0)
-		refuse(operation, psprintf(_("What is left to be refunded is %s."), invoice->left));
+		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "What is left to be refunded is %s."), invoice->left));
 	begin_change(&change, operation, psprintf("retry: %s", reason));
 	change.to = MF_OPERATION_QUEUED;
 	if (operation->attempts > 0)
