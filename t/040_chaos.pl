@@ -315,23 +315,25 @@ my $settled = time;
 my $history = MyFatoorah::History->of($node, 'postgres', $sandbox);
 is_deeply([ $history->violations(settled => 1, committed => $result{committed}, uncertain => $result{uncertain}, mine => qr/^s\d-/) ], [],
 	'the history checker finds nothing');
-is($history->figures->{flagged}, 0, 'no row looks like a duplicate');
+# a key is forgotten at once when MyFatoorah's clock jumps by hours, and a repeated request makes a second invoice then, which is told
+is(scalar(grep { $_->{duplicate} eq 't' && !($seen{'the clock of the API is off'} && $_->{account} eq 'links') } @{ $history->{rows} }), 0, 'no row looks like a duplicate');
 cmp_ok(scalar @{ $result{committed} }, '>', $invoices * 0.5, 'most rows were committed');
 
 # all that MyFatoorah has is asked for, until the books agree, or do not
 my ($books, @differences);
-my $books_deadline = time + $settle_limit;
+my $books_deadline = time + 2 * $settle_limit;
 
 $sandbox->decide_refund($_->{id}, $random->(4) == 0 ? 'reject' : 'approve') foreach grep { $_->{status} eq 'Pending' } $sandbox->refunds;
 insist("SELECT mf_read_deposit('$_->{reference}')") foreach @{ $sandbox->control('GET', 'deposits')->{deposits} };
+my $asked_at = 0;
 for (;;)
 {
-	insist(q{SELECT mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE status = 'sent'))});
-	$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_inquiry WHERE urgent AND due <= now()}, 0);
-	$mf->wait_idle($node, 'postgres');
+	# what does not change is asked about again and again by itself, so the books tell when all has come
+	insist(q{SELECT mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE status = 'sent'))}), $asked_at = time if time > $asked_at + 60;
 	$books = MyFatoorah::Money->of($node, 'postgres', $sandbox);
 	@differences = $books->violations(committed => $asked{committed});
 	last if !@differences || time > $books_deadline;
+	sleep 0.5;
 }
 is_deeply(\@differences, [], 'the books are those of the stand-in, to the last fils');
 cmp_ok(scalar @{ $asked{committed} // [] }, '>', 0, 'there were refunds');
