@@ -77,7 +77,9 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 {
 	my $row = sql("SELECT * FROM mf_refund WHERE id = $refunded");
 
-	sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-05'");
+	# a question that is still to be asked keeps an invoice, too
+	$mf->wait_idle($node, $db);
+	sql("DELETE FROM mf_inquiry; SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-05'");
 	is(sql("SELECT mf_archive('2020-02-01')"), 1, 'an invoice is archived, and one with a refund that is not finished is not');
 	is(sql("SELECT * FROM mf_refund WHERE id = $refunded"), $row, 'its refund stays as it is');
 	is(sql("SELECT count(*) FROM mf_operation_attempt WHERE operation = $refunded"), 1, 'with its attempt');
