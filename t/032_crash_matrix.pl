@@ -203,8 +203,10 @@ sub prepare
 		# or a round without rows gets there first; twice, because on a busy machine a worker may just be waiting for its turn
 		if ($cell->{about} || $cell->{is} eq 'before')
 		{
-			# what was sent again under a new reference is still looked up from time to time
-			$mf->wait_for($node, $cell->{db}, q{SELECT count(*) FROM mf_queue WHERE due < now() + interval '5 s'}, 0);
+			# what was sent again under a new reference is still looked up from time to time, and refunds of the round before
+			# may have a question left
+			$mf->wait_none($node, $cell->{db}, q{SELECT (SELECT count(*) FROM mf_queue WHERE due < now() + interval '5 s')
+				+ (SELECT count(*) FROM mf_inquiry WHERE due < now() + interval '5 s')});
 			$mf->wait_idle($node, $cell->{db}) for 1 .. 2;
 		}
 		$chaos->arm($node, $pid{ $cell->{db} }, $cell->{failpoint});
