@@ -168,6 +168,9 @@ ROLLBACK;
 SELECT pg_temp.tick('2041-01-06 12:00') IS NULL AS nothing_more;
 
 -- Paused: what fell into the pause is billed as the plan, or whoever resumes it, says
+-- where it is about noon: what is due today is billed at nine, and no day ends meanwhile
+SELECT name AS noon FROM pg_timezone_names WHERE name ~ '^Etc/GMT[+-]\d+$' AND extract(hour FROM now() AT TIME ZONE name) = 12 LIMIT 1 \gset
+ALTER SERVER myfatoorah OPTIONS (ADD time_zone :'noon');
 INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'p' || n, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 4, '1 day', c FROM unnest('{all,all,all,one}'::text[]) WITH ORDINALITY u(c, n);
 SELECT pg_temp.as_role('regress_mf_other', 'SELECT mf_pause_plan(id, ''no'') FROM mf_plan WHERE plan_key = ''p1''') AS not_another;
 CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 4$$);
@@ -196,6 +199,7 @@ SELECT count(mf_end_plan(id, NULL, 'enough')) FROM mf_plan WHERE plan_key LIKE '
 SELECT mf_test.try('SELECT mf_end_plan(id, ''infinity'', ''x'') FROM mf_plan WHERE plan_key = ''p1''') ~ '^(55000|22008)' AS refused;
 RESET ROLE;
 SELECT DISTINCT status, ends_on = mf_local_day(account, now()) AS today FROM mf_plan WHERE plan_key LIKE 'p_';
+ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 
 -- One that cannot be billed stops no other; put right, it goes on at once
 INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('bad', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2), ('good', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2);
