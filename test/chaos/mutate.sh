@@ -145,6 +145,12 @@ mutate none_041 '' src/worker/worker.c '' 041_history_checker
 mutate none_031 '' src/worker/worker.c '' 031_worker_sigkill
 mutate none_013 '' src/worker/worker.c '' 013_late_answers
 
+mutate refund_waits 'the worker waits for a session that has cancelled another refund of the invoice' src/store/operations.c \
+	's/ FOR UPDATE OF p SKIP LOCKED\) l/ FOR UPDATE OF p) l/' 172_refunds_beside_others
+mutate refund_before_lock 'mf_archive() does not look again at what it has locked' src/store/archive.c \
+	's/(archivable_statement = \{\n.*? ANY \(\$1\)) AND " ARCHIVABLE\("i"\)/$1"/s' 172_refunds_beside_others
+mutate log_waits 'the worker waits for a session that has asked for what the log of webhooks has' src/inquiry/missed_webhooks.c \
+	's/\n\t\tmf_process_limit_lock_waits\(\);//' 055_open_transactions
 mutate operation_again 'a refund whose outcome nobody recorded is asked for again' src/operation/operation_decide.c \
 	's/MF_OUTCOME_UNKNOWN, NULL, operation->error/MF_OUTCOME_NOT_SENT, NULL, operation->error/' \
 	032_crash_matrix MF_CHAOS_WAYS=immediate MF_CHAOS_POINTS=held MF_CHAOS_KINDS=refund
