@@ -155,6 +155,7 @@ my $secret = 'example-webhook-secret-1';
 $mf->setup_account($node, $db, $sandbox, account => 'bccountmyf');	# of the same length
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 sql(q{CREATE FUNCTION public.change() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql SET search_path = again, pg_catalog AS $$BEGIN
+		PERFORM pg_advisory_xact_lock(83);	-- the worker and a session fire it at the same time, and PostgreSQL lets neither wait for the other
 		ALTER SERVER bccountmyf OPTIONS (ADD max_in_flight '7'); ALTER SERVER bccountmyf OPTIONS (DROP max_in_flight);
 		PERFORM mf_pause('bccountmyf'); PERFORM mf_resume('bccountmyf');
 		RETURN NEW; END$$;
@@ -211,6 +212,12 @@ foreach my $statement ("CREATE SERVER myfatoorah $server", "CREATE SERVER IF NOT
 is(($node->psql($db, "BEGIN; GRANT myfatoorah_operate TO seller; $seller CREATE SERVER myfatoorah $server; ROLLBACK"))[0], 0, 'but those who may move them');
 is(($node->psql($db, "BEGIN; $seller CREATE SERVER sellers $server; ALTER SERVER sellers RENAME TO sellers2; ROLLBACK"))[0], 0, 'and other names are free');
 sql('UPDATE pg_foreign_server SET srvname = $$myfatoorah$$ WHERE srvname = $$former$$');
+
+# An item of another extension that says nothing is none that is well.
+sql(q{CREATE FUNCTION again.mf_check_nothing(text) RETURNS TABLE (item text, ok boolean, detail text, hint text) LANGUAGE sql AS 'SELECT NULL, NULL::bool, NULL, NULL'});
+sql('ALTER EXTENSION plpgsql ADD FUNCTION again.mf_check_nothing(text)');
+is(sql(q{SELECT item, ok, detail, hint FROM mf_check() WHERE item = 'extension'}), 'extension|f||', 'an item without words or result is not well');
+sql('ALTER EXTENSION plpgsql DROP FUNCTION again.mf_check_nothing(text); DROP FUNCTION again.mf_check_nothing(text)');
 
 is(sql('SELECT pid FROM mf_worker_status'), $worker, 'the worker has lived through all of it');
 

@@ -298,7 +298,9 @@ mf_check_extensions(const MfCheck *check)
 {
 	MfExtensionCall call = {
 		.prefix = "mf_check_",
-		.columns = "item::pg_catalog.text, ok::pg_catalog.bool, detail::pg_catalog.text, hint::pg_catalog.text",
+		/* what a function leaves out is not taken for well */
+		.columns = "coalesce(item::pg_catalog.text, 'extension'), coalesce(ok::pg_catalog.bool, false), "
+		"coalesce(detail::pg_catalog.text, ''), hint::pg_catalog.text",
 		.read_only = true,
 		.nargs = 1,
 		.types = {TEXTOID},
