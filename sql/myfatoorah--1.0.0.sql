@@ -169,6 +169,7 @@ CREATE INDEX mf_invoice_created_at_idx ON mf_invoice USING brin (created_at);
 CREATE INDEX mf_invoice_paid_at_idx ON mf_invoice (paid_at) WHERE paid_at IS NOT NULL;
 CREATE INDEX mf_invoice_personal_idx ON mf_invoice (created_at) WHERE erased_at IS NULL AND payment_status NOT IN ('unpaid', 'authorized');
 CREATE INDEX mf_invoice_replaced_by_idx ON mf_invoice (replaced_by) WHERE replaced_by IS NOT NULL;
+CREATE INDEX mf_invoice_recurring_id_idx ON mf_invoice (recurring_id) WHERE recurring_id IS NOT NULL;
 CREATE INDEX mf_invoice_customer_reference_idx ON mf_invoice (customer_reference) WITH (fillfactor = 50) WHERE customer_reference IS NOT NULL;
 
 COMMENT ON TABLE mf_invoice IS 'insert a row, and it becomes a MyFatoorah invoice once the transaction commits';
@@ -243,7 +244,7 @@ COMMENT ON COLUMN mf_invoice.disputed_at IS 'result: when MyFatoorah last report
 COMMENT ON COLUMN mf_invoice.expires_at IS 'result: the invoice cannot be paid after this time, as last reported by MyFatoorah';
 COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were erased, by age or by mf_forget(); null if they were not';
 COMMENT ON COLUMN mf_invoice.replaced_by IS 'result: id of the invoice that is to be paid in place of this one, by mf_replace(); a payment of this one is still recorded';
-COMMENT ON COLUMN mf_invoice.recurring_id IS 'result: RecurringId of the plan that its payment begins (recurring_type), or of which it is a repetition (no recurring_type)';
+COMMENT ON COLUMN mf_invoice.recurring_id IS 'result: RecurringId of the plan that its payment begins (recurring_type), or of which it is a repetition (no recurring_type); mf_recurring() asks for its state';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own data; may change at any time, is not sent, and is not in the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the paid invoice differs from this row, until a person has decided; see mf_review';
 
@@ -689,7 +690,7 @@ COMMENT ON COLUMN mf_refund.created_by IS 'result: the role that inserted the ro
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	source text COLLATE "C" NOT NULL CHECK (source IN ('webhook', 'callback', 'log')),
+	source text COLLATE "C" NOT NULL CHECK (source IN ('webhook', 'callback', 'log', 'plan')),
 	version smallint,
 	event_code smallint,
 	event_name text COLLATE "C",
@@ -719,7 +720,7 @@ CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NUL
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once each, without personal data; an event changes no payment: it makes the worker ask MyFatoorah';
-COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries';
+COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries; plan: a recurring payment that a row has begun, to be asked about again when due';
 COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
 COMMENT ON COLUMN mf_event.event_status IS 'status of the payment, refund or dispute that the event reports; MyFatoorah is asked before it counts';
 COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
@@ -1340,6 +1341,35 @@ RETURNS TABLE (
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_suppliers IS 'asks MyFatoorah for the suppliers of the account, and waits for the answer; they are made in the portal';
+
+CREATE FUNCTION mf_recurring(account text DEFAULT 'myfatoorah')
+RETURNS TABLE (
+	recurring_id text,
+	recurring_status text,
+	creation_date timestamptz,
+	recurring_value numeric,
+	recurring_type text,
+	interval_days integer,
+	executed_times integer,
+	last_pay_date timestamptz,
+	next_pay_date timestamptz,
+	is_active boolean,
+	recurring_invoices jsonb)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_recurring IS 'asks MyFatoorah for the recurring payments of the account, and waits: all of them, as the answer lists them, with their repetitions';
+
+CREATE FUNCTION mf_cancel_recurring(recurring_id text, account text DEFAULT 'myfatoorah')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_cancel_recurring IS 'has MyFatoorah end a recurring payment now, and waits for the answer; cannot be rolled back';
+
+CREATE FUNCTION mf_resume_recurring(recurring_id text, account text DEFAULT 'myfatoorah')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_resume_recurring IS 'has MyFatoorah go on with a recurring payment whose retries were used up, and waits for the answer; cannot be rolled back';
 
 CREATE FUNCTION mf_payment_transactions(
 	key text,
@@ -2018,7 +2048,7 @@ GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoo
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_suppliers, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_suppliers, mf_recurring, mf_cancel_recurring, mf_resume_recurring, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 

@@ -167,6 +167,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 	flight->sent_reference = pstrdup(mf_to_utf8(reference));
 	flight->v3 = v3 && !is_lookup;
 	flight->executes = mf_request_executes(request);
+	flight->recurring = !request->isnull[MF_SP_RECURRING_TYPE];
 	if (flight->v3)
 		flight->idempotency_key = mf_request_key(reference);
 	if (is_lookup)
@@ -234,6 +235,7 @@ mf_flight_is_inquiry(const MfFlight *flight)
 		case MF_JOB_PAYMENT_ID:
 		case MF_JOB_WEBHOOK_LOG:
 		case MF_JOB_DEPOSIT:
+		case MF_JOB_RECURRING:
 			return true;
 		default:
 			return false;
@@ -243,7 +245,7 @@ mf_flight_is_inquiry(const MfFlight *flight)
 bool
 mf_flight_stands_alone(const MfFlight *flight)
 {
-	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT;
+	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT || flight->kind == MF_JOB_RECURRING;
 }
 
 int
@@ -310,11 +312,13 @@ mf_flight_create_inquiry(MemoryContext context, MfJobKind kind, const MfInquiryJ
 	MemoryContext old;
 	MfFlight   *flight;
 
-	if (body == NULL)
+	if (body == NULL && kind != MF_JOB_RECURRING)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build an inquiry of account \"%s\"", account->name)));
 	flight = create_flight(context, kind, account, target, body, body_len);
+	if (kind == MF_JOB_RECURRING)
+		flight->throttle->plan_lists++;
 	old = MemoryContextSwitchTo(flight->memory);
 	if (job != NULL)
 	{
@@ -384,6 +388,8 @@ mf_flight_free(MfFlight *flight)
 		deposit_count--;
 		mf_inquiry_wake();
 	}
+	if (flight->kind == MF_JOB_RECURRING)
+		flight->throttle->plan_lists--;
 	mf_flight_set_under_way(flight, false);
 	release_body(flight);
 	mf_http_target_let_go(flight->target);
@@ -412,6 +418,8 @@ mf_flight_endpoint(const MfFlight *flight)
 			return &mf_endpoints[MF_GET_WEBHOOKS];
 		case MF_JOB_DEPOSIT:
 			return &mf_endpoints[MF_GET_DEPOSITED_INVOICES];
+		case MF_JOB_RECURRING:
+			return &mf_endpoints[MF_GET_RECURRING_PAYMENT];
 		default:
 			return &mf_endpoints[MF_GET_PAYMENT_STATUS];
 	}
@@ -442,6 +450,9 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 		case MF_JOB_DEPOSIT:
 			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->list);
 			break;
+		case MF_JOB_RECURRING:
+			mf_list_result_read(&mf_recurring_list, exchange, &flight->list);
+			break;
 		default:
 			flight->answer_date = mf_http_date(exchange);
 			mf_status_result_read(exchange, &flight->found);
@@ -462,6 +473,7 @@ lookup_result(MfFlight *flight)
 		case MF_JOB_REFUNDS:
 		case MF_JOB_WEBHOOK_LOG:
 		case MF_JOB_DEPOSIT:
+		case MF_JOB_RECURRING:
 			return RESULT(flight->list);
 		default:
 			return RESULT(flight->found);
@@ -584,6 +596,7 @@ mf_flight_add_item(MfFlight *flight)
 			kind = MF_ITEM_INQUIRY;
 			break;
 		case MF_JOB_PAYMENT_ID:
+		case MF_JOB_RECURRING:
 			kind = MF_ITEM_EVENT;
 			id = flight->inquiry->event;
 			break;

@@ -14,6 +14,7 @@
 #include "lib/ilist.h"
 #include "storage/itemptr.h"
 
+#include "core/api/lists.h"
 #include "core/api/outcome.h"
 #include "core/api/payment_status.h"
 #include "core/api/refund.h"
@@ -86,6 +87,7 @@ typedef struct MfFlight
 	/* of an attempt */
 	bool		v3;				/* by POST /v3/payments */
 	bool		executes;		/* by ExecutePayment; neither: by SendPayment */
+	bool		recurring;		/* a payment of the row begins a recurring one; of a look-up, too */
 	int			repeats;		/* the attempt whose request this repeats; 0 = none */
 
 	/* of a look-up: the row, and its references */
@@ -127,7 +129,7 @@ typedef struct MfFlight
 	MfSendResult sent;
 	MfStatusResult found;
 	MfPayment	payment;		/* read from "found" */
-	MfListResult list;			/* refunds of an invoice, items of a deposit, or webhooks */
+	MfListResult list;			/* refunds of an invoice, items of a deposit, webhooks, or plans */
 	int			http_status;
 	int64		answer_date;	/* of a look-up: MyFatoorah's own time, in seconds since 1970; 0 = not known */
 	bool		starved;		/* did not leave for want of descriptors or memory in this process */

@@ -329,7 +329,8 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;
 	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
 
-	if (other != NULL && own != NULL && strcmp(other, own) == 0)
+	/* of a recurring payment the latest invoice of the reference may be a repetition */
+	if (other != NULL && own != NULL && (strcmp(other, own) == 0 || flight->recurring))
 		other = NULL;
 	if (other != NULL)
 	{

@@ -147,6 +147,8 @@ typedef struct MfThrottle
 	TimestampTz inquire_at;		/* no inquiry is made before; 0 = no back-off */
 	int			inquiries_throttled;	/* in a row */
 	TimestampTz deposits_at;	/* no deposit is asked about before; 0 = any time; written by deposit_reading.c */
+	TimestampTz plans_at;		/* the list of plans is not read before; written by inquiry_record.c */
+	int			plan_lists;		/* of plans, being read; counted by flight.c */
 	TimestampTz inquiries_reported_at;	/* in the log; 0 = never */
 	MfAnswerTimes answers;
 

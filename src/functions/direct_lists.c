@@ -1,7 +1,7 @@
 /*
  * direct_lists.c
  *	  Lists from a session that waits for the answer: mf_payment_methods(),
- *	  mf_exchange_rates(), mf_suppliers().
+ *	  mf_exchange_rates(), mf_suppliers(), mf_recurring().
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/direct_lists.c
@@ -30,6 +30,7 @@ static const MfAccount *account_argument(FunctionCallInfo fcinfo, int number);
 PG_FUNCTION_INFO_V1(mf_payment_methods);
 PG_FUNCTION_INFO_V1(mf_exchange_rates);
 PG_FUNCTION_INFO_V1(mf_suppliers);
+PG_FUNCTION_INFO_V1(mf_recurring);
 
 Datum
 mf_payment_methods(PG_FUNCTION_ARGS)
@@ -72,6 +73,13 @@ Datum
 mf_suppliers(PG_FUNCTION_ARGS)
 {
 	return_list(fcinfo, &mf_supplier_list, account_argument(fcinfo, 0), NULL, 0);
+	return (Datum) 0;
+}
+
+Datum
+mf_recurring(PG_FUNCTION_ARGS)
+{
+	return_list(fcinfo, &mf_recurring_list, account_argument(fcinfo, 0), NULL, 0);
 	return (Datum) 0;
 }
 

@@ -271,6 +271,8 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 "
 		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
+		/* a repetition of its recurring payment has its reference, too */
+		"  AND (i.recurring_type IS NULL OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
 		3, {TEXTOID, TEXTOID, INT8OID}, NULL
 	};
@@ -290,8 +292,7 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 		nulls[1] = ' ';
 		wait_for_reference(schema, values[1]);
 	}
-	LockDatabaseObject(RelationRelationId, get_relname_relid("mf_invoice_number", schema),
-					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)), ExclusiveLock);
+	(void) mf_number_lock(schema, invoice_id, true);
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;

@@ -146,7 +146,8 @@ is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *ut
 	int			stem;
 
 	/* an invoice made elsewhere has the customer's reference only */
-	if (row->attempts == 0 && is_same_text(utf8, row->customer_reference))
+	if (row->attempts == 0 && (is_same_text(utf8, row->customer_reference) ||
+							   mf_queue_is_repetition_of(scope, row->invoice, utf8 != NULL ? mf_from_utf8_lossy(utf8) : "")))
 		return true;
 	if (utf8 == NULL)
 		return false;

@@ -22,6 +22,9 @@
 /* The delay if an inquiry about the same invoice is under way */
 #define UNDER_WAY_DELAY_MS 5000
 
+/* The same for the list of recurring payments of the account */
+#define PLAN_LIST_DELAY_MS 1000
+
 /* The delays if the key cannot be used, longer for planned inquiries.  A new key makes them due. */
 #define NO_KEY_DELAY_MS 60000
 #define NO_KEY_POLL_DELAY_MS 480000
@@ -113,7 +116,7 @@ mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
 static Decision
 decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets)
 {
-	MfJobKind	kind = job->event != 0 ? MF_JOB_PAYMENT_ID :
+	MfJobKind	kind = job->recurring ? MF_JOB_RECURRING : job->event != 0 ? MF_JOB_PAYMENT_ID :
 		job->refunds && job->paid && use_refunds_allowance(job) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
 	Decision	decision = {0, false, NULL};
 	const MfClaimTarget *target;
@@ -130,6 +133,13 @@ decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **t
 	if (job->event == 0 && mf_flight_under_way(job->invoice, true))
 	{
 		decision.due = TimestampTzPlusMilliseconds(inquiries->now, UNDER_WAY_DELAY_MS);
+		return decision;
+	}
+
+	/* one answer is for all events; the longer it is, the less often it is asked for */
+	if (job->recurring && (inquiries->throttle->plan_lists > 0 || inquiries->throttle->plans_at > inquiries->now))
+	{
+		decision.due = Max(inquiries->throttle->plans_at, TimestampTzPlusMilliseconds(inquiries->now, PLAN_LIST_DELAY_MS));
 		return decision;
 	}
 
@@ -159,11 +169,10 @@ create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job
 {
 	const char *key = mf_to_utf8(job->key);
 	const char *key_type = kind == MF_JOB_PAYMENT_ID && !job->by_invoice ? "PaymentId" : "InvoiceId";
-	size_t		body_len;
-	char	   *body;
+	size_t		body_len = 0;
+	char	   *body = kind != MF_JOB_RECURRING ? mf_key_body(key, key_type, &body_len) : NULL;
 	MfFlight   *flight;
 
-	body = mf_key_body(key, key_type, &body_len);
 	flight = mf_flight_create_inquiry(inquiries->claim->memory, kind, job, inquiries->account, target, body, body_len);
 	dlist_push_tail(inquiries->claim->claimed, &flight->node);
 	mf_slots_count_inquiries(flight->throttle, 1);

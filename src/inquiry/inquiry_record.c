@@ -11,14 +11,23 @@
 
 #include "base/encoding.h"
 #include "base/failpoint.h"
+#include "base/log_event.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
 #include "inquiry/inquiry_internal.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
+#include "store/recurring.h"
 
 /* Answers recorded in one round */
 #define RECORD_LIMIT 100
+
+/* The list of recurring payments of an account is not read again before, the longer the later */
+#define PLAN_LIST_MS 1000
+#define PLAN_LIST_MS_PER_PLAN 10
+
+/* When it is read again if MyFatoorah refuses to give it */
+#define PLAN_REFUSED_MS (24 * 3600 * 1000)
 
 /* The delay until an answer is tried again whose invoice is locked; how often it is tried */
 #define LOCKED_RETRY_MS 200
@@ -29,6 +38,9 @@ static List *lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch);
 static void find_event_invoices(const MfSqlScope *scope, MfInquiryBatch *batch);
 static int64 invoice_of(const MfInquiryBatch *batch, int number);
 static bool add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *rows);
+static void log_plans_refused(const MfFlight *flight);
+static bool is_about_event(const MfFlight *flight);
+static bool record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight);
 static void add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer);
 static void add_twin(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNext *answer, const MfPaymentRow *row);
 static void write_batch(const MfSqlScope *scope, MfInquiryBatch *batch);
@@ -111,7 +123,7 @@ lock_rows(const MfSqlScope *scope, MfInquiryBatch *batch)
 
 	for (i = 0; i < batch->flight_count; i++)
 	{
-		if (batch->flights[i]->kind == MF_JOB_PAYMENT_ID)
+		if (is_about_event(batch->flights[i]))
 			events[event_count++] = batch->flights[i]->inquiry->event;
 	}
 	if (event_count > 0)
@@ -160,6 +172,7 @@ invoice_of(const MfInquiryBatch *batch, int number)
 	{
 		case MF_JOB_WEBHOOK_LOG:
 		case MF_JOB_DEPOSIT:
+		case MF_JOB_RECURRING:
 			return 0;
 		case MF_JOB_PAYMENT_ID:
 			return batch->event_answers[number].twin;
@@ -175,7 +188,7 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 	MfFlight   *flight = batch->flights[number];
 	int64		invoice = invoice_of(batch, number);
 	const MfPaymentRow *row = mf_find_id(rows, invoice);
-	bool		locked = flight->kind == MF_JOB_PAYMENT_ID &&
+	bool		locked = is_about_event(flight) &&
 		mf_has_id(batch->locked_events, batch->locked_event_count, flight->inquiry->event);
 
 	if (locked || (invoice != 0 && row == NULL))
@@ -190,6 +203,8 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 			break;
 		case MF_JOB_DEPOSIT:
 			return mf_deposit_record(scope, flight, batch->now) || flight->locked_retries++ >= LOCKED_RETRIES;
+		case MF_JOB_RECURRING:
+			return record_plans(scope, batch, flight) || flight->locked_retries++ >= LOCKED_RETRIES;
 		case MF_JOB_PAYMENT_ID:
 			add_event_answer(batch, flight, &batch->event_answers[number]);
 			if (row != NULL)
@@ -200,6 +215,35 @@ add_flight(const MfSqlScope *scope, MfInquiryBatch *batch, int number, List *row
 			break;
 	}
 	return true;
+}
+
+/* Whether an inquiry was asked for in mf_event. */
+static bool
+is_about_event(const MfFlight *flight)
+{
+	return flight->kind == MF_JOB_PAYMENT_ID || flight->kind == MF_JOB_RECURRING;
+}
+
+/* Applies a list of recurring payments; false if it has to wait for a session. */
+static bool
+record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight)
+{
+	const char *reason;
+	const MfAccount *account = mf_account_or_null(flight->throttle->account, &reason);
+
+	/* of an account that is gone, whose time zone is not known any more, the answer is dropped */
+	if (account == NULL)
+		return true;
+	if (flight->list.lookup != MF_LOOKUP_FOUND)
+	{
+		MfEventNext none = {0};
+
+		add_event_answer(batch, flight, &none);
+		return true;
+	}
+	flight->throttle->plans_at = TimestampTzPlusMilliseconds(batch->now, PLAN_LIST_MS +
+															 (int64) flight->list.row_count * PLAN_LIST_MS_PER_PLAN);
+	return mf_recurring_apply(scope, account, &flight->list, flight->claimed_at);
 }
 
 /*
@@ -215,7 +259,7 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 	next->event = job->event;
 	next->lookups = job->unchanged_answers;
 	next->failures = mf_inquiry_count_failures(flight);
-	switch (flight->found.lookup)
+	switch (mf_flight_lookup(flight))
 	{
 		case MF_LOOKUP_FOUND:
 			next->invoice_id = answer->invoice_id;
@@ -228,11 +272,31 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 			next->lookups++;
 			if (job->unchanged_answers < MF_QUICK_TRIES)
 				next->due = mf_inquiry_quick_time(batch->now, job->unchanged_answers);
+			else if (flight->kind == MF_JOB_RECURRING)
+			{
+				log_plans_refused(flight);
+				next->due = TimestampTzPlusMilliseconds(batch->now, PLAN_REFUSED_MS);
+			}
 			break;
 		default:
 			next->due = mf_inquiry_retry_time(batch, flight);
 			break;
 	}
+}
+
+/* The key may lack the permission, which nothing else needs. */
+static void
+log_plans_refused(const MfFlight *flight)
+{
+	char	   *error = mf_flight_details(flight);
+
+	ereport(LOG,
+			(mf_log_event("plans_unreadable",
+						  "could not read the recurring payments of account \"%s\"; they are asked for again in a day",
+						  flight->throttle->account),
+			 errdetail_internal("%s", error ? error : "")));
+	if (error != NULL)
+		pfree(error);
 }
 
 /* Adds that an event is about a second invoice with the reference of a row, for mf_review. */

@@ -221,7 +221,7 @@ mf_attempt_rows_accept(MfAttemptRows *recorder, const MfFlight *flight, MfSentIn
 	Datum		url;
 
 	if (flight->kind != MF_JOB_SEND || sent->outcome != MF_OUTCOME_ACCEPTED || sent->error != NULL ||
-		sent->invoice_url == NULL || sent->recurring_id != NULL || mf_flight_watched(flight) > 0 || flight->attempt_recorded || flight->repeats > 0)
+		sent->invoice_url == NULL || flight->recurring || mf_flight_watched(flight) > 0 || flight->attempt_recorded || flight->repeats > 0)
 		return false;
 	if (!find_started(recorder, flight, &invoice_tid, &attempt_tid))
 		return false;

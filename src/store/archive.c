@@ -49,7 +49,8 @@
 
 #define ARCHIVABLE(row) MF_SETTLED(row) \
 	"AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = " row ".id) " \
-	"AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = " row ".id) "
+	"AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = " row ".id) " \
+	"AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = " row ".id AND e.source = 'plan' AND e.due IS NOT NULL) "
 
 /* along the primary key: rows that were inserted early stand first there */
 static MfStatement lock_statement = {

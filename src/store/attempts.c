@@ -129,6 +129,15 @@ static MfStatement was_tried_statement = {
 	"SELECT FROM @mf_attempt a WHERE a.invoice = $1 AND a.reference = $2 LIMIT 1", 2, {INT8OID, TEXTOID}, NULL
 };
 
+/* a repetition of a recurring payment has the reference of the invoice that has begun it, which may be archived */
+static MfStatement is_repetition_statement = {
+	"SELECT FROM @mf_invoice i WHERE i.id = $1 AND i.recurring_id IS NOT NULL AND i.recurring_type IS NULL AND ($2 = '' "
+	"  OR EXISTS (SELECT FROM @mf_invoice f WHERE f.reference IS NOT NULL AND f.reference = $2 AND f.recurring_id = i.recurring_id) "
+	"  OR EXISTS (SELECT FROM @mf_archive_key k JOIN @mf_invoice_archive a ON a.id = k.id AND a.created_at = k.created_at "
+	"    WHERE k.reference = $2 AND a.recurring_id = i.recurring_id))",
+	2, {INT8OID, TEXTOID}, NULL
+};
+
 /* Whether an invoice is finished.  Deletions are in batches, because they run between rounds of sending. */
 #define FINISHED(row) \
 	"NOT EXISTS (SELECT FROM @mf_queue q WHERE q.invoice = " row ".invoice) " \
@@ -303,6 +312,14 @@ mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *referen
 	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(reference)};
 
 	return mf_sql_execute(scope, &was_tried_statement, values, NULL) > 0;
+}
+
+bool
+mf_queue_is_repetition_of(const MfSqlScope *scope, int64 invoice, const char *reference)
+{
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(reference)};
+
+	return mf_sql_execute(scope, &is_repetition_statement, values, NULL) > 0;
 }
 
 uint64

@@ -108,6 +108,9 @@ extern char *mf_queue_fresh_reference(const List *references, const char *own);
 /* Whether an attempt of that row was made under that reference. */
 extern bool mf_queue_has_attempt(const MfSqlScope *scope, int64 invoice, const char *reference);
 
+/* Whether that row is a repetition of the recurring payment that began under that reference; empty = it has none. */
+extern bool mf_queue_is_repetition_of(const MfSqlScope *scope, int64 invoice, const char *reference);
+
 /*
  * Delete a batch of attempts or transitions of finished invoices from before that
  * time; return their number.

@@ -43,11 +43,14 @@
  */
 #define OF_ACCOUNT(account) "i.account || '' = " account
 
+/* A repetition of a recurring payment has the reference of the invoice that has begun it: its InvoiceId tells which row is meant. */
+#define NO_REPETITION(event) "(i.recurring_type IS NULL OR i.invoice_id IS NULL OR i.invoice_id = " event ".invoice_id::int8)"
+
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND " OF_ACCOUNT("n.account") " AND i.reference = ANY "
 	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
-	"        n.stem || '~5']) LIMIT 1), "
+	"        n.stem || '~5']) AND " NO_REPETITION("n") " LIMIT 1), "
 	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND " OF_ACCOUNT("n.account") " "
 	"      ORDER BY i.id + 0 LIMIT 1), "
 	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND " OF_ACCOUNT("n.account") " "
@@ -67,7 +70,7 @@ static MfStatement store_events_statement = {
 	"  SELECT n.account, n.source, nullif(n.version, 0), nullif(n.event_code, 0), n.event_name, n.event_status, "
 	"    n.event_reference, n.invoice_id::int8, CASE WHEN n.another IS DISTINCT FROM false THEN n.payment_id END, "
 	"    n.customer_reference, n.invoice, n.digest, "
-	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR EXISTS (SELECT FROM @mf_invoice i "
+	"    n.data::jsonb, n.deliveries, CASE WHEN (n.resolve AND n.invoice IS NULL) OR n.event_code = 5 OR EXISTS (SELECT FROM @mf_invoice i "
 	"      WHERE i.id = n.invoice AND i.invoice_id <> n.invoice_id::int8) THEN greatest(n.turn, "
 	"        clock_timestamp()) END, "
 	"    CASE WHEN n.turn IS NULL THEN 0 ELSE " CppAsString2(MF_QUICK_TRIES) " END "
@@ -75,8 +78,9 @@ static MfStatement store_events_statement = {
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
-	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, due = CASE WHEN NOT " ANOTHER " "
-	"      THEN e.due END, "
+	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, "
+	/* of a recurring payment, what is signed is the same each time */
+	"    due = CASE WHEN e.event_code = 5 THEN coalesce(e.due, clock_timestamp()) WHEN NOT " ANOTHER " THEN e.due END, "
 	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
 	"    e.invoice_id, e.source, e.xmax <> '0'::xid AS repeated), "
@@ -118,7 +122,7 @@ static MfStatement twins_statement = {
 	"  CROSS JOIN LATERAL (SELECT i.id, i.invoice_id FROM @mf_invoice i JOIN @mf_event e ON " OF_ACCOUNT("e.account") " "
 	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id IS NOT NULL "
 	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
-	"        n.stem || '~5']) LIMIT 1) i",
+	"        n.stem || '~5']) AND " NO_REPETITION("n") " LIMIT 1) i",
 	3, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 

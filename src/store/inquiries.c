@@ -25,7 +25,7 @@ static MfStatement accounts_statement = {
 	"  (SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND NOT q.urgent "
 	"    ORDER BY q.due LIMIT 1), "
 	"  (SELECT min(e.due)::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
-	"    AND e.source IN ('webhook', 'log')), "
+	"    AND e.source IN ('webhook', 'log', 'plan')), "
 	"  least((SELECT q.due::timestamptz FROM @mf_inquiry q WHERE q.account = s.srvname::text AND q.urgent "
 	"    AND q.ordered_by = 0 AND q.by_callback ORDER BY q.due LIMIT 1), "
 	"    (SELECT e.due::timestamptz FROM @mf_event e WHERE e.account = s.srvname::text AND e.due IS NOT NULL "
@@ -49,7 +49,7 @@ static MfStatement accounts_statement = {
 	"  c.unchanged_answers::int4, c.answers::int4, coalesce(i.expires_at, i.expiry_date)::timestamptz, " \
 	"  coalesce(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed'), false), false, " \
 	"    c.failures::int4, c.by_callback::bool, " \
-	"  c.ordered_by::oid, c.due::timestamptz " \
+	"  c.ordered_by::oid, c.due::timestamptz, false " \
 	"FROM (SELECT q.* FROM @mf_inquiry q WHERE " entries " FOR UPDATE SKIP LOCKED) c LEFT " \
 	"  JOIN @mf_invoice i ON i.id = c.invoice"
 
@@ -93,16 +93,16 @@ static MfStatement claim_orders_statement = {
 #define CLAIM_EVENTS(condition) \
 	"SELECT 0::int8, e.id::int8, e.account::text, coalesce(m.created_by_id::oid, k.created_by_id::oid, 0), " \
 	"  coalesce(m.own_key::bool, k.own_key::bool, false), " \
-	"  coalesce(e.invoice_id::text, e.payment_id::text), false, true, false, 0, e.lookups::int4, 0::int4, " \
+	"  coalesce(e.invoice_id::text, e.payment_id::text, ''), false, true, false, 0, e.lookups::int4, 0::int4, " \
 	"  NULL::timestamptz, false, e.invoice_id IS NOT NULL, e.failures::int4, e.source = 'callback', " \
-	"  '0'::oid, e.due::timestamptz " \
+	"  '0'::oid, e.due::timestamptz, coalesce(e.event_code = 5, false) " \
 	"FROM @mf_event e LEFT JOIN @mf_invoice m ON m.id = e.invoice LEFT JOIN LATERAL ( " \
 	MF_OPEN_OF_ACCOUNT("e.account") ") k ON m.id IS NULL " \
 	"WHERE e.account = $1 AND " condition " AND e.due <= $3 AND e.id <> ALL ($4) " \
 	"ORDER BY e.due LIMIT $2 FOR UPDATE OF e SKIP LOCKED"
 
 static MfStatement claim_events_statement = {
-	MF_IN_ORDER CLAIM_EVENTS("e.source IN ('webhook', 'log')"),
+	MF_IN_ORDER CLAIM_EVENTS("e.source IN ('webhook', 'log', 'plan')"),
 	4, {TEXTOID, INT4OID, TIMESTAMPTZOID, INT8ARRAYOID}, NULL
 };
 
@@ -277,6 +277,7 @@ read_jobs(uint64 rows)
 		job->by_callback = mf_result_bool(i, 17);
 		job->ordered_by = mf_result_oid(i, 18);
 		job->due = mf_result_timestamp(i, 19);
+		job->recurring = mf_result_bool(i, 20);
 		jobs = lappend(jobs, job);
 	}
 	return jobs;

@@ -96,6 +96,7 @@ typedef struct MfInquiryJob
 	bool		refunds;		/* refunds are to be asked for, too */
 	bool		paid;			/* by the row */
 	bool		by_invoice;		/* of an event: the key is an InvoiceId */
+	bool		recurring;		/* likewise: it is about a recurring payment */
 	int			times_requested;	/* how often it was asked for */
 	int			unchanged_answers;
 	int			answers;

@@ -8,7 +8,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/lsyscache.h"
 
 #include "base/failpoint.h"
 #include "database/sql_array.h"
@@ -53,6 +58,16 @@ static MfStatement repair_statement = {
 };
 
 static int	insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+
+bool
+mf_number_lock(Oid schema, const char *invoice_id, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, get_relname_relid("mf_invoice_number", schema),
+					   (uint16) hash_bytes((const unsigned char *) invoice_id, strlen(invoice_id)));
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
 
 void
 mf_number_add(const MfSqlScope *scope, const MfSentInvoice *sent, int count)

@@ -32,6 +32,12 @@ typedef struct MfSentInvoice
 	"  WHERE k.invoice_id = " number ")) " \
 	"  AND i.invoice_id = " number
 
+/*
+ * Until the end of the transaction nobody else makes a row for that invoice of MyFatoorah,
+ * which was made elsewhere; false if somebody is doing so, and "wait" is false.
+ */
+extern bool mf_number_lock(Oid schema, const char *invoice_id, bool wait);
+
 /* Whether a row is in mf_invoice_number with its InvoiceId */
 #define MF_IS_NUMBERED(row) \
 	"EXISTS (SELECT FROM @mf_invoice_number k WHERE k.invoice_id = " row ".invoice_id AND k.invoice = " row ".id)"

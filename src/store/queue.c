@@ -85,7 +85,12 @@ static MfStatement apply_statement = {
 	"    WHERE t.to_status = 'sent' AND t.invoice_url IS NULL AND a.invoice = t.invoice "
 	"      AND a.invoice_id = t.invoice_id::int8 AND a.invoice_url IS NOT NULL "
 	"        ORDER BY a.attempt DESC LIMIT 1) k ON true "
-	"  WHERE i.id = ANY ($1) AND i.id = t.invoice RETURNING 1) "
+	"  WHERE i.id = ANY ($1) AND i.id = t.invoice RETURNING i.id, i.account, i.status, i.recurring_type), "
+	/* asks for what becomes of a recurring payment, in case no webhook tells; see recurring.c */
+	"plan AS (INSERT INTO @mf_event (account, source, event_code, invoice, digest, answered_at, due) "
+	"  SELECT c.account, 'plan', 5, c.id, sha256(convert_to('plan,' || c.id, 'UTF8')), clock_timestamp(), "
+	"    clock_timestamp() + interval '1 day' FROM changed c WHERE c.status = 'sent' AND c.recurring_type IS NOT NULL "
+	"  ON CONFLICT (account, digest) DO NOTHING) "
 	"SELECT (SELECT count(DISTINCT t.invoice) FROM t) - (SELECT count(*) FROM changed) "
 	"  + (SELECT count(*) FROM @mf_queue q WHERE q.invoice = ANY ($1)) "
 	"  - (SELECT count(*) FROM kept) - (SELECT count(*) FROM done) "

@@ -43,6 +43,7 @@ typedef enum MfJobKind
 	MF_JOB_PAYMENT_ID,			/* GetPaymentStatus of a PaymentId: which invoice is it about? */
 	MF_JOB_WEBHOOK_LOG,			/* GetWebhooks: which webhooks were missed? */
 	MF_JOB_DEPOSIT,				/* GetDepositedInvoices; in mf_deposit_state */
+	MF_JOB_RECURRING,			/* GetRecurringPayment: which repetitions are there? In mf_event */
 
 	MF_JOB_OPERATION			/* a refund, capture or release, in mf_operation */
 } MfJobKind;

@@ -33,6 +33,12 @@ extern const MfList mf_exchange_rate_list;
 extern const MfList mf_supplier_list;
 extern const MfList mf_recurring_list;
 
+/* Positions in the fields of mf_recurring_list that the worker reads */
+#define MF_RP_RECURRING_ID 0
+#define MF_RP_RECURRING_STATUS 1
+#define MF_RP_NEXT_PAY_DATE 8
+#define MF_RP_RECURRING_INVOICES 10
+
 typedef struct MfListResult
 {
 	MfLookup	lookup;			/* MF_LOOKUP_FOUND, even if there are no rows */

@@ -325,7 +325,7 @@ body_evidence(const MfEnvelope *envelope, const char *problem)
 static bool
 copy_made_members(const MfEndpoint *endpoint, const MfEnvelope *envelope, MfSendResult *result)
 {
-	const cJSON *number = mf_envelope_find(envelope, endpoint->id);
+	const cJSON *number = endpoint->id != NULL ? mf_envelope_find(envelope, endpoint->id) : NULL;
 	const char *recurring = mf_json_string(envelope->data, "RecurringId");
 	bool		bad_link;
 	const char *link = made_link(endpoint, envelope, &bad_link);

@@ -1,0 +1,290 @@
+/*
+ * recurring.c
+ *	  SQL of recurring payments.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/recurring.c
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "base/encoding.h"
+#include "base/log_event.h"
+#include "core/text/json.h"
+#include "core/text/text.h"
+#include "database/sql_array.h"
+#include "request/request.h"
+#include "store/inquiries_open.h"
+#include "store/invoice_number.h"
+#include "store/recurring.h"
+
+/* A row whose payment has begun a plan; it is of the account, which no index serves */
+#define BEGINS_PLAN(row) row ".recurring_type IS NOT NULL AND " row ".account || '' = $1"
+
+/*
+ * An answer that had the RecurringId may have been lost.  Then a webhook tells which plan
+ * began with which invoice, in signed members; or a repetition has the reference of the row.
+ */
+static MfStatement tie_statement = {
+	"WITH c AS MATERIALIZED (SELECT DISTINCT ON (c.id) c.id, c.recurring_id FROM ("
+	"    SELECT i.id, n.recurring_id FROM unnest($2, $3) AS n(recurring_id, reference) JOIN @mf_invoice i "
+	"      ON i.reference IS NOT NULL AND i.reference = n.reference WHERE " BEGINS_PLAN("i") " AND i.recurring_id IS NULL "
+	"    UNION ALL SELECT i.id, e.data->'Recurring'->>'Id' FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice "
+	"      AND i.invoice_id = e.invoice_id WHERE e.account = $1 AND e.source IN ('webhook', 'log') AND e.due IS NOT NULL "
+	"      AND e.event_code = 5 AND e.data->'Recurring'->>'Id' = ANY ($4) "
+	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL) c ORDER BY c.id), "
+	"l AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT c.id FROM c)) AND i.status = 'sent' "
+	"  FOR NO KEY UPDATE SKIP LOCKED), "
+	"u AS (UPDATE @mf_invoice i SET recurring_id = c.recurring_id FROM c JOIN l ON l.id = c.id "
+	"  WHERE i.id = ANY (ARRAY(SELECT l.id FROM l)) AND i.id = c.id RETURNING 1) "
+	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
+	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* Repetitions that get a row in one go; more are found when the list is read again. */
+#define ROWS_MAX 500
+
+/* those of plans that rows have begun; null if the invoice has a row, which may be archived */
+static MfStatement missing_statement = {
+	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text FROM unnest($2, $3) AS n(recurring_id, invoice_id) "
+	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
+	"    AND " BEGINS_PLAN("i") ") "
+	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account || '' = $1) "
+	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account = $1) "
+	"ORDER BY n.invoice_id LIMIT " CppAsString2(ROWS_MAX),
+	3, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* what a repetition has in common with the row that began the plan; who may see and change it, too */
+#define COMMON(row) \
+	row "account, " row "customer_name, " row "invoice_value, " row "customer_email, " row "customer_mobile, " \
+	row "mobile_country_code, " row "display_currency_iso, " row "language, " row "customer_reference, " \
+	row "customer_civil_id, " row "user_defined_field, " row "created_by, " row "created_by_id, " row "own_key, " \
+	row "could_login, " row "could_insert, " row "currency, " row "recurring_id, " row "erased_at, " row "metadata"
+
+/* MyFatoorah is asked about each at once, and what comes in about it finds the row by its InvoiceId */
+static MfStatement insert_statement = {
+	"WITH m AS MATERIALIZED (SELECT n.invoice_id::int8 AS invoice_id, n.reference, f.id AS first "
+	"  FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, reference) CROSS JOIN LATERAL (SELECT i.id FROM @mf_invoice i "
+	"    WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id AND " BEGINS_PLAN("i") " "
+	"    ORDER BY i.id + 0 LIMIT 1) f), "
+	"i AS (INSERT INTO @mf_invoice (" COMMON("") ", reference, invoice_id, status, sent_at, last_error) "
+	"  SELECT " COMMON("f.") ", m.reference, m.invoice_id, 'sent', clock_timestamp(), "
+	"    'MyFatoorah charges the card by itself: there is no link' "
+	"  FROM m JOIN @mf_invoice f ON f.id = m.first AND f.id = ANY (ARRAY(SELECT m.first FROM m)) ORDER BY m.invoice_id "
+	"  RETURNING id, account, invoice_id, recurring_id), "
+	"h AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT i.id, clock_timestamp(), 'status reader', 'queued', 'sent', 0, 'a repetition of ' || i.recurring_id FROM i), "
+	"q AS (INSERT INTO @mf_inquiry (invoice, account, due, urgent) SELECT i.id, i.account, clock_timestamp(), true FROM i "
+	"  ORDER BY i.id) "
+	"SELECT i.id::int8, m.invoice_id::int8 FROM m LEFT JOIN i ON i.invoice_id = m.invoice_id",
+	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/*
+ * What has asked for the list has its answer, unless it came in after the question.  A plan
+ * asks again when its next payment should be there, in case no webhook tells; each day
+ * until the payer has begun it; and no more once it has ended.
+ */
+static MfStatement settle_statement = {
+	"WITH p AS MATERIALIZED (SELECT * FROM unnest($3, $4, $5) AS p(recurring_id, status, next_pay)), "
+	"l AS MATERIALIZED (SELECT e.* FROM @mf_event e WHERE e.account = $1 AND e.source IN ('webhook', 'log', 'plan') "
+	"  AND e.due IS NOT NULL AND e.event_code = 5 FOR NO KEY UPDATE SKIP LOCKED), "
+	"d AS MATERIALIZED (SELECT l.id, CASE "
+	"    WHEN l.source <> 'plan' THEN CASE WHEN l.last_received_at > $2 THEN clock_timestamp() END "
+	"    WHEN i.id IS NULL OR lower(p.status) IN ('completed', 'canceled') THEN NULL "
+	"    WHEN lower(p.status) = 'active' THEN greatest(p.next_pay, clock_timestamp()) + interval '12 h' "
+	"    WHEN lower(p.status) = 'uncompleted' THEN clock_timestamp() + interval '7 days' "
+	"    WHEN i.payment_status NOT IN ('expired', 'remote_cancelled') THEN clock_timestamp() + interval '1 day' END AS due "
+	"  FROM l LEFT JOIN @mf_invoice i ON i.id = l.invoice AND i.id = ANY (ARRAY(SELECT l.invoice FROM l WHERE l.source = 'plan')) "
+	"    LEFT JOIN p ON p.recurring_id = i.recurring_id), "
+	"u AS (UPDATE @mf_event e SET due = d.due, answered_at = clock_timestamp(), lookups = 0, failures = 0 "
+	"  FROM d WHERE e.id = d.id RETURNING 1) "
+	"SELECT (SELECT count(*) FROM d) - (SELECT count(*) FROM u)",
+	5, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}, NULL
+};
+
+/* What a list names */
+typedef struct Named
+{
+	MfArray		plans;			/* texts */
+	MfArray		statuses;
+	MfArray		next_pays;
+	MfArray		repeated;		/* of each repetition: its plan, */
+	MfArray		invoice_ids;	/* InvoiceId, */
+	MfArray		references;		/* and CustomerReference */
+} Named;
+
+/* Repetitions that get a row */
+typedef struct NewRows
+{
+	MfArray		plans;
+	MfArray		invoice_ids;
+	MfArray		references;
+} NewRows;
+
+static void read_plans(const MfAccount *account, const MfListResult *plans, Named *named);
+static int	count_objects(const MfListResult *plans);
+static void read_repetitions(const char *plan, const char *json, Named *named);
+static void find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows);
+static void insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows);
+
+bool
+mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans, TimestampTz asked_at)
+{
+	Named		named;
+	NewRows		rows;
+	Datum		values[5];
+	int			i;
+
+	read_plans(account, plans, &named);
+	values[0] = CStringGetTextDatum(account->name);
+	values[1] = mf_array_datum(&named.repeated, TEXTOID);
+	values[2] = mf_array_datum(&named.references, TEXTOID);
+	values[3] = mf_array_datum(&named.plans, TEXTOID);
+	(void) mf_change(scope, &tie_statement, values, NULL);
+
+	/* sessions that take such an invoice over by mf_adopt() go first */
+	find_missing(scope, values[0], &named, &rows);
+	for (i = 0; i < rows.invoice_ids.count; i++)
+	{
+		if (!mf_number_lock(scope->schema, TextDatumGetCString(rows.invoice_ids.values[i]), false))
+			return false;
+	}
+	if (rows.plans.count > 0)
+	{
+		/* what was taken over before the locks */
+		find_missing(scope, values[0], &named, &rows);
+		insert_rows(scope, account, &rows);
+	}
+	if (rows.plans.count == ROWS_MAX)
+		return true;
+
+	values[1] = TimestampTzGetDatum(asked_at);
+	values[2] = values[3];
+	values[3] = mf_array_datum(&named.statuses, TEXTOID);
+	values[4] = mf_array_datum(&named.next_pays, TIMESTAMPTZOID);
+	(void) mf_change(scope, &settle_statement, values, NULL);
+	return true;
+}
+
+/* Reads what the list names into arrays, palloc'd. */
+static void
+read_plans(const MfAccount *account, const MfListResult *plans, Named *named)
+{
+	int			objects = count_objects(plans);
+	int			i;
+
+	mf_array_init(&named->plans, Max(plans->row_count, 1));
+	mf_array_init(&named->statuses, Max(plans->row_count, 1));
+	mf_array_init(&named->next_pays, Max(plans->row_count, 1));
+	mf_array_init(&named->repeated, objects);
+	mf_array_init(&named->invoice_ids, objects);
+	mf_array_init(&named->references, objects);
+	for (i = 0; i < plans->row_count; i++)
+	{
+		char	  **values = plans->values + i * mf_recurring_list.field_count;
+		const char *plan = mf_from_utf8_lossy(values[MF_RP_RECURRING_ID]);
+		const char *next = values[MF_RP_NEXT_PAY_DATE];
+
+		mf_array_add_text(&named->plans, plan);
+		mf_array_add_text(&named->statuses, mf_from_utf8_lossy(values[MF_RP_RECURRING_STATUS]));
+		mf_array_add_timestamp(&named->next_pays, next != NULL ? mf_account_timestamp(account, next) : 0);
+		if (values[MF_RP_RECURRING_INVOICES] != NULL)
+			read_repetitions(plan, values[MF_RP_RECURRING_INVOICES], named);
+	}
+}
+
+/* At least as many as there are repetitions, and at least 1 */
+static int
+count_objects(const MfListResult *plans)
+{
+	int			count = 1;
+	int			i;
+	const char *p;
+
+	for (i = 0; i < plans->row_count; i++)
+	{
+		for (p = plans->values[i * mf_recurring_list.field_count + MF_RP_RECURRING_INVOICES]; p != NULL; p = strchr(p + 1, '{'))
+			count++;
+	}
+	return count;
+}
+
+/* One without a number is left out: the others are no less true. */
+static void
+read_repetitions(const char *plan, const char *json, Named *named)
+{
+	cJSON	   *list = mf_json_parse(json, strlen(json), NULL, NULL);
+	const cJSON *invoice;
+
+	cJSON_ArrayForEach(invoice, list)
+	{
+		const char *number = mf_json_text(invoice, "InvoiceId");
+
+		if (number == NULL || !mf_invoice_id_valid(number))
+			continue;
+		mf_array_add_text(&named->repeated, plan);
+		mf_array_add_text(&named->invoice_ids, number);
+		mf_array_add_text(&named->references, mf_from_utf8_lossy(mf_json_string(invoice, "CustomerReference")));
+	}
+	cJSON_Delete(list);
+}
+
+/* Finds the repetitions that have no row. */
+static void
+find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows)
+{
+	Datum		values[] = {
+		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID)
+	};
+	int			count = (int) mf_sql_execute(scope, &missing_statement, values, NULL);
+	int			i;
+
+	mf_array_init(&rows->plans, Max(count, 1));
+	mf_array_init(&rows->invoice_ids, Max(count, 1));
+	mf_array_init(&rows->references, Max(count, 1));
+	for (i = 0; i < count; i++)
+	{
+		const char *plan = mf_result_text(i, 1);
+
+		mf_array_add_text(&rows->plans, plan);
+		mf_array_add_text(&rows->invoice_ids, mf_result_text(i, 2));
+		mf_array_add(&rows->references, PointerGetDatum(mf_new_reference(plan, strlen(plan))));
+	}
+}
+
+/* Inserts a row for each, about which MyFatoorah is asked at once. */
+static void
+insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(account->name), mf_array_datum(&rows->plans, TEXTOID),
+		mf_array_datum(&rows->invoice_ids, TEXTOID), mf_array_datum(&rows->references, TEXTOID)
+	};
+	int			count = (int) mf_sql_execute(scope, &insert_statement, values, NULL);
+	MfSentInvoice *sent = (MfSentInvoice *) palloc0(Max(count, 1) * sizeof(MfSentInvoice));
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		bool		suppressed;
+
+		(void) mf_result(i, 1, &suppressed);
+		if (suppressed)
+			mf_change_suppressed();
+		sent[i].invoice = mf_result_int8(i, 1);
+		sent[i].invoice_id = mf_result_int8(i, 2);
+		sent[i].account = account->name;
+	}
+	if (count == 0)
+		return;
+	(void) mf_inquiries_open(scope, sent, count, GetCurrentTimestamp());
+	ereport(LOG,
+			(mf_log_event("repetitions_found",
+						  "repetitions of recurring payments of account \"%s\" were found: %d", account->name, count)));
+}

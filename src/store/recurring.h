@@ -1,0 +1,29 @@
+/*
+ * recurring.h
+ *	  SQL of recurring payments: invoices that MyFatoorah makes by its own plans become
+ *	  rows of mf_invoice.
+ *
+ * Nothing that an event says of a repetition is believed: it has the list of plans read
+ * (GetRecurringPayment), which names the invoices, and each of these is asked about like
+ * any other.  So neither the order of events matters, nor whether they come.
+ *
+ * Copyright (c) 2026, the myfatoorah authors
+ * src/store/recurring.h
+ */
+#ifndef MF_RECURRING_H
+#define MF_RECURRING_H
+
+#include "account/account.h"
+#include "core/api/lists.h"
+#include "database/sql.h"
+
+/*
+ * Applies a list of plans that was asked for at that time: ties plans to the rows that
+ * have begun them, inserts a row for each repetition of such a plan that has none yet, has
+ * MyFatoorah asked about it, and plans when the list is read next.  False, with nothing
+ * written, if a session is taking one of these invoices over.
+ */
+extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans,
+							   TimestampTz asked_at);
+
+#endif							/* MF_RECURRING_H */

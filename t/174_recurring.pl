@@ -1,0 +1,160 @@
+# Recurring payments of MyFatoorah: each repetition is an invoice that nobody has inserted. It becomes a row, once, with what was
+# paid for it, whatever webhooks come, in whichever order; and nothing that a webhook says of it is believed.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
+	myfatoorah.lookup_delay = '500ms'
+	myfatoorah.poll_delay = '1h'");
+my $db = 'postgres';
+my $secret = 'recurring-secret';
+my $list = { path => '/v2/GetRecurringPayment' };
+
+sub sql
+{
+	return $node->safe_psql($db, @_);
+}
+
+# A row whose payment begins a plan, paid; its id, InvoiceId and plan
+sub begin
+{
+	my ($name, %columns) = @_;
+	my $id = $mf->insert($node, $db, $name, payment_method_id => 2, recurring_type => "'Daily'", iteration => 3, retry_count => 2, metadata => q{'{"flat": 7}'}, %columns);
+
+	$mf->wait_status($node, $db, $name);
+	my ($invoice, $plan) = split /\|/, sql("SELECT invoice_id, recurring_id FROM mf_invoice WHERE id = $id");
+	$sandbox->invoice($invoice, 'pay');
+	sql("SELECT mf_refresh($id)");
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+	return ($id, $invoice, $plan);
+}
+
+# The latest webhook about a repetition
+sub delivery
+{
+	my ($code, $invoice) = @_;
+	my ($found) = grep { $_->{body} =~ /\b$invoice\b/ } reverse $sandbox->deliveries(code => $code);
+
+	die "no webhook $code about $invoice\n" unless $found;
+	return $found;
+}
+
+# What is in the books of a plan: rows, those that were paid, and the sum of their lines in the ledger
+sub books
+{
+	my ($plan) = @_;
+
+	return sql("SELECT count(*), count(*) FILTER (WHERE i.payment_status = 'paid'), sum(i.received_value), sum(l.amount), count(DISTINCT i.invoice_id), bool_or(i.duplicate_suspected)
+		FROM mf_invoice i LEFT JOIN LATERAL (SELECT sum(l.amount) AS amount FROM mf_ledger l WHERE l.invoice = i.id AND l.kind = 'payment') l ON true WHERE i.recurring_id = '$plan'");
+}
+
+$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '1s', timeout => '2s' });
+sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+$mf->wait_worker($node, $db);
+
+foreach my $version ('v1', 'v2')
+{
+	$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => $version, secret => $secret, retries => 0);
+	my $asked = $sandbox->count(%$list);
+	my ($id, $invoice, $plan) = begin("plan $version");
+	like($plan, qr/^RECUR\d+$/, "$version: the plan is known from the answer");
+	is(books($plan), '1|1|1.250|1.250|1|f', "$version: the first payment is that of the row");
+	is($sandbox->count(%$list), $asked, "$version: nothing else is asked for");
+
+	# A repetition: the event of its payment comes first
+	my $first = $sandbox->charge($plan)->{id};
+	sql($mf->webhook(delivery(1, $first)));
+	$mf->wait_idle($node, $db);
+	is(books($plan), '1|1|1.250|1.250|1|f', "$version: an event of a payment does not make a repetition a second invoice of the row");
+	my $event = sql($mf->webhook(delivery(5, $first)));
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $first", 'paid');
+	is(books($plan), '2|2|2.500|2.500|2|f', "$version: a repetition is a row, and in the ledger");
+	is(sql("SELECT customer_name, customer_reference, status, invoice_url, recurring_type, payment_method_id, attempts, created_by, metadata, last_error FROM mf_invoice WHERE invoice_id = $first"),
+		"plan $version|plan $version|sent||||0|" . sql('SELECT current_user') . '|{"flat": 7}|MyFatoorah charges the card by itself: there is no link', "$version: the row says what it is");
+	is(sql("SELECT count(*) FROM mf_unmatched"), 0, "$version: the events have found it");
+	is(sql("SELECT h.reason FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.invoice_id = $first AND h.to_status = 'sent'"), "a repetition of $plan", "$version: the history, too");
+
+	# The same event again: what is signed in V2 is the same for each repetition
+	$asked = $sandbox->count(%$list);
+	is(sql($mf->webhook(delivery(5, $first))), $event, "$version: the same webhook once more");
+	$sandbox->wait_count($list, $asked + 1) or die "it is not asked for\n";
+	$mf->wait_idle($node, $db);
+	is(books($plan), '2|2|2.500|2.500|2|f', "$version: counts nothing twice");
+
+	# One that fails, and one whose webhooks are lost
+	my $failed = $sandbox->charge($plan, fail => JSON::PP::true)->{id};
+	sql($mf->webhook(delivery(5, $failed)));
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_transaction t JOIN mf_invoice i ON i.id = t.invoice WHERE i.invoice_id = $failed AND t.transaction_status = 'Failed'", 1);
+	is(books($plan), '3|2|2.500|2.500|3|f', "$version: a charge that failed is a row that was not paid");
+	my $silent = $sandbox->charge($plan)->{id};
+	is(sql("SELECT due BETWEEN now() + '11 h' AND now() + '2 days' FROM mf_event WHERE source = 'plan' AND invoice = $id"), 't', "$version: the next payment is awaited");
+	sql("UPDATE mf_event SET due = now() WHERE source = 'plan' AND invoice = $id; SELECT mf_refresh($id)");
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $silent", 'paid');
+	is(books($plan), '4|3|3.750|3.750|4|f', "$version: without a webhook, too");
+
+	# The end
+	my $last = $sandbox->charge($plan)->{id};
+	sql($mf->webhook(delivery(5, $last)));
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $last", 'paid');
+	is(sql("SELECT recurring_status, executed_times, is_active, jsonb_array_length(recurring_invoices) FROM mf_recurring() WHERE recurring_id = '$plan'"), 'Completed|3|f|4', "$version: the plan, as MyFatoorah has it");
+	is(books($plan), '5|4|5.000|5.000|5|f', "$version: all of it is in the books");
+	is(sql("SELECT due FROM mf_event WHERE source = 'plan' AND invoice = $id"), '', "$version: nobody asks any more");
+	my %done = %{ $sandbox->counts(reference => sql("SELECT reference FROM mf_invoice WHERE id = $id")) };
+	is("$done{execute_payment} $done{recurring} $done{paid}", '1 4 4', "$version: as in the books of MyFatoorah");
+}
+
+# The answer that had the RecurringId is lost: a webhook ties the plan to the row, in V1 the reference of a repetition
+foreach my $version ('v1', 'v2')
+{
+	$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => $version, secret => $secret, retries => 0);
+	$sandbox->faults({ path => 'ExecutePayment', reset_answer_at => 0, times => 1 });
+	my ($id, $invoice, $none) = begin("lost $version");
+	is($none, '', "$version: the plan of a lost answer is not known");
+	my ($plan) = map { $_->[0] } grep { $_->[1] eq 'Active' } map { [ split /\|/ ] } split /\n/, sql('SELECT recurring_id, recurring_status FROM mf_recurring()');
+	my $first = $sandbox->charge($plan)->{id};
+	sql($mf->webhook(delivery(5, $first)));
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $first", 'paid');
+	is(sql("SELECT recurring_id FROM mf_invoice WHERE id = $id"), $plan, "$version: until it is tied to the row");
+	is(books($plan), '2|2|2.500|2.500|2|f', "$version: and the books are whole");
+	sql("SELECT mf_cancel_recurring('$plan')");
+	is(sql("SELECT recurring_status FROM mf_recurring() WHERE recurring_id = '$plan'"), 'Canceled', "$version: cancelled");
+}
+
+# What is not signed in a webhook proves nothing.
+my ($id, $invoice, $plan) = begin('forged');
+my $elsewhere = sql("SELECT invoice_id FROM mf_send_payment('made elsewhere', 7)");
+$sandbox->invoice($elsewhere, 'pay');
+my $repetition = $sandbox->charge($plan)->{id};
+my $forged = delivery(5, $repetition);
+$forged->{body} =~ s/\b$repetition\b/$elsewhere/g;
+my $before = $sandbox->count(%$list);
+sql($mf->webhook($forged));
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $repetition", 'paid');
+is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $elsewhere"), 0, 'an invoice that only a webhook calls a repetition is none');
+is(books($plan), '2|2|2.500|2.500|2|f', 'those that MyFatoorah lists are');
+
+# A session takes one over meanwhile: it is one row.
+my $taken = $sandbox->charge($plan)->{id};
+my $session = $mf->session($node, $db);
+$session->query_safe("BEGIN; SELECT mf_adopt('$taken')");
+sql($mf->webhook(delivery(5, $taken)));
+$sandbox->wait_count($list, $before + 2) or die "it is not asked for\n";
+$session->query_safe('COMMIT');
+$session->quit;
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE event_code = 5 AND source = 'webhook' AND due IS NOT NULL", 0);
+is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $taken"), 1, 'an invoice that was adopted meanwhile has one row');
+
+# Answers that do not come, and one that is refused
+my $more = $sandbox->charge($plan)->{id};
+$sandbox->faults({ path => 'GetRecurringPayment', status => 503, times => 2 }, { path => 'GetRecurringPayment', cut_answer_at => 100, times => 1 },
+	{ path => 'GetRecurringPayment', shape => 11, headers => { 'Retry-After' => '1' }, times => 1 });
+sql($mf->webhook(delivery(5, $more)));
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $more", 'paid');
+is(sql('SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), 0, 'it is asked for until it answers, which pauses nothing');
+$mf->insert($node, $db, 'beside');
+$mf->wait_status($node, $db, 'beside');
+pass('invoices are sent meanwhile');
+
+$node->stop;
+done_testing();
