@@ -214,7 +214,9 @@ my $next_due = q{SELECT CASE WHEN (SELECT sum(in_flight) FROM mf_worker_status) 
 sub settle
 {
 	my ($self) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
+	# hundreds of links may be due at once, each with questions and replies
+	my $limit = 5 * MyFatoorah::Sandbox::time_limit();
+	my $deadline = time + $limit;
 	my $latest = $self->now + SOON_LIMIT;
 
 	for (;;)
@@ -225,7 +227,7 @@ sub settle
 		if ($left > 0)
 		{
 			$self->move($self->now + $left + 1000);
-			$deadline = time + MyFatoorah::Sandbox::time_limit();
+			$deadline = time + $limit;
 		}
 		elsif (time > $deadline)
 		{
