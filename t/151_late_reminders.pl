@@ -33,7 +33,7 @@ sub requests
 	  grep { $_->{seq} > $since && ($_->{path} =~ /getpaymentstatus/i ? $_->{body} =~ /"$first"/ : $_->{body} =~ /"$key"|"$key\./) } $sandbox->ledger;
 }
 
-$mf->setup_account($node, $db, $sandbox);
+$mf->setup_account($node, $db, $sandbox, options => { time_zone => $mf->noon_zone($node) });
 sql('CREATE EXTENSION myfatoorah_billing');
 $mf->wait_worker($node, $db);
 

@@ -19,7 +19,7 @@ my @points = qw(claimed intent_recorded round_done intent_committed posted answe
 my @ways = ('KILL worker', 'KILL backend', 'immediate', 'KILL postm.');
 
 my $sandbox = MyFatoorah::Sandbox->new;
-my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
+my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1h'");
 
 plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=crash builds one with them)'
   if $node->psql('postgres', "LOAD 'myfatoorah'; SHOW myfatoorah.failpoint") != 0;
