@@ -118,6 +118,21 @@ sub violations
 	return @violations;
 }
 
+# differing: the InvoiceIds that the stand-in has payments or refunds of, and the ledger other sums or rows
+sub differing
+{
+	my ($self) = @_;
+	my (%fils, %filed);
+
+	$fils{ $_->{invoice_id} } += $_->{status} eq 'Refunded' ? _fils($_->{amount}) : 0 foreach @{ $self->{refunds} };
+	$filed{ $_->{number} } = 1 foreach grep { $_->{status} =~ /^(?:filed|unknown|review)$/ } @{ $self->{operations} };
+	return grep { defined } map {
+		my $paid = sum0(map { _fils($_->{value}) } grep { $_->{status} eq 'Succss' } @{ $self->{tries}{ $_->{number} } // [] });
+
+		_fils($_->{paid}) != $paid || _fils($_->{refunded}) != ($fils{ $_->{number} } // 0) || $filed{ $_->{number} } ? $_->{number} : undef
+	} @{ $self->{invoices} };
+}
+
 # Captures and releases of an invoice: one at most, and the row that says so
 sub _check_settling
 {
