@@ -156,5 +156,20 @@ $mf->insert($node, $db, 'beside');
 $mf->wait_status($node, $db, 'beside');
 pass('invoices are sent meanwhile');
 
+# By a person
+like(($node->psql($db, q{SELECT mf_cancel_recurring('RECUR0')}))[2], qr/ERROR:  MyFatoorah refused the request\nDETAIL:  RecurringId: The recurring is not found/, 'one that does not exist');
+like(($node->psql($db, qq{SELECT mf_resume_recurring('$plan')}))[2], qr/ERROR:  MyFatoorah refused the request\nDETAIL:  RecurringId: The recurring can not be resumed/, 'one that is active cannot be resumed');
+like(($node->psql($db, q{SELECT mf_cancel_recurring('')}))[2], qr/invalid value for recurring_id/, 'none');
+$sandbox->faults({ path => 'CancelRecurringPayment', reset_answer_at => 0, times => 1 });
+like(($node->psql($db, qq{SELECT mf_cancel_recurring('$plan')}, extra_params => [ '-v', 'VERBOSITY=verbose' ]))[2],
+	qr/ERROR:  08007: it is unknown whether MyFatoorah has done it\n.*HINT:  SELECT recurring_status FROM mf_recurring\('myfatoorah'\) WHERE recurring_id = '$plan' tells/s, 'a lost answer says what to do');
+my ($again) = (begin('resumed', iteration => 0, retry_count => 0))[2];
+$sandbox->charge($again, fail => JSON::PP::true);
+is(sql("SELECT recurring_status FROM mf_recurring() WHERE recurring_id = '$again'"), 'Uncompleted', 'its retries are used up');
+sql("SELECT mf_resume_recurring('$again')");
+is(sql("SELECT recurring_status, is_active FROM mf_recurring() WHERE recurring_id = '$again'"), 'Active|t', 'resumed');
+sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
+like(($node->psql($db, "SET ROLE clerk; SELECT $_"))[2], qr/permission denied for function/, "$_ is for operators") for 'mf_recurring()', "mf_cancel_recurring('$again')", "mf_resume_recurring('$again')";
+
 $node->stop;
 done_testing();
