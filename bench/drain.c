@@ -116,7 +116,9 @@ main(int argc, char **argv)
 		}
 		nap(SECOND / 2000);
 	}
-	while (strcmp(ask("SELECT EXISTS (SELECT FROM mf_queue WHERE $1 IN (account, '*') AND due < 'tomorrow')", account), "t") == 0)
+	while (strcmp(ask("SELECT EXISTS (SELECT FROM mf_queue WHERE $1 IN (account, '*') AND due < 'tomorrow')",
+					  account),
+				  "t") == 0)
 	{
 		if (now() - last_progress > wait * SECOND)
 			die("the last answers were not recorded in %ld s", wait);
