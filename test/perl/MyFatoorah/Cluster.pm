@@ -313,7 +313,7 @@ sub best_of
 sub problems
 {
 	my ($class, $node, $dbname, $sandbox, %params) = @_;
-	my @posts = (@{ $params{posts} // [] }, $sandbox ? ($sandbox->posts, $sandbox->posts('v3/payments')) : ());
+	my @posts = (@{ $params{posts} // [] }, $sandbox ? map { $sandbox->posts($_) } ('/v2/SendPayment', '/v2/ExecutePayment', '/v3/payments') : ());
 	my @remote = (@{ $params{remote} // [] }, $sandbox ? $sandbox->remote : ());
 	my (@problems, %row, %attempts, %posted, %made);
 
