@@ -36,6 +36,7 @@ sub send_now
 }
 
 $mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone), 'by webhook', 'by callback', 'queued here';
+$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'", payment_method_id => 2, recurring_type => "'Daily'", iteration => 3, retry_count => 2) for 'plan twice', 'plan goes on';
 $old->wait_for_catchup($new);
 $new->promote;
 $mf->wait_worker($new, 'postgres');
@@ -66,6 +67,27 @@ pass('it is looked up once more, and flagged');
 like(sql(q{SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'twin'}),
 	qr/^invoice $theirs with this row's reference exists too, InvoiceStatus Pending; invoice $ours is the one in the row$/, 'mf_review names both');
 
+
+# A row that begins a recurring payment: its repetitions may have its reference, too, but no invoice that nobody has tried to pay is one.
+$ours = send_now($new, 'plan twice');
+$theirs = send_now($old, 'plan twice');
+isnt($theirs, $ours, 'the old primary begins a recurring payment a second time');
+$mf->wait_for($new, 'postgres', q{SELECT duplicate_suspected FROM mf_invoice WHERE customer_reference = 'plan twice'});
+like(sql(q{SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'plan twice'}), qr/^invoice $theirs with this row's reference exists too/, 'which is found');
+my $began = send_now($old, 'plan goes on');
+$sandbox->invoice($began, 'pay');
+my $repetition = $sandbox->charge($old->safe_psql('postgres', q{SELECT recurring_id FROM mf_invoice WHERE customer_reference = 'plan goes on'}))->{id};
+sql(q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'plan goes on';
+	UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'plan goes on'});
+$mf->insert($new, 'postgres', 'wakes for the plan');
+$mf->wait_status($new, 'postgres', 'plan goes on', 'review');
+like(sql(q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'plan goes on'}), qr/ found invoice $repetition, which may be a repetition of the recurring payment/, 'a repetition is not taken for the invoice that has begun the plan');
+sql(qq{SELECT mf_resolve(id, 'adopt', 'the portal shows it', invoice_id => $began) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
+sql(q{SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
+$mf->wait_for($new, 'postgres', q{SELECT status || ' ' || payment_status FROM mf_invoice WHERE customer_reference = 'plan goes on'}, 'sent paid');
+sql(q{UPDATE mf_event SET due = now() WHERE source = 'plan'; SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
+$mf->wait_for($new, 'postgres', "SELECT payment_status FROM mf_invoice WHERE invoice_id = $repetition", 'paid');
+pass('a person says which one, and then the repetition is a row of its own');
 
 #
 # The customer pays the other one: the old primary's row is not ours to read.

@@ -456,7 +456,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 		default:
 			flight->answer_date = mf_http_date(exchange);
 			mf_status_result_read(exchange, &flight->found);
-			if (flight->kind == MF_JOB_INQUIRY && flight->found.lookup == MF_LOOKUP_FOUND &&
+			if ((flight->kind == MF_JOB_INQUIRY || flight->recurring) && flight->found.lookup == MF_LOOKUP_FOUND &&
 				!mf_payment_read(&flight->found, &flight->payment))
 				flight->found.lookup = MF_LOOKUP_FAILED;
 			break;

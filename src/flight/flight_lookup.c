@@ -34,6 +34,7 @@ static const int twin_factors[] = {5};
 
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool is_replay_wanted(const MfFlight *flight);
+static bool may_be_repetition(const MfFlight *flight);
 static void adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 								MfFollowUp *follow_up);
@@ -118,6 +119,20 @@ is_replay_wanted(const MfFlight *flight)
 		mf_replay_window_open(&flight->replay) && mf_replay_clock_agrees(flight->answer_date);
 }
 
+/*
+ * Whether the invoice that was found may be a repetition of the row's recurring payment:
+ * MyFatoorah finds the latest of a reference.  A repetition is made by charging the card, so
+ * one about which no try to pay is known is none.
+ */
+static bool
+may_be_repetition(const MfFlight *flight)
+{
+	const MfPayment *payment = &flight->payment;
+
+	return flight->recurring &&
+		(payment->try_count > 0 || payment->unsettled || !payment->known || payment->status != MF_UNPAID);
+}
+
 /* Takes the invoice that was found as the row's, or has a person decide if it is another one. */
 static void
 adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition)
@@ -129,6 +144,13 @@ adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition)
 	{
 		mf_transition_to_review(transition);
 		transition->error = difference;
+		return;
+	}
+	if ((flight->answered_id == NULL || strcmp(flight->answered_id, found_id) != 0) && may_be_repetition(flight))
+	{
+		mf_transition_to_review(transition);
+		transition->error = psprintf("look-up by reference \"%s\" found invoice %s, which may be a repetition of the recurring payment; the portal shows which one began it",
+									 flight->reference, found_id);
 		return;
 	}
 	if (flight->answered_id != NULL && strcmp(flight->answered_id, found_id) != 0)
@@ -329,8 +351,7 @@ watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 	const char *own = flight->own_reference ? flight->invoice_id : NULL;
 	const char *status = other ? flight->found.values[MF_PS_INVOICE_STATUS] : NULL;
 
-	/* of a recurring payment the latest invoice of the reference may be a repetition */
-	if (other != NULL && own != NULL && (strcmp(other, own) == 0 || flight->recurring))
+	if (other != NULL && own != NULL && (strcmp(other, own) == 0 || may_be_repetition(flight)))
 		other = NULL;
 	if (other != NULL)
 	{
