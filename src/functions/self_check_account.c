@@ -28,6 +28,7 @@
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
 #include "store/queue_report.h"
+#include "store/recurring.h"
 #include "store/row_rights.h"
 
 /* A key that no invoice has: the inquiry tests the account and changes nothing. */
@@ -56,6 +57,7 @@ static bool is_worker(int pid);
 static void check_times(const MfCheck *check);
 static void check_questions(const MfCheck *check, MfWaiting waits);
 static void check_deposits(const MfCheck *check);
+static void check_recurring(const MfCheck *check);
 static void check_holds(const MfCheck *check);
 static void check_webhooks(const MfCheck *check, const MfAccount *account);
 static void check_api(const MfCheck *check, const MfAccount *account);
@@ -89,6 +91,7 @@ mf_check_account(const MfCheck *check)
 	check_times(check);
 	check_questions(check, waits);
 	check_deposits(check);
+	check_recurring(check);
 	check_holds(check);
 	check_webhooks(check, account);
 	if (error == NULL)
@@ -281,6 +284,17 @@ check_deposits(const MfCheck *check)
 						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s%s)",
 								 quote_literal_cstr(reference), quote_literal_cstr(check->account),
 								 supplier_code != 0 ? psprintf(", " INT64_FORMAT, supplier_code) : ""));
+}
+
+/* Reports that the recurring payments of the account were asked for in vain. */
+static void
+check_recurring(const MfCheck *check)
+{
+	if (mf_recurring_unread(check->schema, check->account))
+		mf_check_report(check, "recurring", false,
+						"The recurring payments cannot be read: their repetitions get no rows, and are in no book.",
+						psprintf("The key must be allowed to call GetRecurringPayment (portal: Integration Settings, API Key). SELECT * FROM mf_recurring(%s) shows what MyFatoorah answers. Then: SELECT mf_resume(%s)",
+								 quote_literal_cstr(check->account), quote_literal_cstr(check->account)));
 }
 
 /* Reports authorized payments that nobody has captured or released for long. */

@@ -255,11 +255,15 @@ add_event_answer(MfInquiryBatch *batch, const MfFlight *flight, const MfEventNex
 {
 	const MfInquiryJob *job = flight->inquiry;
 	MfEventNext *next = &batch->events[batch->event_count++];
+	MfLookup	lookup = mf_flight_lookup(flight);
 
 	next->event = job->event;
 	next->lookups = job->unchanged_answers;
 	next->failures = mf_inquiry_count_failures(flight);
-	switch (mf_flight_lookup(flight))
+	/* a key without the right to read plans may do all else, so nothing is paused that somebody would resume */
+	if (lookup == MF_LOOKUP_ACCOUNT_PROBLEM && flight->kind == MF_JOB_RECURRING)
+		lookup = MF_LOOKUP_REFUSED;
+	switch (lookup)
 	{
 		case MF_LOOKUP_FOUND:
 			next->invoice_id = answer->invoice_id;

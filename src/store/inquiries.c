@@ -160,7 +160,8 @@ static MfStatement put_off_event_statement = {
 };
 
 static MfStatement try_now_statement = {
-	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL AND e.failures > 0) "
+	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL "
+	"  AND (e.failures > 0 OR (e.event_code = 5 AND e.lookups > 0))) "
 	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) "
 	"  AND q.invoice <> ALL ($1)",
 	1, {INT8ARRAYOID}, NULL

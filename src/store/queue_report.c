@@ -80,7 +80,8 @@ static MfStatement unanswered_statement = {
 	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
 	"  WHERE q.account = $1 AND q.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
 	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "
-	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) ") u "
+	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
+	"    AND e.event_code IS DISTINCT FROM 5) u "
 	"ORDER BY u.error IS NULL, u.number LIMIT 1",
 	1, {TEXTOID}, NULL
 };

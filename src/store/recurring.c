@@ -17,7 +17,9 @@
 #include "core/text/json.h"
 #include "core/text/text.h"
 #include "database/sql_array.h"
+#include "flow/throttle.h"
 #include "request/request.h"
+#include "store/inquiries.h"
 #include "store/inquiries_open.h"
 #include "store/invoice_number.h"
 #include "store/recurring.h"
@@ -170,6 +172,24 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	values[4] = mf_array_datum(&named.next_pays, TIMESTAMPTZOID);
 	(void) mf_change(scope, &settle_statement, values, NULL);
 	return true;
+}
+
+bool
+mf_recurring_unread(Oid schema, const char *account)
+{
+	static MfStatement statement = {
+		"SELECT FROM @mf_event e WHERE e.account = $1 AND e.event_code = 5 AND e.due IS NOT NULL "
+		"  AND (e.failures >= " CppAsString2(MF_ITEM_FAILURES) " OR e.lookups >= " CppAsString2(MF_QUICK_TRIES) ") LIMIT 1",
+		1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		value = CStringGetTextDatum(account);
+	bool		unread;
+
+	mf_sql_begin(&scope, schema);
+	unread = mf_sql_execute(&scope, &statement, &value, NULL) > 0;
+	mf_sql_end(&scope);
+	return unread;
 }
 
 /* Reads what the list names into arrays, palloc'd. */

@@ -26,4 +26,7 @@
 extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans,
 							   TimestampTz asked_at);
 
+/* Whether the list of plans of an account was asked for in vain, several times. */
+extern bool mf_recurring_unread(Oid schema, const char *account);
+
 #endif							/* MF_RECURRING_H */
