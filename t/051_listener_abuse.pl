@@ -97,6 +97,8 @@ like($answers, qr/^HTTP\/1\.1 200 /, 'byte by byte, but fast');
 # Refused at once. What is no request at all may be closed without an answer.
 my $get = "GET /health HTTP/1.1\r\nHost: x\r\n";
 my $none = qr/^(?:$|HTTP\/1\.[01] 4\d\d )/;
+# libmicrohttpd 1.0.10 has an answer of its own to an encoding that it does not know
+my $unknown = qr/^(?:$|HTTP\/1\.1 (?:4\d\d|501) )/;
 foreach (
 	[ 'too large by its own words', "${head}Content-Length: 300000\r\n\r\n", qr/^HTTP\/1\.1 413 / ],
 	[ 'monstrous by its own words', "${head}Content-Length: 99999999999999999999999\r\n\r\n", qr/^HTTP\/1\.1 4(?:13|00) / ],
@@ -104,7 +106,7 @@ foreach (
 	[ 'endless in chunks', "${head}Transfer-Encoding: chunked\r\n\r\n" . join('', map { "10000\r\n" . 'x' x 65536 . "\r\n" } 1 .. 40), qr/^$/ ],
 	[ 'two lengths', "${head}Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", qr/^HTTP\/1\.1 400 / ],
 	[ 'length and chunks', "${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", qr/^HTTP\/1\.1 400 / ],
-	[ 'another encoding', "${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", $none ],
+	[ 'another encoding', "${head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", $unknown ],
 	[ 'negative length', "${head}Content-Length: -5\r\n\r\n", $none ],
 	[ 'length +5', "${head}Content-Length: +5\r\n\r\nabcde", $none ],
 	[ 'no host', "GET /health HTTP/1.1\r\n\r\n", $none ],
@@ -123,8 +125,8 @@ foreach (
 	[ 'a blank in the name of a header', "${get}X Y: a\r\n\r\n", $none ],
 	[ 'a blank after the name of a header', "${get}Content-Type : text/plain\r\n\r\n", $none ],
 	[ 'a header that goes on in the next line', "${get}X: a\r\n b: c\r\n\r\n", $none ],
-	[ 'an empty encoding', "${head}Transfer-Encoding:\r\n\r\n", $none ],
-	[ 'an empty encoding and a length', "${head}Transfer-Encoding:\r\nContent-Length: " . length($body) . "\r\n\r\n$body", $none ],
+	[ 'an empty encoding', "${head}Transfer-Encoding:\r\n\r\n", $unknown ],
+	[ 'an empty encoding and a length', "${head}Transfer-Encoding:\r\nContent-Length: " . length($body) . "\r\n\r\n$body", $unknown ],
 	[ 'a dead end', "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", qr/^HTTP\/1\.1 404 / ],
 	[ 'an absolute address', "GET http://other.example/health HTTP/1.1\r\nHost: x\r\n\r\n", $none ],
 	[ 'TLS', pack('H*', '16030100c8010000c40303') . 'x' x 190, $none ],
