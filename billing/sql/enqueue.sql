@@ -66,6 +66,20 @@ SELECT p.tableoid::regclass, b.total, b.status FROM rents.parted p JOIN mf_bill 
 DELETE FROM rents.parted WHERE contract_month = 'p/2';
 SELECT status FROM mf_bill WHERE customer_name = 'Parted' ORDER BY id;
 
+-- Bills have numbers of their own: that invoices of the same numbers were replaced, one by the other, concerns no bill
+SELECT setval(pg_get_serial_sequence('mf_invoice', 'id'), (SELECT max(id) FROM mf_invoice) + 1000) IS NOT NULL AS numbered;
+INSERT INTO mf_bill (account, customer_name, total, due_date) VALUES ('enqueued', 'Renewed', 10, '2031-01-01') RETURNING id AS renewed \gset
+SELECT invoice AS first FROM mf_bill WHERE id = :renewed \gset
+SELECT mf_new_link(:renewed, 'lost') AS second \gset
+SELECT setval(pg_get_serial_sequence('mf_bill', 'id'), :first - 1) IS NOT NULL AS numbered;
+INSERT INTO rents.rent VALUES ('n/1', 'Numbered', 10, '2031-01-01');
+SELECT setval(pg_get_serial_sequence('mf_bill', 'id'), i.replaced_by - 1) IS NOT NULL AS numbered FROM mf_invoice i WHERE i.id = :first;
+INSERT INTO rents.rent VALUES ('n/2', 'Another', 10, '2031-01-01');
+UPDATE rents.rent SET rent = 20 WHERE contract_month = 'n/1';
+SELECT b.customer_name, b.total, r.bill = b.id AS own FROM rents.rent r JOIN mf_bill b ON b.id = r.bill WHERE contract_month IN ('n/1', 'n/2') ORDER BY 1 DESC;
+SELECT i.replaced_by = (SELECT bill FROM rents.rent WHERE contract_month = 'n/2') AS as_numbered FROM mf_invoice i WHERE i.id = (SELECT bill FROM rents.rent WHERE contract_month = 'n/1');
+DELETE FROM rents.rent WHERE contract_month IN ('n/1', 'n/2');
+
 -- Wrong arguments are told at the first firing
 CREATE TABLE rents.probe (tenant text, amount numeric, day date, number bigint);
 CREATE FUNCTION pg_temp.mapped(VARIADIC arguments text[]) RETURNS text LANGUAGE plpgsql AS $$

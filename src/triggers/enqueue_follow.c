@@ -374,7 +374,8 @@ update_invoice(MfMapping *mapping, const TriggerData *trigger, int64 invoice, co
 	if (changed == 0)
 		return;
 	mf_enqueue_refuse_replica(trigger);
-	invoice = mf_queue_lock_to_pay(mapping->schema, invoice);
+	if (mapping->target.is_invoice)
+		invoice = mf_queue_lock_to_pay(mapping->schema, invoice);
 	values[0] = Int64GetDatum(invoice);
 	plan = mf_mapping_update(mapping, RelationGetDescr(trigger->tg_relation), changed);
 	if (mf_sql_run(plan, values, nulls, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
