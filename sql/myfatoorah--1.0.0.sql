@@ -1063,16 +1063,18 @@ CREATE VIEW mf_addition AS
 			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v')
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE e.extname = 'myfatoorah'),
+	f (code, firing) AS (VALUES ('D'::"char", 'DISABLE'), ('R', 'ENABLE REPLICA'), ('A', 'ENABLE ALWAYS')),
 	h AS (
 		SELECT 1 AS place, 'column'::text AS kind, r.relname AS relation, a.attname AS name,
-			   pg_catalog.format('ALTER TABLE %s ADD COLUMN %I %s%s', r.called, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
-				' DEFAULT ' || pg_catalog.pg_get_expr(v.adbin, v.adrelid)) AS definition
+			   pg_catalog.format('ALTER TABLE %s ADD COLUMN %I %s', r.called, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))
+				|| coalesce(pg_catalog.format(CASE a.attgenerated WHEN '' THEN ' DEFAULT %s' WHEN 's' THEN ' GENERATED ALWAYS AS (%s) STORED' ELSE ' GENERATED ALWAYS AS (%s)' END,
+					pg_catalog.pg_get_expr(v.adbin, v.adrelid)), '') || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition
 		FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 			LEFT JOIN pg_catalog.pg_attrdef v ON v.adrelid = r.oid AND v.adnum = a.attnum
 		UNION ALL
 		SELECT 2, 'constraint', r.relname, c.conname,
 			   pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.called, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
-		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid AND c.contype <> 'n'
+		FROM r JOIN pg_catalog.pg_constraint c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't')
 		UNION ALL
 		SELECT 3, 'index', r.relname, i.relname,
 			   pg_catalog.replace(pg_catalog.pg_get_indexdef(i.oid), ' ON ONLY ' || r.called || ' USING ', ' ON ' || r.called || ' USING ')
@@ -1080,10 +1082,14 @@ CREATE VIEW mf_addition AS
 		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conindid = i.oid AND c.conrelid = r.oid)
 		UNION ALL
 		SELECT 4, 'trigger', r.relname, t.tgname, pg_catalog.pg_get_triggerdef(t.oid)
+				|| coalesce(pg_catalog.format('; ALTER TABLE %s ' || f.firing || ' TRIGGER %I', r.called, t.tgname), '')
 		FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+			LEFT JOIN f ON f.code = t.tgenabled
 		UNION ALL
 		SELECT 5, 'rule', r.relname, u.rulename, pg_catalog.rtrim(pg_catalog.pg_get_ruledef(u.oid), ';')
+				|| coalesce(pg_catalog.format('; ALTER TABLE %s ' || f.firing || ' RULE %I', r.called, u.rulename), '')
 		FROM r JOIN pg_catalog.pg_rewrite u ON u.ev_class = r.oid AND u.rulename <> '_RETURN'
+			LEFT JOIN f ON f.code = u.ev_enabled
 		UNION ALL
 		SELECT 6, 'policy', r.relname, p.polname,
 			   pg_catalog.format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, r.called,

@@ -19,7 +19,7 @@ SELECT mf_test.try($$SELECT mf_callback(NULL)$$);
 SELECT mf_test.try($$SELECT mf_callback('1', NULL)$$);
 SELECT mf_test.try($$SELECT mf_callback('1', 'nobody')$$);
 SELECT mf_test.try(format('SELECT mf_callback(%L)', v)) FROM unnest(ARRAY['', ' ', '1 2', '1''', '07-1', repeat('1', 65)]) v;
-SELECT count(*) AS events FROM mf_event;
+SELECT count(*) AS events FROM mf_event WHERE source <> 'plan';
 
 -- mf_refresh and mf_wait
 INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('payment held', 1, now() + interval '1 day') RETURNING customer_name, payment_status;

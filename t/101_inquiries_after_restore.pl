@@ -61,14 +61,17 @@ sql(q{CREATE SCHEMA "My stuff";
 	CREATE INDEX mf_money_mine ON mf_money (account, booked_at) WHERE kind = 'fee';
 	ALTER TABLE mf_invoice ADD CONSTRAINT "not too much" CHECK (invoice_value < 100000);
 	CREATE TRIGGER looks AFTER UPDATE OF status ON mf_invoice FOR EACH ROW EXECUTE FUNCTION "My stuff".look();
-	CREATE RULE nobody AS ON DELETE TO mf_transaction DO ALSO NOTHING;
+	CREATE CONSTRAINT TRIGGER "Late" AFTER INSERT ON mf_invoice DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "My stuff".look();
+	CREATE TRIGGER rests AFTER DELETE ON mf_invoice FOR EACH ROW EXECUTE FUNCTION "My stuff".look();
+	ALTER TABLE mf_invoice DISABLE TRIGGER rests; ALTER TABLE mf_invoice ENABLE ALWAYS TRIGGER "Late";
+	CREATE RULE nobody AS ON DELETE TO mf_transaction DO ALSO NOTHING; ALTER TABLE mf_transaction ENABLE REPLICA RULE nobody;
 	ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY;
 	CREATE POLICY "own flat" ON mf_invoice FOR SELECT TO "Clerk B", tenant_b USING (metadata->>'flat' = 'B7')});
 my $additions = sql(q{SELECT string_agg(kind || ' ' || relation || ' ' || name, ', ') FROM mf_addition});
-is($additions, 'constraint mf_invoice not too much, index mf_invoice mf_invoice_expr_idx, index mf_money mf_money_mine, trigger mf_invoice looks, '
+is($additions, 'constraint mf_invoice not too much, index mf_invoice mf_invoice_expr_idx, index mf_money mf_money_mine, trigger mf_invoice Late, trigger mf_invoice looks, trigger mf_invoice rests, '
 	. 'rule mf_transaction nobody, policy mf_invoice own flat, row-level security mf_invoice enabled', 'what was added is listed, whatever its name');
 is(sql($check), join(' / ', map { "true No dump has $_." } 'constraint "not too much" of mf_invoice', 'index "mf_invoice_expr_idx" of mf_invoice', 'index "mf_money_mine" of mf_money',
-	'trigger "looks" of mf_invoice', 'rule "nobody" of mf_transaction', 'policy "own flat" of mf_invoice', 'row-level security "enabled" of mf_invoice'),
+	'trigger "Late" of mf_invoice', 'trigger "looks" of mf_invoice', 'trigger "rests" of mf_invoice', 'rule "nobody" of mf_transaction', 'policy "own flat" of mf_invoice', 'row-level security "enabled" of mf_invoice'),
 	'mf_check() names each');
 is(sql(q{SET ROLE "Clerk B"; SELECT count(*) FROM mf_invoice}), 1, 'the policy hides a row');
 
@@ -133,6 +136,9 @@ is(in('copy', q{SELECT due BETWEEN now() + interval '59 min' AND now() + interva
 #
 # A column of one's own
 #
+is(sql(q{BEGIN; ALTER TABLE mf_transition ADD COLUMN doubled int GENERATED ALWAYS AS (attempt * 2) STORED, ADD COLUMN checked boolean DEFAULT false NOT NULL;
+	SELECT definition FROM mf_addition WHERE kind = 'column' ORDER BY name DESC; ROLLBACK}), join("\n", 'ALTER TABLE public.mf_transition ADD COLUMN doubled integer GENERATED ALWAYS AS ((attempt * 2)) STORED',
+	'ALTER TABLE public.mf_transition ADD COLUMN checked boolean DEFAULT false NOT NULL'), 'columns are defined as they were made');
 sql(q{ALTER TABLE mf_invoice ADD COLUMN flat text DEFAULT 'none'});
 is(sql(q{SELECT ok || detail FROM mf_check() WHERE item = 'dump' AND NOT ok}),
 	'falseA dump cannot be restored as it is: it has the values of column "flat" of mf_invoice, and not the column.', 'mf_check() says what a column of one\'s own does');
