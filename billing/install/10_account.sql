@@ -1,10 +1,11 @@
 --
 -- Days, times and amounts of an account
 --
+-- not STRICT, so that it is expanded in place
 CREATE FUNCTION mf_currency_decimals(currency text)
 RETURNS integer
-LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN currency = ANY ('{BHD,IQD,JOD,KWD,LYD,OMR,TND}'::text[]) THEN 3 ELSE 2 END;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN currency = ANY ('{BHD,IQD,JOD,KWD,LYD,OMR,TND}'::text[]) THEN 3 WHEN currency IS NOT NULL THEN 2 END;
 COMMENT ON FUNCTION mf_currency_decimals(text) IS 'how many decimals amounts of a currency have, by ISO 4217';
 
 -- Bills, plans and rules of an account that is gone are still owed, paid, ended and switched off.

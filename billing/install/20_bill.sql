@@ -359,10 +359,12 @@ AS $$
 			LATERAL (SELECT (e.line->>'unit_price')::numeric AS unit_price, coalesce((e.line->>'quantity')::numeric, 1) AS quantity, coalesce((e.line->>'tax_rate')::numeric, 0) AS tax_rate) p) l
 $$;
 COMMENT ON FUNCTION mf_bill_items(jsonb, text) IS 'the lines of a bill as InvoiceItems, which add up to its total; null if MyFatoorah would not take them';
+
 -- Where a customer comes back to, by way of the listener's callback, which asks MyFatoorah first
+-- not STRICT, so that it is expanded in place
 CREATE FUNCTION mf_bill_address(token text)
 RETURNS text
-LANGUAGE sql STRICT STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 RETURN pg_catalog.rtrim(nullif(pg_catalog.current_setting('myfatoorah.public_url', true), ''), '/') || '/pay/' || token;
 COMMENT ON FUNCTION mf_bill_address(text) IS 'the address of the bill with that token; null if myfatoorah.public_url is not set';
 
@@ -409,13 +411,23 @@ DECLARE
 	facts record;
 	made record;
 	invoices bigint[];
+	restored boolean := false;
 	state text;
 	message text;
 	detail text;
 	hint text;
 BEGIN
 	-- one INSERT for the bills of a role and an account; nobody can have paid yet, so the links are over the totals
-	FOR part IN SELECT DISTINCT n.account, n.created_by_id AS role FROM new_bills n WHERE n.link_tries = -1 AND n.total > 0 ORDER BY 1, 2 LOOP
+	FOR part IN SELECT n.account, n.created_by_id AS role, bool_or(n.link_tries >= 0) AS restored, bool_or(n.link_tries = -1 AND n.total > 0) AS asks,
+			array_agg(n.id) FILTER (WHERE n.link_tries = -1 AND n.total = 0) AS settled
+		FROM new_bills n GROUP BY n.account, n.created_by_id ORDER BY 1, 2
+	LOOP
+		restored := restored OR part.restored;
+		IF part.settled IS NOT NULL THEN
+			UPDATE @extschema@.mf_bill b SET link_tries = 0 WHERE b.id = ANY (part.settled);
+			PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(part.settled) n;
+		END IF;
+		CONTINUE WHEN NOT part.asks;
 		SELECT * INTO facts FROM @extschema@.mf_account_facts(part.account);
 		SELECT array_agg(n.id) AS bills, array_agg(n.total) AS totals, array_agg(n.link_due) AS ends, array_agg(n.invoice) AS invoices INTO made
 			FROM (SELECT b.id, b.total, b.link_due,
@@ -439,15 +451,15 @@ BEGIN
 		END;
 		INSERT INTO @extschema@.mf_link (invoice, bill, live, value, made_at, expires_at)
 			SELECT u.invoice, u.bill, true, u.total, now(), u.ends FROM unnest(invoices, made.bills, made.totals, made.ends) u(invoice, bill, total, ends);
-		UPDATE @extschema@.mf_bill b SET invoice = u.invoice, link_tries = 0
-			FROM unnest(invoices, made.bills) u(invoice, bill) WHERE b.id = u.bill;
+		-- found by a list: a plan of a join that was made when the table was small goes through the list for each bill
+		UPDATE @extschema@.mf_bill b SET invoice = invoices[width_bucket(b.id, made.bills)], link_tries = 0 WHERE b.id = ANY (made.bills);
+		PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(made.bills) n;
 		PERFORM @extschema@.mf_billing_wake((SELECT min(e) FROM unnest(made.ends) e));
 	END LOOP;
-	UPDATE @extschema@.mf_bill b SET link_tries = 0
-		FROM new_bills n WHERE b.id = n.id AND n.link_tries = -1 AND n.total = 0;
-	PERFORM pg_notify('mf_bill', '{"bill": ' || n.id || '}') FROM new_bills n WHERE n.link_tries = -1;
 	-- those of a dump: nothing is made of them before somebody has said that this is no copy, whatever else is not restored yet
-	PERFORM @extschema@.mf_pause('*'::text, 'bills were restored, perhaps into a copy'::text) WHERE EXISTS (SELECT FROM new_bills n WHERE n.link_tries >= 0);
+	IF restored THEN
+		PERFORM @extschema@.mf_pause('*'::text, 'bills were restored, perhaps into a copy'::text);
+	END IF;
 	RETURN NULL;
 END
 $$;

@@ -205,6 +205,23 @@ ALTER TABLE mf_invoice DROP COLUMN flat;
 INSERT INTO mf_bill (customer_name, total) VALUES ('No column', 5);
 SELECT i.customer_name, i.invoice_value FROM mf_invoice i WHERE i.customer_name = 'No column';
 
+-- A session that has inserted single bills into a small table inserts a month of them no slower for that
+BEGIN;
+SET LOCAL client_min_messages = error;
+SET LOCAL session_replication_role = replica;
+TRUNCATE mf_bill CASCADE;
+SET LOCAL session_replication_role = origin;
+INSERT INTO mf_bill (customer_name, total) VALUES ('First', 1);
+ANALYZE mf_bill;
+DO $$ BEGIN FOR n IN 1..8 LOOP INSERT INTO mf_bill (customer_name, total) VALUES ('Single', 1); END LOOP; END $$;
+SET LOCAL statement_timeout = '60s';
+INSERT INTO mf_bill (customer_name, total) SELECT 'Month', n % 2 FROM generate_series(1, 20000) n;
+SELECT b.total, count(*) AS bills, count(k.invoice) AS links, count(DISTINCT i.id) AS invoices, bool_and(b.link_tries = 0) AS none_marked,
+	bool_and((i.metadata->>'bill')::bigint IS NOT DISTINCT FROM CASE b.total WHEN 1 THEN b.id END) AS each_its_own
+	FROM mf_bill b LEFT JOIN mf_link k ON k.bill = b.id AND k.invoice = b.invoice LEFT JOIN mf_invoice i ON i.id = b.invoice
+	WHERE b.customer_name = 'Month' GROUP BY b.total ORDER BY b.total;
+ROLLBACK;
+
 SELECT count(*) AS bills_with_two_live_links FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t;
 SELECT count(*) AS links_that_differ FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice;
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;
