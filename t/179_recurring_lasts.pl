@@ -132,6 +132,23 @@ cmp_ok($sandbox->count(%$list) - $asked, '<=', 2, "$many plans with two repetiti
 is(sql(q{SELECT count(*), count(DISTINCT invoice_id) FROM mf_invoice WHERE customer_reference = 'many' AND recurring_type IS NULL}), 2 * $many . '|' . 2 * $many, 'each is a row');
 $mf->wait_idle($node, $db);
 
+# A refusal is for all of them, too.
+$sandbox->faults({ path => 'GetRecurringPayment', shape => 8, times => -1 });
+my $log = -s $node->logfile;
+$asked = $sandbox->count(%$list);
+sql(q{UPDATE mf_event SET lookups = 5 WHERE source = 'plan'});
+awaited($db);
+$mf->wait_for($node, $db, q{SELECT min(due) > now() + '23 h' FROM mf_event WHERE source = 'plan'});
+is($sandbox->count(%$list) - $asked, 1, 'a list that is refused is asked for once');
+my @told = slurp_file($node->logfile, $log) =~ /LOG: .*plans_unreadable: /g;
+is(scalar @told, 1, 'which is told once');
+$sandbox->clear_faults;
+$asked = $sandbox->count(%$list);
+sql(q{SELECT mf_resume('kuwait')});
+$sandbox->wait_count($list, $asked + 1) or die "the plans are not read\n";
+$mf->wait_for($node, $db, q{SELECT max(lookups) FROM mf_event WHERE source = 'plan'}, 0);
+is(checked(), '', 'and read once somebody says so');
+
 #
 # A copy asks for nothing before somebody says that it may, and then has each repetition once.
 #

@@ -239,6 +239,7 @@ record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight)
 		MfEventNext none = {0};
 
 		add_event_answer(batch, flight, &none);
+		mf_recurring_put_off(scope, account->name, &batch->events[batch->event_count - 1]);
 		return true;
 	}
 	flight->throttle->plans_at = TimestampTzPlusMilliseconds(batch->now, PLAN_LIST_MS +

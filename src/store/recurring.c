@@ -174,6 +174,24 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	return true;
 }
 
+void
+mf_recurring_put_off(const MfSqlScope *scope, const char *account, const MfEventNext *next)
+{
+	static MfStatement statement = {
+		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.account = $1 AND e.event_code = 5 AND e.due < $3 "
+		"  AND e.id <> $2 ORDER BY e.id FOR NO KEY UPDATE SKIP LOCKED), "
+		"u AS (UPDATE @mf_event e SET due = $3, lookups = $4, failures = $5 FROM l WHERE e.id = l.id RETURNING 1) "
+		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
+		5, {TEXTOID, INT8OID, TIMESTAMPTZOID, INT4OID, INT4OID}, NULL
+	};
+	Datum		values[] = {
+		CStringGetTextDatum(account), Int64GetDatum(next->event), TimestampTzGetDatum(next->due),
+		Int32GetDatum(next->lookups), Int32GetDatum(next->failures)
+	};
+
+	(void) mf_change(scope, &statement, values, NULL);
+}
+
 bool
 mf_recurring_unread(Oid schema, const char *account)
 {

@@ -16,6 +16,7 @@
 #include "account/account.h"
 #include "core/api/lists.h"
 #include "database/sql.h"
+#include "store/events.h"
 
 /*
  * Applies a list of plans that was asked for at that time: ties plans to the rows that
@@ -25,6 +26,12 @@
  */
 extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans,
 							   TimestampTz asked_at);
+
+/*
+ * Has all that has asked for the list, and is due before the next try, wait for that: one
+ * answer is for all.  "lookups" and "failures" as of the event whose try it was.
+ */
+extern void mf_recurring_put_off(const MfSqlScope *scope, const char *account, const MfEventNext *next);
 
 /* Whether the list of plans of an account was asked for in vain, several times. */
 extern bool mf_recurring_unread(Oid schema, const char *account);

@@ -597,12 +597,16 @@ mutate refund_archived 'an invoice with a refund that is not finished is archive
 	's/\x27sending\x27, \x27filed\x27, /\x27sending\x27, /' 176_refunds_kept
 mutate capture_repeated 'a capture that MyFatoorah does not show is asked for again' src/inquiry/inquiry_refunds.c \
 	's/change->to = MF_OPERATION_REVIEW;\n\tchange->due = 0;/change->to = MF_OPERATION_QUEUED;/' 162_captures
+mutate execute_cut 'an answer of ExecutePayment that broke off is taken for a request that has not left' src/core/api/outcome.c \
+	's/if \(proves_nothing_left\(exchange\)\)\n\t\{\n\t\tresult->outcome/if (proves_nothing_left(exchange) || (endpoint == \&mf_endpoints[MF_EXECUTE_PAYMENT] \&\& !mf_is_answered(exchange)))\n\t{\n\t\tresult->outcome/' 173_execute_cut_at_each_byte
 mutate repetition_twice 'a repetition that has a row gets another one' src/store/recurring.c \
 	's/"  AND NOT EXISTS \(SELECT FROM " MF_HAVING_NUMBER\("n\.invoice_id::int8"\) " AND i\.account \|\| .. = \$1\) "\n//' 174_recurring
 mutate repetition_believed 'an event of a recurring payment has the invoice asked about that it names, not the list' src/store/inquiries.c \
 	's/coalesce\(e\.event_code = 5, false\)/false/' 174_recurring
 mutate plan_forgotten 'plans that were refused once are not asked for again' src/inquiry/inquiry_record.c \
 	's/\n\t\t\t\tnext->due = TimestampTzPlusMilliseconds\(batch->now, PLAN_REFUSED_MS\);//' 179_recurring_lasts
+mutate plan_refused_each 'a list that is refused is asked for once for each plan' src/inquiry/inquiry_record.c \
+	's/\n\t\tmf_recurring_put_off\(scope, [^\n]*//' 179_recurring_lasts
 mutate plan_archived 'a row whose recurring payment goes on is archived' src/store/archive.c \
 	's/e\.source = \x27plan\x27 AND e\.due IS NOT NULL/false/' 179_recurring_lasts
 mutate repetition_adopted 'a repetition is taken for the invoice that has begun the plan' src/flight/flight_lookup.c \
