@@ -113,6 +113,7 @@ UPDATE mf_plan SET template = '{"customer_name": "Salma", "total": 5.125}' WHERE
 SET client_min_messages = error;
 DROP SERVER flats CASCADE;
 RESET client_min_messages;
+SELECT item, ok, detail FROM mf_check('flats') WHERE item IN ('account', 'bills');
 SELECT mf_void(id, 'the end of this test') FROM mf_bill WHERE account = 'flats' AND status = 'open';
 SELECT mf_end_plan(id, '2033-01-01', 'the end of this test') FROM mf_plan WHERE account = 'flats' AND status <> 'ended';
 UPDATE mf_reminder_rule SET active = false WHERE account = 'flats';

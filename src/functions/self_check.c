@@ -34,7 +34,9 @@
 
 #define STANDBY_HINT "Bring back a standby that synchronous_standby_names names, or change that setting."
 
+static void check_part(const MfCheck *check, const char *item, void (*part) (void *argument));
 static void check_database_and_account(void *argument);
+static void check_extensions(void *argument);
 static bool check_server(const MfCheck *check);
 static bool check_library(const MfCheck *check);
 static void require_version(void *argument);
@@ -62,17 +64,25 @@ mf_check(PG_FUNCTION_ARGS)
 {
 	MfCheck		check = {(ReturnSetInfo *) fcinfo->resultinfo, mf_required_text(fcinfo, 0, "account"),
 	get_func_namespace(fcinfo->flinfo->fn_oid)};
-	ErrorData  *error;
 
 	mf_start_rows(fcinfo);
 	if (!check_server(&check))
 		return (Datum) 0;
 
-	error = mf_sql_try(check_database_and_account, &check);
-	if (error != NULL)
-		mf_check_report(&check, "account", false, mf_error_text(error),
-						error->hint ? error->hint : "Further checks were skipped. Remove the cause, then call mf_check() again.");
+	check_part(&check, "account", check_database_and_account);
+	check_part(&check, "extension", check_extensions);
 	return (Datum) 0;
+}
+
+/* A part that fails becomes a row of that item, and does not keep the next one from its checks. */
+static void
+check_part(const MfCheck *check, const char *item, void (*part) (void *argument))
+{
+	ErrorData  *error = mf_sql_try(part, unconstify(MfCheck *, check));
+
+	if (error != NULL)
+		mf_check_report(check, item, false, mf_error_text(error),
+						error->hint ? error->hint : "Further checks were skipped. Remove the cause, then call mf_check() again.");
 }
 
 static void
@@ -82,7 +92,12 @@ check_database_and_account(void *argument)
 
 	mf_check_database(check);
 	mf_check_account(check);
-	mf_check_extensions(check);
+}
+
+static void
+check_extensions(void *argument)
+{
+	mf_check_extensions((const MfCheck *) argument);
 }
 
 void
