@@ -11,7 +11,7 @@ RETURNS text
 LANGUAGE sql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT replace(replace(replace(replace(replace(CASE getdatabaseencoding() WHEN 'UTF8' THEN regexp_replace(v.value, '[\u0080-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]', '', 'g') ELSE v.value END,
+	SELECT replace(replace(replace(replace(replace(CASE getdatabaseencoding() WHEN 'UTF8' THEN regexp_replace(v.value, '[\u0080-\u009F\u00AD\u034F\u061C\u115F\u1160\u180E\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\U000E0000-\U000E007F]', '', 'g') ELSE v.value END,
 		'&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;')
 	FROM (SELECT regexp_replace(mf_html_escape.value, '[\x01-\x08\x0B-\x1F\x7F]', '', 'g')) v(value)
 $$;
