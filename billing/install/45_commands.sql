@@ -69,6 +69,9 @@ BEGIN
 	IF b.status <> 'void' THEN
 		RAISE EXCEPTION 'bill % is %, not void', b.id, b.status USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = CASE b.status WHEN 'paid' THEN 'A paid bill opens by itself when a receipt is reversed or a payment refunded.' ELSE 'It is a debt already.' END;
+	ELSIF b.erased_at IS NOT NULL THEN
+		RAISE EXCEPTION 'bill % cannot be opened again, because its customer was forgotten', b.id USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Insert another bill.';
 	END IF;
 	UPDATE @extschema@.mf_bill t SET status = 'open', closed_at = NULL WHERE t.id = b.id;
 	PERFORM @extschema@.mf_bill_settle(b.id, now(), 'reopened'::text);

@@ -353,11 +353,15 @@ BEGIN
 		NEW.updated_at := NULL;
 		NEW.updated_by := NULL;
 		NEW.ahead := NULL;
+		NEW.erased_at := NULL;
 	ELSE
 		PERFORM @extschema@.mf_plan_check_right(OLD.id, OLD.created_by_id, current_user);
-		IF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.ahead, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by)
+		IF OLD.erased_at IS NOT NULL THEN
+			RAISE EXCEPTION 'plan % cannot be changed, because its customer was forgotten', OLD.id USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'Insert another plan.';
+		ELSIF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.ahead, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.erased_at)
 			IS DISTINCT FROM
-			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.ahead, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by) THEN
+			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.ahead, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.erased_at) THEN
 			RAISE EXCEPTION 'account, plan_key and results of plan % cannot be changed', OLD.id USING ERRCODE = 'insufficient_privilege',
 				HINT = 'Results are written by myfatoorah_billing. To control a plan, use mf_pause_plan(), mf_resume_plan() and mf_end_plan().';
 		ELSIF OLD.next_number > 1 AND (NEW.starts_on, NEW.anchor_on, NEW.every, NEW.parts, NEW.part_days, NEW.calendar, NEW.first_partial)

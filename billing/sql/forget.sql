@@ -54,6 +54,9 @@ CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice 
 SELECT f.result, count(*) FROM mf_forget('file 7') f GROUP BY 1 ORDER BY 1;
 SELECT result FROM mf_forget('file 8');
 SELECT * FROM pg_temp.mentions();
+-- a customer who is not known any more is billed no more
+SELECT regexp_replace(mf_test.try(format('SELECT mf_reopen(%s, ''x'')', id)), '\d+ cannot', 'N cannot') AS no_debt FROM mf_bill WHERE bill_key = 'visit 4';
+SELECT regexp_replace(mf_test.try(format('UPDATE mf_plan SET %s WHERE plan_key = ''plan 2''', c)), 'plan \d+', 'plan N') AS no_more FROM unnest(ARRAY['ends_on = ''2090-01-01''', 'times = 100, ends_on = NULL', 'template = template']) c;
 -- money, days and states stay
 SELECT day = mf_local_day('clinic', now()) AS today, kind, debit, credit, balance FROM mf_statement('file 7', '2020-01-01', '2090-01-01', 'clinic');
 
