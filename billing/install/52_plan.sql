@@ -422,6 +422,49 @@ END
 $$;
 COMMENT ON FUNCTION mf_plan_trial(mf_plan[]) IS 'raises the error that the next bills of these plans would raise';
 
+-- How many periods of a plan are due.  Their days ascend, so it looks ahead in growing steps, and then in halves.
+CREATE FUNCTION mf_plan_due(p mf_plan, as_of timestamptz)
+RETURNS integer
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	periods integer := 0;
+	step integer := 1;
+	grows boolean := true;
+	due boolean;
+BEGIN
+	WHILE step > 0 LOOP
+		due := coalesce(@extschema@.mf_local_time(p.account, (@extschema@.mf_plan_compute(p, p.next_number + periods + step - 1)).send_on, p.at_time) <= as_of, false);
+		periods := periods + CASE WHEN due THEN step ELSE 0 END;
+		grows := grows AND due;
+		step := CASE WHEN grows THEN step * 2 ELSE step / 2 END;
+	END LOOP;
+	RETURN periods;
+END
+$$;
+COMMENT ON FUNCTION mf_plan_due(mf_plan, timestamptz) IS 'how many periods of a plan, from the next one on, are to be billed or skipped at that time';
+
+CREATE FUNCTION mf_plan_tell(plans mf_plan[], least_periods integer)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t record;
+BEGIN
+	SELECT sum(d.periods) AS periods, count(*) AS plans, min(p.id) AS plan INTO t
+		FROM unnest(plans) p, LATERAL (SELECT least(@extschema@.mf_plan_due(p, now()), CASE p.catch_up WHEN 'one' THEN 1 END)) d(periods)
+		WHERE p.status = 'active' AND p.next_at <= now() AND p.catch_up <> 'none' AND d.periods >= least_periods;
+	IF t.plans > 0 THEN
+		RAISE NOTICE 'periods that are due already and will be billed: %', t.periods
+			USING DETAIL = format('Plans: %s; one is plan %s.', t.plans, t.plan),
+			HINT = 'mf_plan_preview(plan) shows them. To stop it: mf_pause_plan(plan, reason).';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mf_plan_tell(mf_plan[], integer) IS 'tells how many periods of those plans will be billed at once that have at least so many';
+
 CREATE FUNCTION mf_plan_inserted()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -430,6 +473,7 @@ AS $$
 BEGIN
 	-- what was restored is right already
 	PERFORM @extschema@.mf_plan_trial(array_agg(ROW(n.*)::@extschema@.mf_plan ORDER BY n.id)) FROM new_plans n WHERE n.created_at = now() AND n.status = 'active';
+	PERFORM @extschema@.mf_plan_tell(array_agg(ROW(n.*)::@extschema@.mf_plan), 2) FROM new_plans n WHERE n.created_at = now() AND n.next_at <= now();
 	PERFORM @extschema@.mf_billing_wake(min(n.next_at)) FROM new_plans n WHERE n.created_at = now();
 	PERFORM pg_notify('mf_bill', '{"plan": ' || n.id || '}') FROM new_plans n;
 	PERFORM @extschema@.mf_pause('*'::text, 'plans were restored, perhaps into a copy'::text) WHERE EXISTS (SELECT FROM new_plans n WHERE n.created_at <> now());
@@ -465,6 +509,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM @extschema@.mf_plan_tell(ARRAY[NEW], 2);
 	PERFORM @extschema@.mf_billing_wake(NEW.next_at);
 	RETURN NULL;
 END
@@ -755,7 +800,8 @@ BEGIN
 	END IF;
 	PERFORM @extschema@.mf_check_day('on_date'::text, on_date);
 	p.ends_on := least(p.ends_on, coalesce(on_date, @extschema@.mf_local_day(p.account, now())));
-	PERFORM @extschema@.mf_plan_save(p);
+	p := @extschema@.mf_plan_save(p);
+	PERFORM @extschema@.mf_plan_tell(ARRAY[p], 1);
 	PERFORM set_config('mf_bill.reason', '', true);
 END
 $$;

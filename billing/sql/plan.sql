@@ -171,6 +171,7 @@ SELECT pg_temp.tick('2041-01-06 12:00') IS NULL AS nothing_more;
 -- where it is about noon: what is due today is billed at nine, and no day ends meanwhile
 SELECT name AS noon FROM pg_timezone_names WHERE name ~ '^Etc/GMT[+-]\d+$' AND extract(hour FROM now() AT TIME ZONE name) = 12 LIMIT 1 \gset
 ALTER SERVER myfatoorah OPTIONS (ADD time_zone :'noon');
+\set VERBOSITY terse
 INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'p' || n, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 4, '1 day', c FROM unnest('{all,all,all,one}'::text[]) WITH ORDINALITY u(c, n);
 SELECT pg_temp.as_role('regress_mf_other', 'SELECT mf_pause_plan(id, ''no'') FROM mf_plan WHERE plan_key = ''p1''') AS not_another;
 CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 4$$);
@@ -200,6 +201,24 @@ SELECT mf_test.try('SELECT mf_end_plan(id, ''infinity'', ''x'') FROM mf_plan WHE
 RESET ROLE;
 SELECT DISTINCT status, ends_on = mf_local_day(account, now()) AS today FROM mf_plan WHERE plan_key LIKE 'p_';
 ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
+
+-- How much is due already is told by whatever makes it due, and by an end that leaves it so
+BEGIN;
+INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('late', '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 400, '1 day');
+SELECT mf_end_plan(id, NULL, 'enough') FROM mf_plan WHERE plan_key = 'late';
+SELECT status, last_error FROM mf_plan WHERE plan_key = 'late';
+SELECT mf_pause_plan(id, 'not these') FROM mf_plan WHERE plan_key = 'late';
+INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('today', '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()), '1 day');
+UPDATE mf_plan SET starts_on = starts_on - 2 WHERE plan_key = 'today';
+INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'late, ' || c, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 400, '1 day', c FROM unnest('{one,none}'::text[]) c;
+-- and is counted as the preview shows it
+SET LOCAL client_min_messages = warning;
+INSERT INTO mf_plan (plan_key, template, starts_on, every, times, calendar) SELECT 'count ' || s || e || coalesce(t, 0), '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - s, e, t, c
+	FROM unnest('{-40,0,1,29,30,31,64,500,9000}'::int[]) s, (VALUES (interval '1 day', 'gregorian'), ('1 month', 'islamic-umalqura'), ('1 year', 'gregorian'), ('100 years', 'gregorian')) v(e, c), unnest('{NULL,1,2,3,40}'::int[]) t;
+SELECT count(*) AS plans, count(*) FILTER (WHERE mf_plan_due(p, now()) <> (SELECT count(*) FROM mf_plan_preview(p.id, CASE WHEN p.every = '1 day' THEN 10000 WHEN p.every = '1 month' THEN 400 ELSE 30 END) v WHERE v.send_at <= now())) AS wrong,
+	max(mf_plan_due(p, now())) AS most FROM mf_plan p WHERE plan_key LIKE 'count %';
+ROLLBACK;
+\set VERBOSITY default
 
 -- One that cannot be billed stops no other; put right, it goes on at once
 INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('bad', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2), ('good', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2);
