@@ -110,6 +110,7 @@ $reader->quit;
 sql('CREATE DATABASE restored TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore it');
 is($node->safe_psql('restored', $content), $before, 'plans, periods, history and days off are the same');
+$node->safe_psql('restored', q{SELECT mf_resume('*')});
 is($node->safe_psql('restored', q{SET ROLE myfatoorah_billing; SELECT mf_tick_plans('2035-02-28 12:00+03', 10) IS NOT NULL; SELECT string_agg(concat_ws(' ', t.number, t.period, b.total), ', ' ORDER BY t.number) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan JOIN mf_bill b ON b.id = t.bill WHERE p.plan_key = 'later'}),
 	"t\n1 [2035-01-31,2035-02-28) 11.000, 2 [2035-02-28,2035-03-31) 11.000", 'and plans go on');
 sql('DROP DATABASE restored');
@@ -117,7 +118,7 @@ sql('DROP DATABASE restored');
 #
 # What is not due costs nothing; what is due is bounded
 #
-sql("SELECT mf_pause('*')");
+sql('SELECT mf_pause()');
 my $start = time;
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT 'many ' || n, $template, date '2036-01-01' + n % 28, '1 month' FROM generate_series(1, 10000) n");
 my $inserted = time - $start;

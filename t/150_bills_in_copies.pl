@@ -34,6 +34,21 @@ sql(q{SELECT mf_call_at('public.mf_billing_tick', now())});
 my $books = q{SELECT (SELECT count(*) FROM mf_bill), (SELECT count(*) FROM mf_link), (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_link WHERE live)};
 is(sql($books), '3|4|0|1|3', 'what there is');
 
+# A tick by hand does nothing either, by the clock or ahead of it, nor does one of its steps.
+sub ticked
+{
+	my ($where, $db, $what) = @_;
+
+	foreach my $ahead ('0', '40 days')
+	{
+		like(($where->psql($db, "SELECT mf_billing_tick(now() + interval '$ahead')"))[2], qr/NOTICE:  nothing is billed, and nobody is reminded, because all is paused\nHINT:.*mf_resume\('\*'\)/,
+			"$what: a tick by hand ($ahead ahead) tells that all is paused");
+		$where->safe_psql($db, "SELECT mf_tick_links(t, 50), mf_tick_plans(t, 50), mf_tick_reminders(t, 50) FROM (SELECT now() + interval '$ahead') n(t)");
+	}
+	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: and makes nothing");
+}
+ticked($node, 'postgres', 'the original');
+
 # Of each kind one copy
 my $subscriber = $mf->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $conf);
 $mf->setup_account($subscriber, 'postgres', $sandbox, %quick);
@@ -72,7 +87,7 @@ foreach my $copy (@copies)
 	$where->safe_psql($db, 'SELECT setval(oid::regclass, 1000000) FROM pg_class WHERE relkind = \'S\' AND relname LIKE \'mf_%\'') if $what eq 'subscriber';
 	# as if nobody had paused it
 	$where->safe_psql($db, q{DELETE FROM mf_account WHERE account = '*'}) if $what eq 'subscriber';
-	looked($where, $db) if $what ne 'promoted';
+	looked($where, $db), ticked($where, $db, $what) if $what ne 'promoted';
 	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: nobody is billed or reminded");
 	is(scalar($sandbox->invoices), $sent, "$what: and nothing is sent");
 }
@@ -81,6 +96,7 @@ foreach my $copy (@copies)
 $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');
 $standby->promote;
 $mf->wait_worker($standby, 'postgres');
+ticked($standby, 'postgres', 'promoted');
 is($standby->safe_psql('postgres', $books), '3|4|0|1|3', 'promoted: it is paused as its primary was');
 foreach my $copy (@copies)
 {

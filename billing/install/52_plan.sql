@@ -655,7 +655,7 @@ DECLARE
 	p bigint;
 	round_done integer;
 	done integer := 0;
-	started timestamptz := clock_timestamp();
+	started constant timestamptz := @extschema@.mf_tick_started(as_of);
 BEGIN
 	-- each round does one period of each plan that is due; a plan that somebody has locked is left to them
 	LOOP

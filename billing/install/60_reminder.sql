@@ -431,7 +431,7 @@ SET enable_bitmapscan = off
 SET jit = off
 AS $$
 DECLARE
-	started constant timestamptz := clock_timestamp();
+	started constant timestamptz := @extschema@.mf_tick_started(as_of);
 	more boolean := false;
 	r @extschema@.mf_reminder_rule;
 	q record;

@@ -95,6 +95,7 @@ DECLARE
 	retention constant interval := current_setting('myfatoorah.personal_data_retention');
 	erased integer;
 BEGIN
+	PERFORM @extschema@.mf_tick_started(as_of);
 	IF retention = interval '0' THEN
 		RETURN NULL;
 	END IF;

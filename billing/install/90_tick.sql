@@ -1,15 +1,40 @@
 --
 -- What is due
 --
--- A call that takes longer than myfatoorah.on_change_timeout is undone, and would be for ever: so each step ends early.  So it does where all is
--- paused since the worker has called it: what it has found may be of a dump that is being restored, which pauses all.
-CREATE FUNCTION mf_tick_over(started timestamptz)
+-- While all is paused, nothing is due, whoever asks: what a tick finds may be of a dump that is being restored, or be done by the database that this one is
+-- a copy of.
+CREATE FUNCTION mf_all_paused()
 RETURNS boolean
-LANGUAGE sql STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE sql VOLATILE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4
-		OR @extschema@.mf_caller() = 'myfatoorah' AND EXISTS (SELECT FROM @extschema@.mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL)
+	SELECT EXISTS (SELECT FROM @extschema@.mf_account a WHERE a.account IN ('*', '* (subscriber ' || @extschema@.mf_here() || ')') AND a.paused_at IS NOT NULL)
+$$;
+COMMENT ON FUNCTION mf_all_paused() IS 'whether all accounts are paused by mf_pause(''*''), by a restore, or because a subscription fills these tables';
+
+-- Raises an error unless a step may be done as of that time.  Returns when it has started.
+CREATE FUNCTION mf_tick_started(as_of timestamptz)
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF as_of IS NULL OR as_of NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
+		RAISE EXCEPTION 'as_of is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'as_of',
+			DETAIL = format('It is %s.', coalesce(as_of::text, 'null')), HINT = 'Give now(), or another time in a database for trials.';
+	END IF;
+	RETURN clock_timestamp();
+END
+$$;
+COMMENT ON FUNCTION mf_tick_started(timestamptz) IS 'checks the time of a tick; returns the present one';
+
+-- A call that takes longer than myfatoorah.on_change_timeout is undone, and would be for ever: so each step ends early.
+CREATE FUNCTION mf_tick_over(started timestamptz)
+RETURNS boolean
+LANGUAGE sql STRICT VOLATILE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4 OR @extschema@.mf_all_paused()
 $$;
 COMMENT ON FUNCTION mf_tick_over(timestamptz) IS 'whether a tick that has started then is to end, and be called again';
 
@@ -22,7 +47,7 @@ AS $$
 DECLARE
 	b bigint;
 	done integer := 0;
-	started timestamptz := clock_timestamp();
+	started constant timestamptz := @extschema@.mf_tick_started(as_of);
 	again timestamptz;
 BEGIN
 	-- a bill that somebody has locked is left to them
@@ -68,9 +93,11 @@ AS $$
 DECLARE
 	soonest timestamptz;
 BEGIN
-	IF as_of IS NULL OR as_of NOT BETWEEN '1970-01-01' AND '9999-12-31' THEN
-		RAISE EXCEPTION 'as_of is out of range' USING ERRCODE = 'datetime_field_overflow', COLUMN = 'as_of',
-			DETAIL = format('It is %s.', coalesce(as_of::text, 'null')), HINT = 'Give now(), or another time in a database for trials.';
+	PERFORM @extschema@.mf_tick_started(as_of);
+	IF @extschema@.mf_all_paused() THEN
+		RAISE NOTICE 'nothing is billed, and nobody is reminded, because all is paused'
+			USING HINT = 'See to it first that no other database bills the same. Then: SELECT mf_resume(''*'').';
+		RETURN as_of;
 	END IF;
 	-- afterwards the clock has its turn
 	PERFORM @extschema@.mf_billing_wake(clock_timestamp() + interval '1 minute') WHERE as_of > clock_timestamp();
