@@ -88,11 +88,12 @@ SKIP:
 my $range = '/proc/sys/net/ipv4/ip_local_port_range';
 SKIP:
 {
-	skip "there is no $range", 2 unless -r $range;
-	my ($first, $last) = slurp_file($range) =~ /(\d+)\s+(\d+)/;
+	my ($first, $last) = -r $range ? slurp_file($range) =~ /(\d+)\s+(\d+)/ : (0);
+
+	skip "$range does not begin at 32768", 2 unless $first == 32768;
 	my $hint = q{SELECT ok, hint FROM mf_check() WHERE item = 'listener'};
 	my $node = $haproxy ? $standby : $primary;
-	my ($outside) = grep { $_ < $first || $_ > $last } map { $web->free_port } 1 .. 100;
+	my $outside = $web->free_port;
 
 	$web->open($node, 'postgres', $outside);
 	is($node->safe_psql('postgres', $hint), 't|', 'a port outside of the range needs no hint');
