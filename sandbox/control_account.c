@@ -486,8 +486,8 @@ do_deposits(Request *r, Str rest)
 
 /*
  * do_recurring
- *		Carry out a repetition, which is paid or, {"fail":true}, is not:
- *		ID/charge. Locked.
+ *		Carry out a repetition, which is paid or, {"fail":true}, is not, and may
+ *		have a {"reference"} of its own: ID/charge. Locked.
  */
 static void
 do_recurring(Request *r, Str rest)
@@ -500,14 +500,18 @@ do_recurring(Request *r, Str rest)
 	bool ok;
 	cJSON *json = read_json(r, &ok);
 	bool fail = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "fail"));
+	const char *reference =
+		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "reference"));
 	Invoice *inv;
 
-	cJSON_Delete(json);
 	if (!ok)
+	{
+		cJSON_Delete(json);
 		return;
+	}
 	if (plan == NULL || slash == NULL || strcmp(slash, "/charge") != 0)
 		control_refused(&r->answer, 404, "no such recurring payment");
-	else if ((inv = recurring_next_invoice(plan)) == NULL)
+	else if ((inv = recurring_next_invoice(plan, str_of(reference))) == NULL)
 		control_refused(&r->answer, 409, "the recurring payment is not active");
 	else
 	{
@@ -517,6 +521,7 @@ do_recurring(Request *r, Str rest)
 		status_put_invoice_summary(&r->answer.body, inv, options.public_url);
 		control_ok(&r->answer);
 	}
+	cJSON_Delete(json);
 }
 
 /*

@@ -156,10 +156,11 @@ recurring_resume(Recurring *plan)
 
 /*
  * recurring_next_invoice
- *		An invoice for a repetition; NULL if the plan is not active.
+ *		An invoice for a repetition, with the reference of the first one unless
+ *		another is given; NULL if the plan is not active.
  */
 Invoice *
-recurring_next_invoice(Recurring *plan)
+recurring_next_invoice(Recurring *plan, Str reference)
 {
 	InvoiceData data = plan->first->data;
 	Invoice *inv;
@@ -167,6 +168,8 @@ recurring_next_invoice(Recurring *plan)
 	if (plan->status != RECURRING_ACTIVE || store_is_full())
 		return NULL;
 	data.has_expiry = false;
+	if (reference.data != NULL)
+		data.reference = reference;
 	inv = store_create(plan->account, &data, true);
 	inv->made_by = MADE_BY_RECURRING;
 	plan->invoices = xrealloc(plan->invoices, (size_t) (plan->count + 1) * sizeof(Invoice *));

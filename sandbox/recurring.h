@@ -60,7 +60,7 @@ extern void recurring_forget(Recurring *plan);
 extern void recurring_paid(const Invoice *inv);
 extern bool recurring_cancel(Recurring *plan);
 extern bool recurring_resume(Recurring *plan);
-extern Invoice *recurring_next_invoice(Recurring *plan);
+extern Invoice *recurring_next_invoice(Recurring *plan, Str reference);
 extern void recurring_executed(Recurring *plan, bool paid);
 extern Recurring *recurring_first(void);
 extern Recurring *recurring_by_id(Str id);

@@ -156,6 +156,41 @@ $mf->insert($node, $db, 'beside');
 $mf->wait_status($node, $db, 'beside');
 pass('invoices are sent meanwhile');
 
+# A repetition with a reference of its own, which no source excludes: the list names it, so it is the row's, and no other is.
+my ($own, undef, $owned) = begin('own reference');
+foreach my $mine ('of the plan', 'of the second', 'of the plan')
+{
+	my $numbered = $sandbox->charge($owned, reference => $mine, fail => $mine eq 'of the second')->{id};
+	sql($mf->webhook(delivery(5, $numbered)));
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_transaction t JOIN mf_invoice i ON i.id = t.invoice WHERE i.invoice_id = $numbered", 1);
+	is(sql("SELECT customer_reference, customer_name, payment_error FROM mf_invoice WHERE invoice_id = $numbered"), 'own reference|own reference|', "a repetition with the reference that the list names: $mine");
+}
+is(books($owned), '4|3|3.750|3.750|4|f', 'and is booked');
+my ($lost, $number) = split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE reference = 'of the second'");
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'another' WHERE id = $lost");
+$sandbox->invoice($number, 'pay');
+sql("SELECT mf_refresh($lost)");
+$mf->wait_for($node, $db, "SELECT payment_error ~ 'which is none of this row' FROM mf_invoice WHERE id = $lost", 't');
+is(books($owned), '4|3|3.750|3.750|4|f', 'an answer with a reference that is neither its own nor of the plan is about another invoice');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'of the second' WHERE id = $lost");
+sql("SELECT mf_refresh($lost)");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $lost", 'paid');
+
+# The row that has begun a plan stays until the plan has ended: without it, what is charged would be in no book.
+$mf->wait_idle($node, $db);
+like(($node->psql($db, "DELETE FROM mf_invoice WHERE id = $own"))[2],
+	qr/ERROR:  invoice $own cannot be deleted\nDETAIL:  The recurring payment that it begins has not ended.\nHINT:  End it with mf_cancel_recurring\('$owned', 'myfatoorah'\)/, 'it cannot be deleted');
+like(($node->psql($db, 'TRUNCATE mf_invoice CASCADE'))[2], qr/ERROR:  mf_invoice cannot be truncated\nDETAIL:  \d+ recurring payments? ha(s|ve) not ended/, 'nor all rows');
+sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM mf_invoice; SELECT mf_cancel_recurring('$owned'); COMMIT");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $own AND due IS NOT NULL", 0);
+like(($node->psql($db, "SELECT mf_cancel_recurring('$owned')"))[2], qr/DETAIL:  RecurringId: The recurring can not be canceled.*\nHINT:  .* tells: if it is "Canceled", it was done before\./, 'what was cancelled is refused, and the hint says how to see it');
+is(sql("DELETE FROM mf_invoice WHERE id = $own RETURNING id"), $own, 'once it has ended, and the list was read at once, it can');
+
+# An invoice whose row is rolled back begins a plan nonetheless.
+my (undef, undef, $warned) = $node->psql($db, q{BEGIN; SELECT mf_execute_payment('undone', 5, 2, recurring_type => 'Weekly', iteration => 0, record => true); ROLLBACK});
+my ($undone) = $warned =~ /WARNING:  MyFatoorah has invoice \d+ .*\nDETAIL:  Its payment begins recurring payment (RECUR\d+), whose repetitions would get no rows\. SELECT mf_cancel_recurring\('\g1', 'myfatoorah'\) ends it\.\nHINT:  .*mf_adopt/;
+is(sql("SELECT count(*) FROM mf_recurring() WHERE recurring_id = '" . ($undone // $warned =~ s/'/''/gr) . "'"), 1, 'a rollback warns of the plan');
+
 # By a person
 like(($node->psql($db, q{SELECT mf_cancel_recurring('RECUR0')}))[2], qr/ERROR:  MyFatoorah refused the request\nDETAIL:  RecurringId: The recurring is not found/, 'one that does not exist');
 like(($node->psql($db, qq{SELECT mf_resume_recurring('$plan')}))[2], qr/ERROR:  MyFatoorah refused the request\nDETAIL:  RecurringId: The recurring can not be resumed/, 'one that is active cannot be resumed');

@@ -8,9 +8,11 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "base/compat.h"
 #include "base/encoding.h"
@@ -18,11 +20,13 @@
 #include "database/function_args.h"
 #include "functions/backend_call.h"
 #include "functions/direct_status.h"
+#include "process/wakeup.h"
+#include "store/recurring.h"
 
 static void change_plan(FunctionCallInfo fcinfo, MfEndpointNumber endpoint, const char *function);
 static void add_plan_context(void *plan);
 static void report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const MfAccount *account,
-						   const char *plan);
+						   const char *plan, const char *done);
 
 PG_FUNCTION_INFO_V1(mf_cancel_recurring);
 PG_FUNCTION_INFO_V1(mf_resume_recurring);
@@ -58,10 +62,16 @@ change_plan(FunctionCallInfo fcinfo, MfEndpointNumber endpoint, const char *func
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for recurring_id: \"%.40s\"", plan),
 				 errhint("SELECT recurring_id FROM mf_recurring(%s)", quote_literal_cstr(account->name))));
+	/* before the call: after it, nothing may fail */
+	if (!XactReadOnly)
+	{
+		mf_recurring_read_soon(get_func_namespace(fcinfo->flinfo->fn_oid), account->name, plan);
+		mf_wake_inquiries_at_commit();
+	}
 	exchange = mf_backend_call(account, &mf_endpoints[endpoint], mf_to_utf8(plan), strdup(""), 0, &context);
 	mf_send_result_read(&mf_endpoints[endpoint], exchange, NULL, result);
 	if (result->outcome != MF_OUTCOME_ACCEPTED)
-		report_failure(result, exchange, account, plan);
+		report_failure(result, exchange, account, plan, endpoint == MF_CANCEL_RECURRING_PAYMENT ? "Canceled" : "Active");
 }
 
 /* Error context callback while a request is under way, when errors are mostly cancels. */
@@ -71,9 +81,10 @@ add_plan_context(void *plan)
 	errcontext("recurring payment \"%s\"; if the request had left, only MyFatoorah knows whether it was done", (char *) plan);
 }
 
-/* Raises an error that says whether it may have been done. */
+/* Raises an error that says whether it may have been done: then the status of the plan is "done". */
 static void
-report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const MfAccount *account, const char *plan)
+report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const MfAccount *account, const char *plan,
+			   const char *done)
 {
 	char	   *error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
 	const char *shown = mf_shown_error(exchange, account, result->outcome != MF_OUTCOME_NOT_SENT, error);
@@ -97,7 +108,7 @@ report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah refused the request"),
 					 errdetail_internal("%s", error),
-					 errhint("%s tells what has become of it.", look)));
+					 errhint("%s tells: if it is \"%s\", it was done before.", look, done)));
 			break;
 		default:
 			ereport(ERROR,
@@ -105,6 +116,6 @@ report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const
 					 errmsg("it is unknown whether MyFatoorah has done it"),
 					 errdetail_internal("%s", shown),
 					 errdetail_log("%s", error),
-					 errhint("%s tells. The call can be repeated: it does nothing twice.", look)));
+					 errhint("%s tells: if it is \"%s\", it was done, and would be refused a second time. If not, repeat the call.", look, done)));
 	}
 }

@@ -272,7 +272,7 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
 		/* a repetition of its recurring payment has its reference, too */
-		"  AND (i.recurring_type IS NULL OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "
+		"  AND ((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "
 		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
 		3, {TEXTOID, TEXTOID, INT8OID}, NULL
 	};

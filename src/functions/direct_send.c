@@ -78,6 +78,7 @@ typedef struct UncommittedInvoice
 	Oid			schema;
 	int64		invoice;
 	char	   *account;
+	char	   *recurring_id;	/* NULL = its payment begins no plan */
 	char		invoice_id[FLEXIBLE_ARRAY_MEMBER];
 } UncommittedInvoice;
 
@@ -92,7 +93,7 @@ static void check_reference(Oid schema, const char *reference);
 static const MfSendResult *send_now(const DirectCall *call, const MfRequest *request, const MfAccount *account,
 									char *reference, const MfDirectRow *row, int *http_status);
 static void add_reference_context(void *argument);
-static void note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id);
+static void note_uncommitted(Oid schema, int64 invoice, const char *account, const MfSendResult *result);
 static void end_transaction(XactEvent event, void *argument);
 static void end_subtransaction(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent, void *argument);
 static void match_events(void);
@@ -153,7 +154,7 @@ call_now(FunctionCallInfo fcinfo, const DirectCall *call)
 	if (row != NULL)
 	{
 		/* from here on an error leaves an invoice at MyFatoorah without a row */
-		note_uncommitted(schema, row->invoice, account->name, result->invoice_id);
+		note_uncommitted(schema, row->invoice, account->name, result);
 		mf_direct_accepted(row, http_status, result, call->function);
 	}
 	answer = send_answer(desc, result);
@@ -361,9 +362,9 @@ report_send_failure(const MfHttpExchange *exchange, const MfSendResult *result,
  * row is rolled back, a warning says that MyFatoorah has an invoice without a row.
  */
 static void
-note_uncommitted(Oid schema, int64 invoice, const char *account, const char *invoice_id)
+note_uncommitted(Oid schema, int64 invoice, const char *account, const MfSendResult *result)
 {
-	size_t		size = offsetof(UncommittedInvoice, invoice_id) + strlen(invoice_id) + 1;
+	size_t		size = offsetof(UncommittedInvoice, invoice_id) + strlen(result->invoice_id) + 1;
 	UncommittedInvoice *entry = (UncommittedInvoice *) MemoryContextAlloc(TopTransactionContext, size);
 
 	if (!callbacks_registered)
@@ -375,7 +376,9 @@ note_uncommitted(Oid schema, int64 invoice, const char *account, const char *inv
 	entry->schema = schema;
 	entry->invoice = invoice;
 	entry->account = MemoryContextStrdup(TopTransactionContext, account);
-	strcpy(entry->invoice_id, invoice_id);
+	entry->recurring_id = result->recurring_id == NULL ? NULL :
+		MemoryContextStrdup(TopTransactionContext, mf_from_utf8_lossy(result->recurring_id));
+	strcpy(entry->invoice_id, result->invoice_id);
 	entry->subtransaction = GetCurrentSubTransactionId();
 	entry->next = uncommitted;
 	uncommitted = entry;
@@ -462,6 +465,9 @@ warn_of_lost(SubTransactionId subtransaction)
 		*link = entry->next;
 		ereport(WARNING,
 				(errmsg("MyFatoorah has invoice %s of account \"%s\", whose row was rolled back", entry->invoice_id, entry->account),
+				 entry->recurring_id == NULL ? 0 :
+				 errdetail("Its payment begins recurring payment %s, whose repetitions would get no rows. SELECT mf_cancel_recurring('%s', '%s') ends it.",
+						   entry->recurring_id, entry->recurring_id, entry->account),
 				 errhint("Cancel it in the MyFatoorah portal, or take it over with: SELECT mf_adopt('%s', '%s')",
 						 entry->invoice_id, entry->account)));
 	}

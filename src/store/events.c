@@ -43,8 +43,8 @@
  */
 #define OF_ACCOUNT(account) "i.account || '' = " account
 
-/* A repetition of a recurring payment has the reference of the invoice that has begun it: its InvoiceId tells which row is meant. */
-#define NO_REPETITION(event) "(i.recurring_type IS NULL OR i.invoice_id IS NULL OR i.invoice_id = " event ".invoice_id::int8)"
+/* A repetition of a recurring payment has the reference of the invoice that has begun it, or of another: its InvoiceId tells which row is meant. */
+#define NO_REPETITION(event) "((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = " event ".invoice_id::int8)"
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "

@@ -52,13 +52,14 @@ static MfStatement tie_statement = {
 
 /* those of plans that rows have begun; null if the invoice has a row, which may be archived */
 static MfStatement missing_statement = {
-	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text FROM unnest($2, $3) AS n(recurring_id, invoice_id) "
+	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text "
+	"FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, listed) "
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
 	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account || '' = $1) "
 	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account = $1) "
 	"ORDER BY n.invoice_id LIMIT " CppAsString2(ROWS_MAX),
-	3, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* what a repetition has in common with the row that began the plan; who may see and change it, too */
@@ -68,10 +69,18 @@ static MfStatement missing_statement = {
 	row "customer_civil_id, " row "user_defined_field, " row "created_by, " row "created_by_id, " row "own_key, " \
 	row "could_login, " row "could_insert, " row "currency, " row "recurring_id, " row "erased_at, " row "metadata"
 
-/* MyFatoorah is asked about each at once, and what comes in about it finds the row by its InvoiceId */
+/*
+ * MyFatoorah is asked about each at once, and what comes in about it finds the row by its
+ * InvoiceId.  A CustomerReference of its own in the list, which no source excludes, is the
+ * row's reference, by which answers about it are known.  If repetitions share one, the first
+ * has it, and the others are known as those of the same plan.
+ */
 static MfStatement insert_statement = {
-	"WITH m AS MATERIALIZED (SELECT n.invoice_id::int8 AS invoice_id, n.reference, f.id AS first "
-	"  FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, reference) CROSS JOIN LATERAL (SELECT i.id FROM @mf_invoice i "
+	"WITH m AS MATERIALIZED (SELECT n.invoice_id::int8 AS invoice_id, f.id AS first, "
+	"    CASE WHEN length(n.listed) BETWEEN 1 AND 100 AND row_number() OVER (PARTITION BY n.listed ORDER BY n.invoice_id) = 1 "
+	"      AND NOT EXISTS (SELECT FROM @mf_invoice r WHERE r.reference IS NOT NULL AND r.reference = n.listed) "
+	"      AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.reference = n.listed) THEN n.listed ELSE n.reference END AS reference "
+	"  FROM unnest($2, $3, $4, $5) AS n(recurring_id, invoice_id, reference, listed) CROSS JOIN LATERAL (SELECT i.id FROM @mf_invoice i "
 	"    WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id AND " BEGINS_PLAN("i") " "
 	"    ORDER BY i.id + 0 LIMIT 1) f), "
 	"i AS (INSERT INTO @mf_invoice (" COMMON("") ", reference, invoice_id, status, sent_at, last_error) "
@@ -84,7 +93,7 @@ static MfStatement insert_statement = {
 	"q AS (INSERT INTO @mf_inquiry (invoice, account, due, urgent) SELECT i.id, i.account, clock_timestamp(), true FROM i "
 	"  ORDER BY i.id) "
 	"SELECT i.id::int8, m.invoice_id::int8 FROM m LEFT JOIN i ON i.invoice_id = m.invoice_id",
-	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /*
@@ -127,6 +136,7 @@ typedef struct NewRows
 	MfArray		plans;
 	MfArray		invoice_ids;
 	MfArray		references;
+	MfArray		listed;			/* CustomerReference in the list */
 } NewRows;
 
 static void read_plans(const MfAccount *account, const MfListResult *plans, Named *named);
@@ -190,6 +200,36 @@ mf_recurring_put_off(const MfSqlScope *scope, const char *account, const MfEvent
 	};
 
 	(void) mf_change(scope, &statement, values, NULL);
+}
+
+int64
+mf_recurring_unended(Oid schema, int64 invoice)
+{
+	static MfStatement statement = {
+		"SELECT count(*) FROM @mf_event e WHERE e.invoice BETWEEN $1 AND $2 AND e.source = 'plan' AND e.due IS NOT NULL",
+		2, {INT8OID, INT8OID}, NULL
+	};
+	Datum		values[] = {
+		Int64GetDatum(invoice != 0 ? invoice : PG_INT64_MIN), Int64GetDatum(invoice != 0 ? invoice : PG_INT64_MAX)
+	};
+
+	return mf_count_alone(schema, &statement, values);
+}
+
+void
+mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
+{
+	static MfStatement statement = {
+		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.account = $1 AND e.source = 'plan' AND e.due IS NOT NULL "
+		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $2 "
+		"      AND " BEGINS_PLAN("i") ")) FOR NO KEY UPDATE SKIP LOCKED), "
+		"u AS (UPDATE @mf_event e SET due = clock_timestamp() FROM l WHERE e.id = l.id RETURNING 1) "
+		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
+		2, {TEXTOID, TEXTOID}, NULL
+	};
+	Datum		values[] = {CStringGetTextDatum(account), CStringGetTextDatum(plan)};
+
+	(void) mf_change_alone(schema, &statement, values, NULL);
 }
 
 bool
@@ -278,7 +318,8 @@ static void
 find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows)
 {
 	Datum		values[] = {
-		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID)
+		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID),
+		mf_array_datum(&named->references, TEXTOID)
 	};
 	int			count = (int) mf_sql_execute(scope, &missing_statement, values, NULL);
 	int			i;
@@ -286,12 +327,14 @@ find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows
 	mf_array_init(&rows->plans, Max(count, 1));
 	mf_array_init(&rows->invoice_ids, Max(count, 1));
 	mf_array_init(&rows->references, Max(count, 1));
+	mf_array_init(&rows->listed, Max(count, 1));
 	for (i = 0; i < count; i++)
 	{
 		const char *plan = mf_result_text(i, 1);
 
 		mf_array_add_text(&rows->plans, plan);
 		mf_array_add_text(&rows->invoice_ids, mf_result_text(i, 2));
+		mf_array_add_text(&rows->listed, mf_result_text(i, 3));
 		mf_array_add(&rows->references, PointerGetDatum(mf_new_reference(plan, strlen(plan))));
 	}
 }
@@ -302,7 +345,8 @@ insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(account->name), mf_array_datum(&rows->plans, TEXTOID),
-		mf_array_datum(&rows->invoice_ids, TEXTOID), mf_array_datum(&rows->references, TEXTOID)
+		mf_array_datum(&rows->invoice_ids, TEXTOID), mf_array_datum(&rows->references, TEXTOID),
+		mf_array_datum(&rows->listed, TEXTOID)
 	};
 	int			count = (int) mf_sql_execute(scope, &insert_statement, values, NULL);
 	MfSentInvoice *sent = (MfSentInvoice *) palloc0(Max(count, 1) * sizeof(MfSentInvoice));

@@ -33,6 +33,15 @@ extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account
  */
 extern void mf_recurring_put_off(const MfSqlScope *scope, const char *account, const MfEventNext *next);
 
+/*
+ * Number of rows whose payment has begun a plan that goes on, or may yet begin one: of one
+ * invoice or all with 0.  Own scope.
+ */
+extern int64 mf_recurring_unended(Oid schema, int64 invoice);
+
+/* Has the list read at once, after commit, for a plan that a row has begun.  Own scope. */
+extern void mf_recurring_read_soon(Oid schema, const char *account, const char *plan);
+
 /* Whether the list of plans of an account was asked for in vain, several times. */
 extern bool mf_recurring_unread(Oid schema, const char *account);
 

@@ -28,6 +28,7 @@
 #include "store/operations.h"
 #include "store/other_triggers.h"
 #include "store/queue_report.h"
+#include "store/recurring.h"
 #include "store/row_check.h"
 #include "store/row_rights.h"
 #include "triggers/invoice_private.h"
@@ -63,6 +64,7 @@ static void check_results_unchanged(TriggerData *trigger, TupleDesc desc, const 
 static void refuse_late_change(int64 invoice, MfStatus status);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
+static void refuse_to_lose_plan(const MfInvoiceRow *row);
 static void guard_truncate(TriggerData *trigger);
 static void set_reference(MfInvoiceRow *row);
 static void set_currency(MfInvoiceRow *row, const MfAccount *account);
@@ -438,8 +440,27 @@ guard_delete(TriggerData *trigger)
 				 errdetail("A refund of it is not finished."),
 				 errhint("SELECT * FROM mf_refund WHERE invoice = %lld shows it.",
 						 (long long) DatumGetInt64(row.values[MF_IC_ID]))));
+	if (!row.isnull[MF_IC_CUSTOMER_NAME + MF_SP_RECURRING_TYPE] &&
+		mf_recurring_unended(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID])) > 0)
+		refuse_to_lose_plan(&row);
 	mf_invoice_deleted(RelationGetNamespace(trigger->tg_relation), DatumGetInt64(row.values[MF_IC_ID]),
 					   row.isnull[MF_IC_INVOICE_ID] ? 0 : DatumGetInt64(row.values[MF_IC_INVOICE_ID]));
+}
+
+/* Its repetitions would be charged, and get no rows. */
+static void
+refuse_to_lose_plan(const MfInvoiceRow *row)
+{
+	const char *account = quote_literal_cstr(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice %lld cannot be deleted", (long long) DatumGetInt64(row->values[MF_IC_ID])),
+			 errdetail("The recurring payment that it begins has not ended."),
+			 row->isnull[MF_IC_RECURRING_ID] ?
+			 errhint("SELECT * FROM mf_recurring(%s) shows it, once the invoice is paid; mf_cancel_recurring() ends it.", account) :
+			 errhint("End it with mf_cancel_recurring(%s, %s). The row can be deleted once the worker has read that it has ended.",
+					 quote_literal_cstr(TextDatumGetCString(row->values[MF_IC_RECURRING_ID])), account)));
 }
 
 static void
@@ -463,6 +484,14 @@ guard_truncate(TriggerData *trigger)
 				 errdetail_plural("%lld invoice is not finished.", "%lld invoices are not finished.",
 								  (unsigned long) unfinished, (long long) unfinished),
 				 errhint("Cancel them with mf_cancel(id), or wait until they are sent.")));
+	unfinished = mf_recurring_unended(schema, 0);
+	if (unfinished > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_invoice cannot be truncated"),
+				 errdetail_plural("%lld recurring payment has not ended.", "%lld recurring payments have not ended.",
+								  (unsigned long) unfinished, (long long) unfinished),
+				 errhint("End them with mf_cancel_recurring().")));
 	if (mf_archive_has_rows(schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -433,12 +433,12 @@ sub deposit
 	return $self->control('POST', 'deposits', { country => $self->{country}, %order });
 }
 
-# charge(recurring id, fail => 1): carries out the next repetition of a recurring payment; its invoice
+# charge(recurring id, fail => 1, reference => its own): carries out the next repetition of a recurring payment; its invoice
 sub charge
 {
 	my ($self, $id, %how) = @_;
 
-	return $self->control('POST', "recurring/$id/charge", { fail => $how{fail} ? JSON::PP::true : JSON::PP::false });
+	return $self->control('POST', "recurring/$id/charge", { %how, fail => $how{fail} ? JSON::PP::true : JSON::PP::false });
 }
 
 # lag(reads => N, ms => M): GetPaymentStatus reads Pending so many times, or so long, after every payment from now on;
