@@ -199,6 +199,42 @@ sql('DROP TRIGGER change ON mf_inquiry; DROP FUNCTION public.change()');
 	$sandbox->clear_faults;
 }
 
+# An account that nothing on the agenda names any more is none to wait for: whether its server has another name when its time
+# comes, or it is useless, or cannot be reached, and its row is cancelled meanwhile.
+{
+	my $logged = -s $node->logfile;
+	my $waiting = q{SELECT value FROM mf_metrics() WHERE name ~ 'accounts_waiting$'};
+
+	# another account's row that is due afterwards shows that the time has passed
+	my $later = sub { return sql(sprintf q{INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, account, send_at)
+		VALUES ('x', '%s', 1, '%s', now() + interval '%s s') RETURNING id}, @_) };
+	my $passed = sub { $later->("after $_[0]", 'myfatoorah', $_[1]); return $mf->wait_status($node, $db, "after $_[0]") };
+
+	sql(q{CREATE SERVER "until" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '} . $sandbox->url . q{'); CREATE USER MAPPING FOR PUBLIC SERVER "until" OPTIONS (api_key '} . $sandbox->key . q{')});
+	$later->('timed', 'until', 3);
+	$mf->wait_idle($node, $db);
+	sql('ALTER SERVER "until" RENAME TO since');
+	$mf->wait_status($node, $db, 'timed');
+	$passed->('timed', 1);
+	unlike(slurp_file($node->logfile, $logged), qr/account "until" cannot be used/, 'a server renamed before the time of its row raises no alarm');
+	is(sql($waiting), 0, 'nor does an account wait');
+
+	# one without a server, then one that cannot be reached, waits as long as it has a row
+	sql(q{CREATE SERVER empty FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url 'http://127.0.0.1:1'); CREATE USER MAPPING FOR PUBLIC SERVER empty OPTIONS (api_key 'key-of-nobody')});
+	foreach my $name ('hidden', 'empty')
+	{
+		sql(q{SELECT mf_pause('empty')});
+		my $row = $later->($name, 'empty', 0);
+
+		sql("UPDATE pg_foreign_server SET srvname = '$name' WHERE srvname = 'empty'; SELECT mf_resume('empty')");
+		$mf->wait_for($node, $db, $waiting, 1);
+		sql("SELECT mf_cancel($row)");
+		$mf->wait_for($node, $db, $waiting, 0);
+		pass("$name: it waits while it has a row, and no longer");
+		sql("UPDATE pg_foreign_server SET srvname = 'empty' WHERE srvname = '$name'");
+	}
+}
+
 # A server that is dropped, or renamed where the library is not loaded, leaves its name behind, and invoices that go by it: nobody
 # takes them over by a server of his own of that name.
 my $seller = 'SET ROLE seller;';

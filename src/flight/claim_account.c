@@ -21,6 +21,7 @@
 #include "base/settings.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"
+#include "store/queue.h"
 #include "store/queue_pause.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
@@ -62,7 +63,7 @@ static void report_key(const MfClaimTarget *target);
 static bool write_pause(const MfSqlScope *scope, void *argument);
 
 const MfAccount *
-mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
+mf_claim_account(const MfSqlScope *scope, MfThrottle *throttle, bool paused, TimestampTz now)
 {
 	const MfAccount *account;
 	const char *error;
@@ -75,7 +76,9 @@ mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now)
 		return NULL;
 
 	account = mf_account_or_null(throttle->account, &error);
-	if (account == NULL)
+	if (account == NULL && !mf_agenda_names(scope, throttle->account))
+		mf_throttle_reset(throttle);	/* its server was renamed, or its rows were moved or cancelled */
+	else if (account == NULL)
 	{
 		mf_throttle_account_unusable(throttle, now);
 		mf_throttle_report(throttle, MF_OUTAGE_UNUSABLE, error);

@@ -30,10 +30,11 @@ typedef struct MfClaim
 
 /*
  * Returns the account of a throttle; NULL if it is paused, backs off, or cannot be
- * used.  One that cannot be used backs off from now on, and is logged once.  "paused"
- * is what the tables say; the throttle also knows pauses that are not written yet.
+ * used.  One that cannot be used backs off from now on, and is logged once, unless
+ * nothing on the agenda names it any more.  "paused" is what the tables say; the
+ * throttle also knows pauses that are not written yet.
  */
-extern const MfAccount *mf_claim_account(MfThrottle *throttle, bool paused, TimestampTz now);
+extern const MfAccount *mf_claim_account(const MfSqlScope *scope, MfThrottle *throttle, bool paused, TimestampTz now);
 
 /* A key for an account: that of one role's user mapping, or PUBLIC's */
 typedef struct MfClaimTarget

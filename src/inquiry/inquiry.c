@@ -237,7 +237,7 @@ find_account(MfInquiryClaim *inquiries)
 	MfThrottle *throttle = mf_throttle_get(inquiries->entry->name);
 
 	inquiries->throttle = throttle;
-	inquiries->account = mf_claim_account(throttle, inquiries->entry->paused, inquiries->now);
+	inquiries->account = mf_claim_account(inquiries->scope, throttle, inquiries->entry->paused, inquiries->now);
 	if (inquiries->account == NULL)
 	{
 		mf_inquiries.due = mf_earlier(mf_inquiries.due, throttle->paused ? 0 : throttle->retry_at);

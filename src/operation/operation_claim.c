@@ -88,7 +88,7 @@ static void
 claim_account(const MfSqlScope *scope, const MfClaim *claim, const char *name, bool paused, TimestampTz now)
 {
 	MfThrottle *throttle = mf_throttle_get(name);
-	const MfAccount *account = mf_claim_account(throttle, paused, now);
+	const MfAccount *account = mf_claim_account(scope, throttle, paused, now);
 	TimestampTz slots_at;
 	List	   *rows;
 	int			slots;

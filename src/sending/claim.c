@@ -35,9 +35,11 @@
 static int	limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limits, int left,
 						   TimestampTz now);
 static bool limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, TimestampTz now);
-static int	claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now);
+static int	claimable_rows(const MfSqlScope *scope, const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead,
+						   TimestampTz now);
 static int	advance_positions(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void end_turns(MfClaimLimit *limits, int count, int reached, bool cut);
+static void look_later(const MfSqlScope *scope, const MfClaimLimit *limit);
 static bool is_in_list(List *names, const char *name);
 
 void
@@ -79,7 +81,7 @@ mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 	for (i = 0; i < reached; i++)
 	{
 		if (limits[i].look_later)
-			mf_turns_due_at(limits[i].throttle, limits[i].next_due);
+			look_later(scope, &limits[i]);
 	}
 	if (changed)
 		mf_turns_all_changed();
@@ -116,7 +118,7 @@ limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limi
 		MfThrottle *throttle = throttles[i];
 		bool		is_paused = claim->held || is_in_list(paused, MF_ALL_ACCOUNTS) ||
 			is_in_list(paused, throttle->account);
-		int			free_slots = claimable_rows(claim, throttle, is_paused, ahead, now);
+		int			free_slots = claimable_rows(scope, claim, throttle, is_paused, ahead, now);
 
 		if (free_slots == 0)
 			continue;
@@ -164,9 +166,10 @@ limit_account(MfThrottle *throttle, int slots, int left, MfClaimLimit *limit, Ti
  * changes, by time or by an answer.
  */
 static int
-claimable_rows(const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead, TimestampTz now)
+claimable_rows(const MfSqlScope *scope, const MfClaim *claim, MfThrottle *throttle, bool paused, int ahead,
+			   TimestampTz now)
 {
-	const MfAccount *account = mf_claim_account(throttle, paused, now);
+	const MfAccount *account = mf_claim_account(scope, throttle, paused, now);
 	TimestampTz retry;
 	int			slots;
 
@@ -266,6 +269,15 @@ end_turns(MfClaimLimit *limits, int count, int reached, bool cut)
 		else if (throttle->claim.has_more)
 			mf_turns_full(throttle);
 	}
+}
+
+/* Has an account join the line when its next entry is due.  Without any, no request can end a back-off. */
+static void
+look_later(const MfSqlScope *scope, const MfClaimLimit *limit)
+{
+	mf_turns_due_at(limit->throttle, limit->next_due);
+	if (limit->next_due == 0 && limit->throttle->failures > 0 && !mf_agenda_names(scope, limit->account))
+		mf_throttle_reset(limit->throttle);
 }
 
 static bool

@@ -162,6 +162,9 @@ typedef struct MfFirstEntry
 /* List of MfFirstEntry, one for each account with agenda entries, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
 
+/* Whether something on the agenda awaits this account: a send, a look-up, an operation or an inquiry. */
+extern bool mf_agenda_names(const MfSqlScope *scope, const char *account);
+
 /*
  * Claims due entries: locks them and their invoices, at most "limit" in all, in
  * the order of the accounts.  An entry whose invoice is locked by others is put off

@@ -48,6 +48,18 @@ static MfStatement accounts_statement = {
 	0, {0}, NULL
 };
 
+/* entries for a person have an infinite rank; each EXISTS has an index */
+static MfStatement names_statement = {
+	MF_IN_ORDER "SELECT WHERE EXISTS (SELECT FROM @mf_queue q WHERE q.account = $1 AND q.rank < 'infinity') "
+	"OR EXISTS (SELECT FROM @mf_operation o WHERE o.account = $1 AND o.due IS NOT NULL) "
+	"OR EXISTS (SELECT FROM @mf_inquiry q WHERE q.account = $1 AND NOT q.urgent) "
+	"OR EXISTS (SELECT FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent AND q.ordered_by = 0) "
+	"OR EXISTS (SELECT FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent AND q.ordered_by <> 0) "
+	"OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.due IS NOT NULL) "
+	"OR EXISTS (SELECT FROM @mf_deposit_state d WHERE d.account = $1 AND d.due IS NOT NULL)",
+	1, {TEXTOID}, NULL
+};
+
 static MfStatement claim_entries_statement = {
 	MF_IN_ORDER "SELECT e.invoice::int8, e.kind::text, e.rank::timestamptz, e.lookups::int4, e.ctid, l.n::int4, e.due::timestamptz "
 	"FROM unnest($1, $2, $3, $5) WITH ORDINALITY AS l(account, slots, position_rank, position_invoice, n) "
@@ -144,6 +156,14 @@ mf_queue_accounts(const MfSqlScope *scope)
 		result = lappend(result, entry);
 	}
 	return result;
+}
+
+bool
+mf_agenda_names(const MfSqlScope *scope, const char *account)
+{
+	Datum		value = CStringGetTextDatum(account);
+
+	return mf_sql_execute(scope, &names_statement, &value, NULL) > 0;
 }
 
 List *
