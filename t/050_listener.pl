@@ -234,6 +234,18 @@ $session->quit;
 is($web->post("$url/webhook", $body, $headers)->{status}, 200, 'and that succeeds');
 like($node->safe_psql('postgres', 'SELECT last_error FROM mf_listener_status'), qr/lock timeout/, 'the trouble is shown');
 
+# While nothing is stored mf_check() says so, whatever health checks say.
+my $item = q{SELECT concat_ws('|', ok, detail ~ 'could not be stored: .') FROM mf_check() WHERE item = 'listener'};
+is($node->safe_psql('postgres', $item), 't|f', 'mf_check() finds nothing, once the same succeeds');
+$node->safe_psql('postgres', 'CREATE RULE swallow AS ON INSERT TO mf_event DO INSTEAD NOTHING');
+($body, $headers) = $web->v2(invoice => 600001);
+is($web->post("$url/webhook", $body, $headers)->{status}, 503, 'a rule swallows what comes in');
+is($web->get("$url/health")->{status}, 200, 'the database answers');
+is($node->safe_psql('postgres', $item), 'f|t', 'but mf_check() says that nothing is stored');
+$node->safe_psql('postgres', 'DROP RULE swallow ON mf_event');
+is($web->post("$url/webhook", $body, $headers)->{status}, 200, 'without the rule it is stored');
+is($node->safe_psql('postgres', $item), 't|f', 'and mf_check() says no more');
+
 # One bad message among good ones fails alone.
 $node->safe_psql('postgres', q{CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
 	$$BEGIN IF NEW.invoice_id::text = '666' THEN RAISE EXCEPTION 'poison'; END IF; RETURN NEW; END$$;

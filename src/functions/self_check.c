@@ -263,7 +263,11 @@ check_listener(const MfCheck *check, const MfSlot *slot)
 {
 	const MfListenerState *listener = &slot->listener;
 
-	if (listener->pid != 0 && listener->listening)
+	if (listener->pid != 0 && listener->listening && listener->failing != 0)
+		mf_check_report(check, "listener", false,
+						psprintf("The latest request could not be stored: %s", mf_check_error(check, listener->last_error)),
+						"Whoever sent it is told to try again. Remove the cause, such as a rule or trigger on mf_event; the server log has the context.");
+	else if (listener->pid != 0 && listener->listening)
 		mf_check_report(check, "listener", true,
 						psprintf("Accepts %s at %s, port %d. Whether MyFatoorah and customers can reach it cannot be seen from here.",
 								 listener->tls ? "HTTPS" : "HTTP", listener->addresses, listener->port),

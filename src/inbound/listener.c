@@ -190,6 +190,7 @@ attach_to_slot(Oid database, pid_t worker)
 		my_slot->routes.call++;
 		state->wakeups = state->transactions = state->requests = 0;
 		state->stored = state->repeated = state->refused = state->callbacks = 0;
+		state->failing = 0;
 		attached = true;
 	}
 	LWLockRelease(mf_shared->lock);

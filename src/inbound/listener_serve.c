@@ -77,6 +77,7 @@ static bool store(MfListener *listener, MfHttpdRequest **requests, MfInbound *me
 				  StoreFailure *failure);
 static bool store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count,
 								 StoreFailure *failure);
+static void note_stored(MfListenerState *state, MfHttpdRoute route, bool stored);
 static void store_messages(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int count);
 static bool commit_stored(MfListener *listener);
 static StoreFailure failure_of(const ErrorData *error);
@@ -261,7 +262,20 @@ store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound 
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(listener->context);
+	note_stored(listener->state, requests[0]->route, stored);
 	return stored;
+}
+
+/* Notes for mf_check() whether the latest requests of this route were stored; a shutdown is no failure. */
+static void
+note_stored(MfListenerState *state, MfHttpdRoute route, bool stored)
+{
+	uint32		bit = (uint32) 1 << route;
+
+	if (stored)
+		state->failing &= ~bit;
+	else if (!ShutdownRequestPending)
+		state->failing |= bit;
 }
 
 /* Health checks have no message; their transaction shows that the database can commit. */

@@ -58,6 +58,7 @@ typedef struct MfListenerState
 	uint64		repeated;
 	uint64		refused;		/* requests of all kinds */
 	uint64		callbacks;
+	uint32		failing;		/* by MfHttpdRoute, a bit each: the latest requests were not stored */
 	TimestampTz last_error_at;	/* 0 = never */
 	char		last_error[MF_LAST_ERROR_SIZE];
 } MfListenerState;
