@@ -1929,6 +1929,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
 				WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
+				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.recurring_id IS NOT NULL AND i.recurring_type IS NULL THEN
+				pg_catalog.format('MyFatoorah lists it as a repetition of %s, and answers otherwise. Put base_url, environment and key back if they have changed, and ask MyFatoorah. If the answer is right then: SELECT mf_refresh(%s). If it is not of this plan, and no longer listed: DELETE FROM mf_invoice WHERE id = %s', i.recurring_id, i.id, i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND NOT EXISTS (
 					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id) THEN
 				pg_catalog.format('Put base_url, environment or key back if they have changed since it was sent. If the row has this InvoiceId by mistake: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew.', i.id)

@@ -144,6 +144,7 @@ $session->query_safe('COMMIT');
 $session->quit;
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE event_code = 5 AND source = 'webhook' AND due IS NOT NULL", 0);
 is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $taken"), 1, 'an invoice that was adopted meanwhile has one row');
+is(sql("SELECT recurring_id FROM mf_invoice WHERE invoice_id = $taken"), $plan, 'which is known as a repetition, since the list names it');
 
 # Answers that do not come, and one that is refused
 my $more = $sandbox->charge($plan)->{id};
@@ -157,7 +158,7 @@ $mf->wait_status($node, $db, 'beside');
 pass('invoices are sent meanwhile');
 
 # A repetition with a reference of its own, which no source excludes: the list names it, so it is the row's, and no other is.
-my ($own, undef, $owned) = begin('own reference');
+my ($own, undef, $owned) = begin('own reference', iteration => 0);
 foreach my $mine ('of the plan', 'of the second', 'of the plan')
 {
 	my $numbered = $sandbox->charge($owned, reference => $mine, fail => $mine eq 'of the second')->{id};
@@ -175,6 +176,23 @@ is(books($owned), '4|3|3.750|3.750|4|f', 'an answer with a reference that is nei
 sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'of the second' WHERE id = $lost");
 sql("SELECT mf_refresh($lost)");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $lost", 'paid');
+
+# One that is listed, and of which no answer is right: a person is told what to do, and not to take its number back and send it.
+$sandbox->faults({ path => 'GetPaymentStatus', status => 503, times => -1 });
+my $strange = $sandbox->charge($owned, reference => 'of nobody')->{id};
+sql($mf->webhook(delivery(5, $strange)));
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE invoice_id = $strange", 1);
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'another' WHERE invoice_id = $strange");
+$sandbox->clear_faults;
+sql("SELECT mf_refresh(id) FROM mf_invoice WHERE invoice_id = $strange");
+$mf->wait_for($node, $db, 'SELECT count(*) FROM mf_review', 1);
+my ($stranger, $step) = split /\|/, sql('SELECT id, next_step FROM mf_review');
+like($step, qr/lists it as a repetition of $owned, .* SELECT mf_refresh\($stranger\)\. .* DELETE FROM mf_invoice WHERE id = $stranger$/, 'the next step of a repetition that is none');
+like(($node->psql($db, "SELECT mf_resolve($stranger, 'review', 'not ours')"))[2], qr/ERROR:  invoice $stranger keeps its number/, 'it cannot be sent as if it were an invoice of its own');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'of nobody' WHERE id = $stranger");
+sql("SELECT mf_refresh($stranger)");
+$mf->wait_for($node, $db, 'SELECT count(*) FROM mf_review', 0);
+is(sql("SELECT payment_status FROM mf_invoice WHERE id = $stranger"), 'paid', 'the first of these steps clears it');
 
 # The row that has begun a plan stays until the plan has ended: without it, what is charged would be in no book.
 $mf->wait_idle($node, $db);

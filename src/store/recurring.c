@@ -30,6 +30,7 @@
 /*
  * An answer that had the RecurringId may have been lost.  Then a webhook tells which plan
  * began with which invoice, in signed members; or a repetition has the reference of the row.
+ * A repetition that a person has taken over is known as one by its number in the list.
  */
 static MfStatement tie_statement = {
 	"WITH c AS MATERIALIZED (SELECT DISTINCT ON (c.id) c.id, c.recurring_id FROM ("
@@ -38,13 +39,16 @@ static MfStatement tie_statement = {
 	"    UNION ALL SELECT i.id, e.data->'Recurring'->>'Id' FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice "
 	"      AND i.invoice_id = e.invoice_id WHERE e.account = $1 AND e.source IN ('webhook', 'log') AND e.due IS NOT NULL "
 	"      AND e.event_code = 5 AND e.data->'Recurring'->>'Id' = ANY ($4) "
-	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL) c ORDER BY c.id), "
+	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL "
+	"    UNION ALL SELECT r.id, n.recurring_id FROM unnest($2, $5) AS n(recurring_id, invoice_id) CROSS JOIN LATERAL ("
+	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account || '' = $1 AND i.attempts = 0 "
+	"        AND i.recurring_id IS NULL AND i.recurring_type IS NULL) r) c ORDER BY c.id), "
 	"l AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT c.id FROM c)) AND i.status = 'sent' "
 	"  FOR NO KEY UPDATE SKIP LOCKED), "
 	"u AS (UPDATE @mf_invoice i SET recurring_id = c.recurring_id FROM c JOIN l ON l.id = c.id "
 	"  WHERE i.id = ANY (ARRAY(SELECT l.id FROM l)) AND i.id = c.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
-	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* Repetitions that get a row in one go; more are found when the list is read again. */
@@ -158,6 +162,7 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	values[1] = mf_array_datum(&named.repeated, TEXTOID);
 	values[2] = mf_array_datum(&named.references, TEXTOID);
 	values[3] = mf_array_datum(&named.plans, TEXTOID);
+	values[4] = mf_array_datum(&named.invoice_ids, TEXTOID);
 	(void) mf_change(scope, &tie_statement, values, NULL);
 
 	/* sessions that take such an invoice over by mf_adopt() go first */

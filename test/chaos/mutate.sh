@@ -607,6 +607,12 @@ mutate plan_forgotten 'plans that were refused once are not asked for again' src
 	's/\n\t\t\t\tnext->due = TimestampTzPlusMilliseconds\(batch->now, PLAN_REFUSED_MS\);//' 179_recurring_lasts
 mutate plan_refused_each 'a list that is refused is asked for once for each plan' src/inquiry/inquiry_record.c \
 	's/\n\t\tmf_recurring_put_off\(scope, [^\n]*//' 179_recurring_lasts
+mutate plan_deleted 'a row whose recurring payment goes on is deleted' src/store/recurring.c \
+	's/e\.invoice BETWEEN \$1 AND \$2 AND e\.source = \x27plan\x27/false/' 174_recurring
+mutate repetition_unnamed 'the reference that the list of recurring payments names for a repetition is not kept' src/store/recurring.c \
+	's/length\(n\.listed\) BETWEEN 1 AND 100/false/' 174_recurring
+mutate plan_cancelled_late 'what was cancelled is awaited until its next payment' src/functions/direct_recurring.c \
+	's/if \(!XactReadOnly\)/if (XactReadOnly)/' 174_recurring
 mutate plan_archived 'a row whose recurring payment goes on is archived' src/store/archive.c \
 	's/e\.source = \x27plan\x27 AND e\.due IS NOT NULL/false/' 179_recurring_lasts
 mutate repetition_adopted 'a repetition is taken for the invoice that has begun the plan' src/flight/flight_lookup.c \
