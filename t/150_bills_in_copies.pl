@@ -43,7 +43,7 @@ sub ticked
 	{
 		like(($where->psql($db, "SELECT mf_billing_tick(now() + interval '$ahead')"))[2], qr/NOTICE:  nothing is billed, and nobody is reminded, because all is paused\nHINT:.*mf_resume\('\*'\)/,
 			"$what: a tick by hand ($ahead ahead) tells that all is paused");
-		$where->safe_psql($db, "SELECT mf_tick_links(t, 50), mf_tick_plans(t, 50), mf_tick_reminders(t, 50) FROM (SELECT now() + interval '$ahead') n(t)");
+		$where->safe_psql($db, "SET ROLE myfatoorah_billing; SELECT mf_tick_links(t, 50), mf_tick_plans(t, 50), mf_tick_reminders(t, 50) FROM (SELECT now() + interval '$ahead') n(t)");
 	}
 	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: and makes nothing");
 }
