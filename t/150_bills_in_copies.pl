@@ -69,6 +69,14 @@ sql('CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
 my $sent = $sandbox->invoices;
 
+# Bills come before invoices; what is paused then says of both who must not go on, and counts as a copy that awaits a decision.
+is($node->safe_psql('restored', q{SELECT paused_by, reason FROM mf_account WHERE account = '*'}), 'restore|invoices were restored; the server they come from may send them and ask about them, too', 'invoices that come after bills');
+sql('CREATE DATABASE only_bills');
+$node->safe_psql('only_bills', 'CREATE EXTENSION myfatoorah; CREATE EXTENSION myfatoorah_billing');
+$node->command_ok([ 'pg_restore', '-e', '-a', '-t', 'mf_bill', '-d', $node->connstr('only_bills'), $dump ], 'bills alone');
+like($node->safe_psql('only_bills', q{SELECT reason FROM mf_account WHERE account = '*'}), qr/^bills were restored; the server they come from must not send invoices for them any more/, 'say who must not go on');
+sql('DROP DATABASE only_bills');
+
 # The worker of that database has done all that it does
 sub looked
 {

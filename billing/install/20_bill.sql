@@ -458,7 +458,7 @@ BEGIN
 	END LOOP;
 	-- those of a dump: nothing is made of them before somebody has said that this is no copy, whatever else is not restored yet
 	IF restored THEN
-		PERFORM @extschema@.mf_pause('*'::text, 'bills were restored, perhaps into a copy'::text);
+		PERFORM @extschema@.mf_pause('*'::text, 'bills were restored; the server they come from must not send invoices for them any more'::text);
 	END IF;
 	RETURN NULL;
 END

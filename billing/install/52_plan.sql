@@ -476,7 +476,7 @@ BEGIN
 	PERFORM @extschema@.mf_plan_tell(array_agg(ROW(n.*)::@extschema@.mf_plan), 2) FROM new_plans n WHERE n.created_at = now() AND n.next_at <= now();
 	PERFORM @extschema@.mf_billing_wake(min(n.next_at)) FROM new_plans n WHERE n.created_at = now();
 	PERFORM pg_notify('mf_bill', '{"plan": ' || n.id || '}') FROM new_plans n;
-	PERFORM @extschema@.mf_pause('*'::text, 'plans were restored, perhaps into a copy'::text) WHERE EXISTS (SELECT FROM new_plans n WHERE n.created_at <> now());
+	PERFORM @extschema@.mf_pause('*'::text, 'plans were restored; the server they come from must not make bills of them any more'::text) WHERE EXISTS (SELECT FROM new_plans n WHERE n.created_at <> now());
 	RETURN NULL;
 END
 $$;

@@ -21,10 +21,12 @@
 #include "store/operations.h"
 #include "store/queue_pause.h"
 
+/* one after a restore takes the place of a person's, because more has to be decided when it ends */
 static MfStatement pause_statement = {
 	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) VALUES ($1, clock_timestamp(), $2, $3) "
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
-	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL",
+	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL "
+	"  OR (EXCLUDED.paused_by = '" MF_PAUSED_BY_RESTORE "' AND a.paused_by NOT IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "'))",
 	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
