@@ -1931,8 +1931,10 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.recurring_id IS NOT NULL AND i.recurring_type IS NULL THEN
 				pg_catalog.format('MyFatoorah lists it as a repetition of %s, and answers otherwise. Put base_url, environment and key back if they have changed, and ask MyFatoorah. If the answer is right then: SELECT mf_refresh(%s). If it is not of this plan, and no longer listed: DELETE FROM mf_invoice WHERE id = %s', i.recurring_id, i.id, i.id)
-				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND NOT EXISTS (
-					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id) THEN
+				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND (NOT EXISTS (
+					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id)
+					OR EXISTS (SELECT FROM mf_invoice_number k JOIN mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id
+						WHERE k.invoice_id = i.invoice_id AND o.id <> i.id AND o.account = i.account)) THEN
 				pg_catalog.format('Put base_url, environment or key back if they have changed since it was sent. If the row has this InvoiceId by mistake: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error THEN
 				'Put base_url, environment and key of the account back to what they were when it was sent, or give such accounts a server of their own. The next good answer clears it.'

@@ -134,6 +134,18 @@ $mf->wait_for($node, $db, "SELECT status FROM mf_invoice WHERE id = $typo", 'sen
 is(attempt("SELECT mf_resolve($typo, 'review', 'mistake')"), "55000: invoice $typo keeps its number: Only a number that no answer has confirmed can be taken back.", 'a number that an answer has named stays');
 is(attempt("SELECT mf_resolve($victim, 'review', 'mistake')") =~ s/: Only.*//r, "55000: invoice $victim keeps its number", 'of any row');
 
+# An answer has named it, and another row has it, too: one of the two is wrong, and a person can say which
+my ($twin, $own) = sent('twin');
+my $mine = sub { sql("SET session_replication_role = replica; UPDATE mf_invoice SET invoice_id = $_[0] WHERE id = $twin; UPDATE mf_attempt SET invoice_id = $_[0] WHERE invoice = $twin;
+	UPDATE mf_invoice_number SET invoice_id = $_[0] WHERE invoice = $twin") };
+like(attempt("SELECT mf_resolve($twin, 'review', 'wrong')"), qr/^55000: invoice $twin keeps its number/, 'one that no other row has stays');
+$mine->($number);
+sql("UPDATE mf_inquiry SET error = 'doubt' WHERE invoice = $twin; SET session_replication_role = replica; UPDATE mf_invoice SET payment_error = 'doubt' WHERE id = $twin");
+like(sql("SELECT next_step FROM mf_review WHERE id = $twin"), qr/SELECT mf_resolve\($twin, 'review', 'reason'\)/, 'mf_review shows how to take back one that another row has');
+is(attempt("SELECT mf_resolve($twin, 'review', 'wrong')"), 'ok', 'one that another row has can be taken back');
+is(column($victim, "concat_ws('|', status, invoice_id)"), "sent|$number", 'and the other keeps it');
+is(attempt("SELECT mf_resolve($twin, 'adopt', 'portal', invoice_id => $own)"), 'ok', 'so that the row gets its own');
+
 #
 # A row that has got another's number all the same, by an earlier version: what comes in is matched by the reference
 #

@@ -85,10 +85,15 @@ static MfStatement adopt_twin_statement = {
 	6, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
-/* no answer about the row has named the number: neither to an attempt nor to an inquiry, nor the list of repetitions */
+/*
+ * No answer about the row has named the number, neither to an attempt nor to an inquiry, nor the
+ * list of repetitions; or the answer to an attempt named one that another row has, so a person has to say whose it is.
+ */
 #define IS_UNCONFIRMED \
 	"i.id = $1 AND i.status = 'sent' AND i.payment_status IN ('unpaid', 'expired', 'remote_cancelled') " \
-	"AND i.base_value IS NULL AND NOT EXISTS (SELECT FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = i.invoice_id) " \
+	"AND i.base_value IS NULL AND (NOT EXISTS (SELECT FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = i.invoice_id) " \
+	"  OR EXISTS (SELECT FROM @mf_invoice_number k JOIN @mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id " \
+	"    WHERE k.invoice_id = i.invoice_id AND o.id <> i.id AND o.account = i.account)) " \
 	"AND (i.recurring_id IS NULL OR i.recurring_type IS NOT NULL)"
 
 /* what has come in about the number is matched anew, once it was asked whose it is */
