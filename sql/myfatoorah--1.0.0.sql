@@ -623,7 +623,7 @@ COMMENT ON COLUMN mf_operation.kind IS 'refund: MakeRefund or, with suppliers, M
 COMMENT ON COLUMN mf_operation.reference IS 'ExternalIdentifier of the latest attempt, by which a refund is found again';
 COMMENT ON COLUMN mf_operation.done_at IS 'when an answer first said that it was refunded, captured or released';
 COMMENT ON COLUMN mf_operation.due IS 'the worker does nothing before this time; of status sending, the end of the lease; null: nothing is to be done';
-COMMENT ON COLUMN mf_operation.lookups IS 'of status unknown, look-ups so far that have not found it; of status queued, refusals because another one is under way';
+COMMENT ON COLUMN mf_operation.lookups IS 'look-ups since the latest attempt that have not found it; one that is queued, and was asked for before, is not asked for again without one';
 COMMENT ON COLUMN mf_operation.asked_at IS 'when MyFatoorah was to be asked about it, until an answer has come: only the first answer to a later question counts as not found';
 COMMENT ON COLUMN mf_operation.origin IS 'mf_origin() of the database that made this row; no other database acts on it';
 

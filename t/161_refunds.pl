@@ -202,6 +202,8 @@ sub requests
 	is(sql("SELECT string_agg(status, ',' ORDER BY id) FROM mf_refund WHERE invoice = $id"), 'filed,filed', 'it was there, and is now, too');
 	is(sql("SELECT last_error ~ '^refund $refund was given up or asked for again' FROM mf_refund WHERE invoice = $id AND id <> $refund"), 't', 'a refund that turns up twice is shown');
 	is(sql("SELECT mf_refundable($id)"), '0.000', 'and taken into account');
+	is(sql("SELECT what_happened, next_step LIKE '%mf_resolve($id, ''dismiss''%' FROM mf_review WHERE id = $id"),
+		'an earlier request for a refund was carried out after all; mf_refund shows it|t', 'mf_review has its invoice');
 
 	($id, $number) = paid('decided', '4.000');
 	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true });
@@ -221,6 +223,46 @@ sub requests
 	is(sql("SELECT string_agg(outcome, ',' ORDER BY attempt) FROM mf_operation_attempt WHERE operation = $refund"), 'throttled,accepted', 'after 429 it is looked up, and asked for again');
 	is(scalar(filed($number)), 1, 'once');
 	is(scalar(grep { $_->{body} =~ /$number/ } $sandbox->ledger(path => '/v2/GetRefundStatus')) >= 5, 1, 'and not before');
+}
+
+#
+# A refusal need not be true: before a refund is asked for again it is looked up under the references that it had.
+#
+{
+	my %refusal = (status => 400, body => '{"IsSuccess":false,"ValidationErrors":[{"Name":"Amount","Error":"Insufficient balance for vendor"}]}');
+	my ($id, $number) = paid('refused untruly', '10.000');
+
+	$sandbox->faults({ path => 'MakeRefund', contains => $number, create => $true, %refusal });
+	my $refund = refund($id, '4');
+	wait_refund($refund, 'refused');
+	sql("SELECT mf_retry_refund($refund, 'balance topped up')");
+	wait_refund($refund, 'filed');
+	is(scalar(requests($number)), 1, 'what was filed in spite of a refusal is not asked for again');
+	is(sql("SELECT refund_id FROM mf_refund WHERE invoice = $id"), join(',', map { $_->{id} } filed($number)), 'the row takes the refund that is there, the only one');
+
+	# MyFatoorah does not answer the question: nothing leaves until it does
+	($id, $number) = paid('refused truly', '10.000');
+	$sandbox->faults({ path => 'MakeRefund', contains => $number, %refusal });
+	$refund = refund($id, '4');
+	wait_refund($refund, 'refused');
+	$sandbox->faults({ path => 'GetRefundStatus', contains => $number, status => 500, body => '', times => 2 });
+	sql("SELECT mf_retry_refund($refund, 'balance topped up')");
+	wait_refund($refund, 'filed');
+	is(scalar(requests($number)), 2, 'after a true refusal it is asked for again');
+	is(join(',', map { "$_->{amount} $_->{external}" } filed($number)), sql("SELECT value || ' ' || reference FROM mf_refund WHERE invoice = $id"), 'once, under another reference');
+	my @questions = grep { $_->{body} =~ /$number/ } $sandbox->ledger(path => '/v2/GetRefundStatus');
+	my ($first, $again) = sort { $a->{complete_us} <=> $b->{complete_us} } requests($number);
+	is(scalar(grep { $_->{complete_us} > $first->{answered_us} && $_->{answered_us} < $again->{complete_us} } @questions), 3, 'and not before an answer has come that lacks it');
+
+	# said of ours, "already under processing" is no refusal of it
+	($id, $number) = paid('told early', '10.000');
+	$sandbox->faults({ path => 'MakeRefund', contains => $number, create => $true, status => 400,
+		body => '{"IsSuccess":false,"ValidationErrors":[{"Name":"Key","Error":"The transaction is already under processing!"}]}' });
+	$refund = refund($id, '4');
+	wait_for("SELECT attempts = 1 AND status = 'queued' FROM mf_refund WHERE id = $refund");
+	sql('SELECT mf_resume()');
+	wait_refund($refund, 'filed');
+	is(scalar(filed($number)), 1, 'what waits for another refund that is its own is found');
 }
 
 #

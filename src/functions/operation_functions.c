@@ -123,7 +123,7 @@ mf_cancel_refund(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A refund that was refused, or about which a person has decided, is asked for anew. */
+/* A refund that was refused, or about which a person has decided, is asked for anew, once it was looked up. */
 Datum
 mf_retry_refund(PG_FUNCTION_ARGS)
 {
@@ -142,8 +142,7 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "What is left to be refunded is %s."), invoice->left));
 	begin_change(&change, operation, psprintf("retry: %s", reason));
 	change.to = MF_OPERATION_QUEUED;
-	if (operation->attempts > 0)
-		change.reference = mf_next_reference(operation->reference);
+	change.reference = mf_next_reference(operation->reference);
 	change.due = GetCurrentTimestamp();
 	mf_operation_apply_alone(schema, &change);
 	mf_wake_operations_at_commit();

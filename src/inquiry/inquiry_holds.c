@@ -95,11 +95,11 @@ change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation
 	bool		captured = flight->payment.successes > 0;
 	bool		released = !captured && flight->payment.released;
 
-	if (row->status == MF_OPERATION_QUEUED || row->status == MF_OPERATION_SENDING ||
+	if (row->status == MF_OPERATION_SENDING ||
 		row->status == MF_OPERATION_CAPTURED || row->status == MF_OPERATION_RELEASED)
 		return false;
 	mf_operation_change_begin(change, row, ACTOR);
-	if (captured || released)
+	if ((captured || released) && row->status != MF_OPERATION_QUEUED)
 	{
 		bool		done = is_capture == captured;
 
@@ -114,7 +114,7 @@ change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation
 		change->lookups = 0;
 		return true;
 	}
-	if (row->status != MF_OPERATION_UNKNOWN || row->asked_at == 0 || flight->claimed_at < row->asked_at ||
+	if ((row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_QUEUED) || row->asked_at == 0 || flight->claimed_at < row->asked_at ||
 		flight->payment.status != MF_AUTHORIZED)
 		return false;
 	mf_inquiry_not_found(change, row, now);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "utils/array.h"
 #include "utils/timestamp.h"
 
 #include "base/encoding.h"
@@ -38,6 +39,7 @@ typedef struct Settlement
 	int			foreign_count;
 } Settlement;
 
+static void doubt_twice(const MfSqlScope *scope, ArrayType *array);
 static int	count_refunds(const List *flights);
 static void settle_answer(Settlement *settlement, const MfFlight *flight);
 static bool status_of(const char *word, MfOperationStatus *status);
@@ -53,7 +55,6 @@ mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
 	int64	   *invoices = (int64 *) palloc(count * sizeof(int64));
 	Settlement	settlement;
 	int			refunds = count_refunds(batch->refund_answers);
-	int			twice;
 	ListCell   *lc;
 
 	foreach(lc, batch->refund_answers)
@@ -68,12 +69,23 @@ mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
 	foreach(lc, batch->refund_answers)
 		settle_answer(&settlement, (const MfFlight *) lfirst(lc));
 	mf_inquiry_apply_operations(scope, settlement.changes, settlement.change_count);
-	if (settlement.foreign_count == 0)
-		return;
-	twice = mf_operations_add_foreign(scope, settlement.foreign, settlement.foreign_count);
-	if (twice > 0)
+	if (settlement.foreign_count > 0)
+		doubt_twice(scope, DatumGetArrayTypePCopy(mf_operations_add_foreign(scope, settlement.foreign, settlement.foreign_count)));
+}
+
+/* Has a person look at invoices with a refund by an earlier request of a row. */
+static void
+doubt_twice(const MfSqlScope *scope, ArrayType *array)
+{
+	const int64 *invoices = (const int64 *) ARR_DATA_PTR(array);
+	int			count = ARR_NDIM(array) == 0 ? 0 : ARR_DIMS(array)[0];
+	int			i;
+
+	for (i = 0; i < count; i++)
+		mf_payment_doubt(scope, invoices[i], "an earlier request for a refund was carried out after all; mf_refund shows it", false);
+	if (count > 0)
 		ereport(LOG,
-				(mf_log_event("refund_twice", "an earlier request for a refund was carried out after all: %d of them", twice),
+				(mf_log_event("refund_twice", "an earlier request for a refund was carried out after all: %d of them", count),
 				 errhint("SELECT * FROM mf_refund WHERE last_error IS NOT NULL shows it; cancel what is one too many in the MyFatoorah portal.")));
 }
 
@@ -133,7 +145,7 @@ status_of(const char *word, MfOperationStatus *status)
 
 /*
  * The row of a refund, -1 = none: by its RefundId, which an answer to the request may have
- * named too, or by our reference.  Each row has one.
+ * named too, or by the reference of any of its attempts.  Each row has one.
  */
 static int
 find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund)
@@ -152,7 +164,8 @@ find_row(const Settlement *settlement, const MfFlight *flight, char *const *refu
 			continue;
 		if (id != NULL && strcmp(id, refund[MF_RF_REFUND_ID]) == 0)
 			return number;
-		if (id == NULL && reference != NULL && row->reference != NULL && strcmp(row->reference, reference) == 0)
+		if (id == NULL && reference != NULL && row->reference != NULL &&
+			(strcmp(row->reference, reference) == 0 || mf_is_resend_of(row->reference, reference)))
 			by_reference = number;
 	}
 	return by_reference;
@@ -208,7 +221,7 @@ add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund,
 }
 
 /*
- * Counts the look-up for rows of the invoice that are unknown and not in the answer.  It
+ * Counts the look-up for rows of the invoice that are unknown, or to be asked for again, and not in the answer.  It
  * counts only if it was made after we wanted to know: then MyFatoorah cannot be processing
  * the request any more.  Each time that we want to know counts once: inquiries that are
  * repeated soon, or that others ask for, do not shorten the time that MyFatoorah has.
@@ -223,7 +236,8 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
 		MfOperationChange *change = &settlement->changes[settlement->change_count];
 
-		if (row->invoice != flight->invoice || row->status != MF_OPERATION_UNKNOWN ||
+		if (row->invoice != flight->invoice ||
+			(row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_QUEUED) ||
 			settlement->matched[foreach_current_index(lc)] || row->asked_at == 0 || flight->claimed_at < row->asked_at)
 			continue;
 		mf_operation_change_begin(change, row, ACTOR);
@@ -235,7 +249,7 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 /*
  * How soon MyFatoorah shows a refund is not documented, so a person decides whether it
  * is asked for again.  If the request was refused for the sake of the key or the pace,
- * it is.
+ * it is.  What is queued may leave after one look-up: it was refused, or a person has decided.
  */
 void
 mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, TimestampTz now)
@@ -244,10 +258,9 @@ mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, Timestam
 		(row->outcome == MF_OUTCOME_THROTTLED || row->outcome == MF_OUTCOME_ACCOUNT_PROBLEM);
 
 	change->lookups = row->lookups + 1;
-	change->due = mf_lookup_time(change->lookups, now);
-	if (change->lookups < MF_LOOKUP_STEPS)
+	change->due = row->status == MF_OPERATION_QUEUED ? now : mf_lookup_time(change->lookups, now);
+	if (row->status == MF_OPERATION_QUEUED || change->lookups < MF_LOOKUP_STEPS)
 		return;
-	change->lookups = 0;
 	if (refused)
 	{
 		change->to = MF_OPERATION_QUEUED;
@@ -257,6 +270,7 @@ mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, Timestam
 	}
 	change->to = MF_OPERATION_REVIEW;
 	change->due = 0;
+	change->lookups = 0;
 	change->error = psprintf("outcome unknown, and MyFatoorah does not show it: %s",
 							 row->last_error ? row->last_error : "no answer");
 }

@@ -107,7 +107,10 @@ decide(Decisions *decisions, const MfOperation *operation)
 	}
 }
 
-/* Checks the invoice, the key and the role, and starts the request if nothing stands against it. */
+/*
+ * Checks the invoice, the key and the role, and starts the request if nothing stands against
+ * it.  What may have been carried out, whatever was answered, is looked up before.
+ */
 static void
 decide_queued(Decisions *decisions, const MfOperation *operation)
 {
@@ -126,6 +129,11 @@ decide_queued(Decisions *decisions, const MfOperation *operation)
 
 		change->to = MF_OPERATION_REFUSED;
 		change->error = error;
+		return;
+	}
+	if (operation->may_exist && operation->lookups == 0)
+	{
+		ask(decisions, operation);
 		return;
 	}
 	target = mf_claim_target(decisions->claim->http, decisions->account->name, operation->owner, false, &decisions->targets);

@@ -13,7 +13,7 @@
 #include "core/api/operation.h"
 #include "operation/operation_internal.h"
 
-/* The first delay after a refusal because another refund is pending; doubled each time */
+/* The first delay after a refusal because another refund is pending; doubled with each attempt */
 #define EARLY_DELAY_MS 60000
 #define EARLY_DOUBLINGS 8
 
@@ -95,14 +95,11 @@ mf_operation_ended(MfOperationBatch *batch, const MfOperation *operation, MfOutc
 		case MF_OUTCOME_REJECTED:
 			change->to = early ? MF_OPERATION_QUEUED : MF_OPERATION_REFUSED;
 			if (early)
-			{
-				change->lookups = operation->lookups + 1;
-				change->due = TimestampTzPlusMilliseconds(now, (int64) EARLY_DELAY_MS << Min(operation->lookups, EARLY_DOUBLINGS));
-			}
+				change->due = TimestampTzPlusMilliseconds(now, (int64) EARLY_DELAY_MS << Min(operation->attempts - 1, EARLY_DOUBLINGS));
 			break;
 		case MF_OUTCOME_NOT_SENT:
 			change->to = MF_OPERATION_QUEUED;
-			change->lookups = operation->lookups;
+			change->lookups = 1;	/* needs no other */
 			change->due = now;
 			break;
 		case MF_OUTCOME_THROTTLED:

@@ -96,7 +96,7 @@ static MfStatement add_foreign_statement = {
 	"  ON CONFLICT DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_operation k WHERE k.invoice = n.invoice "
 	"    AND k.refund_id = n.refund_id::int8)) - (SELECT count(*) FROM p) - (SELECT count(*) FROM u), "
-	"  (SELECT count(*) FROM n WHERE n.earlier IS NOT NULL AND n.gone IS NULL)",
+	"  ARRAY(SELECT n.invoice::int8 FROM n WHERE n.earlier IS NOT NULL AND n.gone IS NULL)",
 	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID}, NULL
 };
@@ -304,7 +304,7 @@ mf_operations_refundable(Oid schema, int64 invoice, const char *payment_id)
 	return left;
 }
 
-int
+Datum
 mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count)
 {
 	MfArray    *columns = mf_columns_start(&add_foreign_statement, count);
@@ -325,7 +325,7 @@ mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refund
 	(void) mf_columns_execute(scope, &add_foreign_statement, columns);
 	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
-	return (int) mf_result_int8(0, 2);
+	return mf_result(0, 2, NULL);
 }
 
 void

@@ -64,7 +64,9 @@ static MfStatement wait_statement = {
 	"  CASE WHEN i.status = 'sent' THEN i.invoice_id::text END, i.payment_status::text, " \
 	"  EXISTS (SELECT FROM @mf_operation b WHERE b.invoice = o.invoice AND b.id <> o.id " \
 	"    AND b.status IN ('sending', 'unknown')), l.left_over::text, o.value <= l.left_over, " \
-	"  a.outcome::text, a.refund_id::text, a.error::text, o.last_error::text, o.refund_reference::text " \
+	"  a.outcome::text, a.refund_id::text, a.error::text, o.last_error::text, o.refund_reference::text, " \
+	"  o.attempts > 0 OR o.reference LIKE '%~%' OR (o.kind <> 'refund' AND EXISTS (SELECT FROM @mf_operation b " \
+	"    WHERE b.invoice = o.invoice AND b.id <> o.id AND b.kind <> 'refund' AND b.attempts > 0)) " \
 	"FROM @mf_operation o LEFT JOIN @mf_invoice i ON i.id = o.invoice " \
 	"  LEFT JOIN @mf_operation_attempt a ON a.operation = o.id AND a.attempt = o.attempts " \
 	"  LEFT JOIN LATERAL (SELECT least(" MF_INVOICE_LEFT("i", BEFORE_ME) ", CASE WHEN o.payment_id IS NOT NULL THEN " \
@@ -314,6 +316,7 @@ read_operation(uint64 row)
 	operation->error = mf_result_text(row, 31);
 	operation->last_error = mf_result_text(row, 32);
 	operation->refund_reference = mf_result_text(row, 33);
+	operation->may_exist = mf_result_bool(row, 34);
 	return operation;
 }
 

@@ -68,7 +68,7 @@ typedef struct MfOperation
 	MfOperationKind kind;
 	MfOperationStatus status;
 	int			attempts;		/* number of the latest one */
-	int			lookups;
+	int			lookups;		/* since the latest attempt */
 	char	   *value;			/* NULL of a release */
 	char	   *currency;		/* NULL = not known */
 	char	   *payment_id;		/* NULL = none */
@@ -87,6 +87,7 @@ typedef struct MfOperation
 	char	   *invoice_id;		/* NULL = the invoice has none any more */
 	char	   *payment_status; /* of the invoice */
 	bool		blocked;		/* another request of the invoice is under way, or unknown */
+	bool		may_exist;		/* it was asked for before, here or in a database that this one was copied from */
 	bool		fits;			/* of a refund: no more than what is left of the invoice and the payment */
 	char	   *left;			/* the latter, for messages */
 
@@ -171,9 +172,9 @@ typedef struct MfForeignRefund
 
 /*
  * Inserts rows for them; one with the reference of an earlier attempt of ours gets an
- * error.  Returns how many of those there are.
+ * error.  Returns the invoices of those, an array of int8.
  */
-extern int	mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count);
+extern Datum mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count);
 
 /* Puts a row off because its outcome or claim cannot be written; false if there is no such row. */
 extern bool mf_operations_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error);
