@@ -164,6 +164,20 @@ for my $what (sort keys %fault)
 #
 # The answers of the reference page, and a worker that is killed under way
 #
+# A refusal need not be true: before another one of the invoice is asked for, the payment is looked up
+{
+	my ($id, $number) = held('refused untruly');
+
+	$sandbox->faults({ path => 'UpdatePaymentStatus', contains => $number, create => $true, status => 400,
+		body => '{"IsSuccess":false,"ValidationErrors":[{"Name":"Operation","Error":"no"}]}' });
+	sql("SELECT mf_capture($id, 15)");
+	wait_state($id, 'refused');
+	sql("SELECT mf_capture($id, 15)");
+	wait_state($id, 'captured');
+	is(requests($number), 1, 'what was captured in spite of a refusal is not captured again');
+	is(sql("SELECT payment_status, trim_scale(base_value) FROM mf_invoice WHERE id = $id"), 'paid|15', 'and known');
+}
+
 {
 	my ($id, $number) = held('reference');
 

@@ -87,7 +87,11 @@ is_done_after_all(const List *rows, const MfOperation *row, const MfFlight *flig
 	return true;
 }
 
-/* A row that is being sent is left to its answer, and one that was carried out stays so.  False if nothing changes. */
+/*
+ * A row that is being sent is left to its answer, and one that was carried out stays so.
+ * One that is looked up before it is sent takes what an earlier one has brought about.
+ * False if nothing changes.
+ */
 static bool
 change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now)
 {
@@ -99,7 +103,7 @@ change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation
 		row->status == MF_OPERATION_CAPTURED || row->status == MF_OPERATION_RELEASED)
 		return false;
 	mf_operation_change_begin(change, row, ACTOR);
-	if ((captured || released) && row->status != MF_OPERATION_QUEUED)
+	if ((captured || released) && (row->status != MF_OPERATION_QUEUED || row->asked_at != 0))
 	{
 		bool		done = is_capture == captured;
 
