@@ -97,3 +97,5 @@ SELECT path FROM pg_temp.calls() WHERE body LIKE '%edited%';
 SELECT mf_replace(id, '{"invoice_value": 11}') > 0 AS new FROM mf_invoice WHERE customer_name = 'one method';
 SELECT payment_method_id, invoice_value FROM mf_invoice WHERE customer_name = 'one method' ORDER BY id DESC LIMIT 1;
 CALL mf_test.reset_sandbox();
+-- What these plans would have asked concerns no other test
+DELETE FROM mf_event WHERE source = 'plan';
