@@ -1067,8 +1067,10 @@ CREATE VIEW mf_addition AS
 	h AS (
 		SELECT 1 AS place, 'column'::text AS kind, r.relname AS relation, a.attname AS name,
 			   pg_catalog.format('ALTER TABLE %s ADD COLUMN %I %s', r.called, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))
-				|| coalesce(pg_catalog.format(CASE a.attgenerated WHEN '' THEN ' DEFAULT %s' WHEN 's' THEN ' GENERATED ALWAYS AS (%s) STORED' ELSE ' GENERATED ALWAYS AS (%s)' END,
-					pg_catalog.pg_get_expr(v.adbin, v.adrelid)), '') || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition
+				|| CASE WHEN v.adbin IS NULL THEN ''
+					ELSE pg_catalog.format(CASE a.attgenerated WHEN '' THEN ' DEFAULT %s' WHEN 's' THEN ' GENERATED ALWAYS AS (%s) STORED' ELSE ' GENERATED ALWAYS AS (%s)' END,
+						pg_catalog.pg_get_expr(v.adbin, v.adrelid)) END
+				|| CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition
 		FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 			LEFT JOIN pg_catalog.pg_attrdef v ON v.adrelid = r.oid AND v.adnum = a.attnum
 		UNION ALL
