@@ -1,10 +1,10 @@
 #!/usr/bin/perl
-# Reads valgrind's reports: perl valgrind.pl OBJECT REPORT.xml... Prints each kind of error that has a function of
-# OBJECT in its stack once, and at the end "bad processes: N", the number of reports that have any.
+# Reads valgrind's reports: perl valgrind.pl PATTERN REPORT.xml... Prints each kind of error that has a function of a
+# library whose name matches in its stack once, and at the end "bad processes: N", the number of reports that have any.
 use strict;
 use warnings;
 
-my ($object, @reports) = @ARGV;
+my ($libraries, @reports) = @ARGV;
 my (%seen, $bad);
 
 # A process that was killed leaves its report without an end, so this looks for whole <error>s and for nothing else.
@@ -17,7 +17,7 @@ foreach my $report (@reports)
 	while ($text =~ m{<error>(.*?)</error>}gs)
 	{
 		my $error = $1;
-		next unless $error =~ m{<obj>[^<]*/\Q$object\E</obj>};
+		next unless $error =~ m{<obj>[^<]*/(?:$libraries)</obj>};
 		$ours++;
 
 		my ($kind) = $error =~ m{<kind>(.*?)</kind>};

@@ -34,7 +34,7 @@ mf_run_suites regress
 
 [ "$MF_FAILED" -eq 0 ] || [ -n "$(ls -A "$reports")" ] || { mf_summary; exit; }
 processes=$(find "$reports" -name '*.xml' | wc -l)
-bad=$(perl scripts/valgrind.pl myfatoorah.so "$reports"/*.xml | tee "$MF_SCRATCH/log/valgrind.log" | sed -n 's/^bad processes: //p')
+bad=$(perl scripts/valgrind.pl 'myfatoorah(_billing)?\.so' "$reports"/*.xml | tee "$MF_SCRATCH/log/valgrind.log" | sed -n 's/^bad processes: //p')
 grep -v '^bad processes: ' "$MF_SCRATCH/log/valgrind.log" | sed 's/^/   | /' || true
 mf_count memcheck $((processes - bad)) "$bad" 0 "processes"
 mf_summary
