@@ -299,12 +299,15 @@ foreach my $place ([ 'a closed port', MyFatoorah::Listener->refusing->url, qr/co
 
 		$answer .= "\ncheck: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT item, ok, detail, hint FROM mf_check('probe') WHERE item = 'network'");
 		$node->safe_psql('postgres', "SET ROLE $role; INSERT INTO mf_invoice " . $mf->invoice($name, account => "'probe'"));
+		# a row that is sent again has no error meanwhile
+		$mf->wait_for($node, 'postgres', "SELECT attempts > 0 FROM mf_invoice WHERE customer_reference = '$name'");
+		$node->safe_psql('postgres', q{SELECT mf_pause('probe', 'look')});
 		$mf->wait_for($node, 'postgres', "SELECT last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
 		$answer .= "\nrow: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT last_error FROM mf_invoice WHERE customer_reference = '$name'");
 		$shown{$role}{$what} = $answer =~ s/psql:<stdin>:\d+: //gr =~ s/LOCATION: .*//gr;
 		like($node->safe_psql('postgres', "SELECT a.error FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = '$name'"), $details,
 			"$what: mf_attempt has the details");
-		$node->safe_psql('postgres', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = '$name'");
+		$node->safe_psql('postgres', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = '$name'; SELECT mf_resume('probe')");
 	}
 	is($shown{teller}{$what}, $shown{teller}{'a closed port'}, "who only submits cannot tell $what from a closed port");
 	is(scalar(() = $shown{auditor}{$what} =~ /$details/g), 3, 'who may read everything is told');

@@ -445,7 +445,8 @@ BEGIN
 		EXIT WHEN @extschema@.mf_tick_over(started);
 		more := @extschema@.mf_reminder_find(r, as_of, most * 4) OR more;
 	END LOOP;
-	FOR q IN SELECT t.bill FROM @extschema@.mf_reminder_queue t WHERE t.due <= as_of ORDER BY t.due, t.bill LIMIT most LOOP
+	-- Locked before the bill is looked at: another tick may add it again meanwhile, for a rule that this one has not seen.
+	FOR q IN SELECT t.bill FROM @extschema@.mf_reminder_queue t WHERE t.due <= as_of ORDER BY t.due, t.bill LIMIT most FOR NO KEY UPDATE SKIP LOCKED LOOP
 		EXIT WHEN @extschema@.mf_tick_over(started);
 		-- a bill that somebody has locked is left to them
 		PERFORM FROM @extschema@.mf_bill b WHERE b.id = q.bill FOR NO KEY UPDATE SKIP LOCKED;

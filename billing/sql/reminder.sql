@@ -34,9 +34,6 @@ BEGIN
 	LOOP
 		PERFORM set_config('role', 'myfatoorah_billing', true);
 		next := mf_tick_reminders(at, 3);
-		-- the worker's own tick, which looks back at what was put off, comes later
-		PERFORM set_config('role', 'none', true);
-		UPDATE mf_reaction_queue SET due = due + interval '1 hour' WHERE function = 'public.mf_billing_tick' AND due < now() + interval '1 hour';
 		COMMIT;
 		EXIT WHEN next IS NULL OR next > at + interval '2 minutes';
 		CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_inquiry WHERE urgent)');
