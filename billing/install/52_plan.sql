@@ -33,6 +33,7 @@ CREATE TABLE mf_plan (
 	updated_by name COLLATE "C",
 	erased_at timestamptz,
 	ahead timestamptz,
+	resumed_to integer,
 	CHECK ((status = 'ended') = (next_on IS NULL)),
 	CHECK ((status = 'active') = (next_at IS NOT NULL))
 ) WITH (fillfactor = 50);
@@ -73,6 +74,7 @@ COMMENT ON COLUMN mf_plan.updated_at IS 'result: when what you write was last ch
 COMMENT ON COLUMN mf_plan.updated_by IS 'result: by which role';
 COMMENT ON COLUMN mf_plan.erased_at IS 'result: when what the template says of the customer was erased; null if it was not';
 COMMENT ON COLUMN mf_plan.ahead IS 'result: by what time ahead of the clock it was put off; a tick with an earlier time looks again; null: by the clock';
+COMMENT ON COLUMN mf_plan.resumed_to IS 'result: periods up to this number are billed, whatever catch_up says: mf_resume_plan() was told so';
 
 -- The key makes it impossible to bill a period twice.
 CREATE TABLE mf_plan_period (
@@ -353,15 +355,16 @@ BEGIN
 		NEW.updated_at := NULL;
 		NEW.updated_by := NULL;
 		NEW.ahead := NULL;
+		NEW.resumed_to := NULL;
 		NEW.erased_at := NULL;
 	ELSE
 		PERFORM @extschema@.mf_plan_check_right(OLD.id, OLD.created_by_id, current_user);
 		IF OLD.erased_at IS NOT NULL THEN
 			RAISE EXCEPTION 'plan % cannot be changed, because its customer was forgotten', OLD.id USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Insert another plan.';
-		ELSIF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.ahead, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.erased_at)
+		ELSIF (NEW.id, NEW.account, NEW.plan_key, NEW.status, NEW.next_number, NEW.next_on, NEW.next_at, NEW.tries, NEW.last_error, NEW.ahead, NEW.resumed_to, NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.erased_at)
 			IS DISTINCT FROM
-			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.ahead, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.erased_at) THEN
+			(OLD.id, OLD.account, OLD.plan_key, OLD.status, OLD.next_number, OLD.next_on, OLD.next_at, OLD.tries, OLD.last_error, OLD.ahead, OLD.resumed_to, OLD.created_at, OLD.created_by, OLD.created_by_id, OLD.updated_at, OLD.updated_by, OLD.erased_at) THEN
 			RAISE EXCEPTION 'account, plan_key and results of plan % cannot be changed', OLD.id USING ERRCODE = 'insufficient_privilege',
 				HINT = 'Results are written by myfatoorah_billing. To control a plan, use mf_pause_plan(), mf_resume_plan() and mf_end_plan().';
 		ELSIF OLD.next_number > 1 AND (NEW.starts_on, NEW.anchor_on, NEW.every, NEW.parts, NEW.part_days, NEW.calendar, NEW.first_partial)
@@ -454,8 +457,9 @@ DECLARE
 	t record;
 BEGIN
 	SELECT sum(d.periods) AS periods, count(*) AS plans, min(p.id) AS plan INTO t
-		FROM unnest(plans) p, LATERAL (SELECT least(@extschema@.mf_plan_due(p, now()), CASE p.catch_up WHEN 'one' THEN 1 END)) d(periods)
-		WHERE p.status = 'active' AND p.next_at <= now() AND p.catch_up <> 'none' AND d.periods >= least_periods;
+		FROM unnest(plans) p, LATERAL (SELECT @extschema@.mf_plan_due(p, now()) AS due) n,
+			LATERAL (SELECT least(n.due, greatest(CASE p.catch_up WHEN 'all' THEN n.due WHEN 'one' THEN 1 ELSE 0 END, p.resumed_to - p.next_number + 1)) AS periods) d
+		WHERE p.status = 'active' AND p.next_at <= now() AND d.periods >= least_periods;
 	IF t.plans > 0 THEN
 		RAISE NOTICE 'periods that are due already and will be billed: %', t.periods
 			USING DETAIL = format('Plans: %s; one is plan %s.', t.plans, t.plan),
@@ -488,7 +492,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries,ahead}'::text[]);
+	changes constant jsonb := @extschema@.mf_row_changes(to_jsonb(OLD), to_jsonb(NEW) - '{updated_at,updated_by,next_number,next_on,next_at,tries,ahead,resumed_to}'::text[]);
 BEGIN
 	PERFORM pg_notify('mf_bill', '{"plan": ' || NEW.id || '}');
 	IF changes IS NOT NULL THEN
@@ -581,7 +585,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	p := @extschema@.mf_plan_ahead(p);
-	UPDATE @extschema@.mf_plan t SET status = p.status, ends_on = p.ends_on, next_number = p.next_number, next_on = p.next_on, next_at = p.next_at, tries = 0, last_error = NULL, ahead = NULL
+	UPDATE @extschema@.mf_plan t SET status = p.status, ends_on = p.ends_on, next_number = p.next_number, next_on = p.next_on, next_at = p.next_at, resumed_to = p.resumed_to, tries = 0, last_error = NULL, ahead = NULL
 		WHERE t.id = p.id;
 	RETURN p;
 END
@@ -608,6 +612,8 @@ BEGIN
 		-- days off, or the zone, are others than they were
 		PERFORM @extschema@.mf_plan_save(p);
 		RETURN;
+	ELSIF p.next_number <= p.resumed_to THEN
+		skip := false;
 	ELSIF p.catch_up = 'none' THEN
 		skip := @extschema@.mf_local_time(p.account, c.send_on, p.at_time) <= as_of - interval '1 day';
 	ELSIF p.catch_up = 'one' THEN
@@ -752,8 +758,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	p @extschema@.mf_plan := @extschema@.mf_plan_begin(mf_resume_plan.plan, mf_resume_plan.reason);
-	c record;
-	later record;
+	due integer;
+	billed integer;
 BEGIN
 	IF p.status <> 'paused' THEN
 		RAISE EXCEPTION 'plan % is %, not paused', p.id, p.status USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -765,15 +771,16 @@ BEGIN
 			HINT = 'Parts that were skipped would not add up.';
 	END IF;
 	-- the days of the pause: what is due is skipped here, and the rest billed by the tick
-	WHILE coalesce(mf_resume_plan.catch_up, p.catch_up) <> 'all' AND p.status = 'paused' LOOP
-		c := @extschema@.mf_plan_compute(p, p.next_number);
-		EXIT WHEN @extschema@.mf_local_time(p.account, c.send_on, p.at_time) > now();
-		IF coalesce(mf_resume_plan.catch_up, p.catch_up) = 'one' THEN
-			later := @extschema@.mf_plan_compute(p, p.next_number + 1);
-			EXIT WHEN later.send_on IS NULL OR @extschema@.mf_local_time(p.account, later.send_on, p.at_time) > now();
-		END IF;
-		p := @extschema@.mf_plan_record(p, c.period, NULL::bigint, NULL::numeric, 'paused'::text, now());
+	due := @extschema@.mf_plan_due(p, now());
+	billed := CASE coalesce(mf_resume_plan.catch_up, p.catch_up) WHEN 'none' THEN 0 WHEN 'one' THEN least(due, 1) ELSE due END;
+	FOR n IN 1 .. due - billed LOOP
+		p := @extschema@.mf_plan_record(p, (@extschema@.mf_plan_compute(p, p.next_number)).period, NULL::bigint, NULL::numeric, 'paused'::text, now());
 	END LOOP;
+	p.resumed_to := p.next_number + billed - 1;
+	IF due > 0 THEN
+		RAISE NOTICE 'periods that fell into the pause and will be billed: %; that are passed over: %', billed, due - billed
+			USING DETAIL = format('It is plan %s.', p.id), HINT = 'mf_plan_preview(plan) shows the first, mf_plan_period the others. To stop it: mf_pause_plan(plan, reason).';
+	END IF;
 	IF p.status = 'paused' THEN
 		p.status := 'active';
 		p := @extschema@.mf_plan_save(p);

@@ -172,9 +172,9 @@ SELECT pg_temp.tick('2041-01-06 12:00') IS NULL AS nothing_more;
 SELECT name AS noon FROM pg_timezone_names WHERE name ~ '^Etc/GMT[+-]\d+$' AND extract(hour FROM now() AT TIME ZONE name) = 12 LIMIT 1 \gset
 ALTER SERVER myfatoorah OPTIONS (ADD time_zone :'noon');
 \set VERBOSITY terse
-INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'p' || n, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 4, '1 day', c FROM unnest('{all,all,all,one}'::text[]) WITH ORDINALITY u(c, n);
+INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'p' || n, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 4, '1 day', c FROM unnest('{all,all,all,one,one,none,none}'::text[]) WITH ORDINALITY u(c, n);
 SELECT pg_temp.as_role('regress_mf_other', 'SELECT mf_pause_plan(id, ''no'') FROM mf_plan WHERE plan_key = ''p1''') AS not_another;
-CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 4$$);
+CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 7$$);
 SET ROLE regress_mf_chief;
 SELECT count(mf_pause_plan(id, 'abroad')) FROM mf_plan WHERE plan_key LIKE 'p_';
 SELECT mf_test.try(format('SELECT mf_pause_plan(%s, '' '')', :flat)), mf_test.try('SELECT mf_pause_plan(-1, ''x'')'), regexp_replace(mf_test.try(format('SELECT mf_pause_plan(%s, ''x'')', :flat)), 'plan \d+', 'plan N');
@@ -190,9 +190,9 @@ RESET ROLE;
 CREATE TEMP TABLE before AS SELECT plan, max(number) AS number FROM mf_plan_period GROUP BY plan;
 SELECT mf_test.try('SELECT mf_resume_plan(id, ''x'', ''some'') FROM mf_plan WHERE plan_key = ''p1''');
 SET ROLE regress_mf_chief;
-SELECT mf_resume_plan(id, 'back', CASE plan_key WHEN 'p2' THEN 'one' WHEN 'p3' THEN 'none' END) FROM mf_plan WHERE plan_key LIKE 'p_' ORDER BY id;
+SELECT mf_resume_plan(id, 'back', CASE plan_key WHEN 'p2' THEN 'one' WHEN 'p3' THEN 'none' WHEN 'p5' THEN 'all' WHEN 'p6' THEN 'one' WHEN 'p7' THEN 'all' END) FROM mf_plan WHERE plan_key LIKE 'p_' ORDER BY id;
 RESET ROLE;
-CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 4$$);
+CALL mf_test.wait_for($$(SELECT count(*) FROM mf_plan WHERE plan_key LIKE 'p_' AND next_at > now()) = 7$$);
 SELECT p.plan_key, p.status, count(t.bill) AS billed, count(t.skipped) AS skipped, count(*) AS periods, bool_and(t.skipped = 'paused') AS why
 	FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id JOIN before b ON b.plan = t.plan AND t.number > b.number WHERE p.plan_key LIKE 'p_' GROUP BY p.id ORDER BY p.id;
 SET ROLE regress_mf_chief;
