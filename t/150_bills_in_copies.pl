@@ -49,6 +49,20 @@ sub ticked
 }
 ticked($node, 'postgres', 'the original');
 
+# Nor does a visitor: he is sent to the link that is live; that another one is due, or a payment was not booked, is left as it is.
+sub visited
+{
+	my ($where, $db, $what) = @_;
+	my $visit = q{SET ROLE myfatoorah_billing; SELECT a.status, a.location = i.invoice_url FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice, mf_bill_page(b.token) a WHERE bill_key = '%s'};
+	my $paid = q{BEGIN; SET LOCAL session_replication_role = replica; INSERT INTO mf_money (invoice, account, kind, source, amount, currency) SELECT invoice, account, 'payment', '1', 10, 'KWD' FROM mf_bill WHERE bill_key = 'reminded'; RESET session_replication_role};
+
+	is($where->safe_psql($db, sprintf $visit, 'reminded'), '303|t', "$what: who opens a bill is sent to the link that it has");
+	is($where->safe_psql($db, sprintf $visit, 'expired'), '503|', "$what: where another one is due, to none");
+	is($where->safe_psql($db, "$paid; " . sprintf($visit, 'reminded') . '; SELECT count(*) FROM mf_receipt; ROLLBACK'), "200|\n0", "$what: and nothing is booked");
+	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: nothing is made");
+}
+visited($node, 'postgres', 'the original');
+
 # Of each kind one copy
 my $subscriber = $mf->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $conf);
 $mf->setup_account($subscriber, 'postgres', $sandbox, %quick);
@@ -95,7 +109,7 @@ foreach my $copy (@copies)
 	$where->safe_psql($db, 'SELECT setval(oid::regclass, 1000000) FROM pg_class WHERE relkind = \'S\' AND relname LIKE \'mf_%\'') if $what eq 'subscriber';
 	# as if nobody had paused it
 	$where->safe_psql($db, q{DELETE FROM mf_account WHERE account = '*'}) if $what eq 'subscriber';
-	looked($where, $db), ticked($where, $db, $what) if $what ne 'promoted';
+	looked($where, $db), ticked($where, $db, $what), visited($where, $db, $what) if $what ne 'promoted';
 	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: nobody is billed or reminded");
 	is(scalar($sandbox->invoices), $sent, "$what: and nothing is sent");
 }
@@ -105,6 +119,7 @@ $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCR
 $standby->promote;
 $mf->wait_worker($standby, 'postgres');
 ticked($standby, 'postgres', 'promoted');
+visited($standby, 'postgres', 'promoted');
 is($standby->safe_psql('postgres', $books), '3|4|0|1|3', 'promoted: it is paused as its primary was');
 foreach my $copy (@copies)
 {

@@ -174,6 +174,10 @@ BEGIN
 	IF NOT @extschema@.mf_bill_unbooked(mf_bill_page_book.bill) THEN
 		RETURN true;
 	END IF;
+	-- the books may be what is still to be restored
+	IF @extschema@.mf_all_paused() THEN
+		RETURN false;
+	END IF;
 	-- nobody waits for a lock: whoever has it is changing the bill, or books
 	SELECT t.id INTO locked FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_book.bill FOR NO KEY UPDATE SKIP LOCKED;
 	IF locked IS NOT NULL THEN
@@ -203,6 +207,9 @@ BEGIN
 	state := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
 	IF state IS NOT NULL THEN
 		RETURN state;
+	ELSIF @extschema@.mf_all_paused() THEN
+		-- the link would be sent beside that of the database that this one is a copy of
+		RETURN 'later';
 	END IF;
 	-- whoever has locked it is changing it, or books what has come in
 	SELECT t.id INTO locked FROM @extschema@.mf_bill t WHERE t.id = mf_bill_page_state.bill FOR NO KEY UPDATE SKIP LOCKED;
