@@ -1662,11 +1662,11 @@ LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_new_invoice IS 'for other extensions: a row of mf_invoice for mf_insert_as(); null stands for the default';
 
-CREATE FUNCTION mf_insert_as(role oid, invoices mf_invoice[], replaces bigint[] DEFAULT NULL)
+CREATE FUNCTION mf_insert_as(role oid, invoices mf_invoice[], replaces bigint[] DEFAULT NULL, ids bigint[] DEFAULT NULL)
 RETURNS bigint[]
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_insert_as IS 'for other extensions: inserts invoices, with the rights and the key of a role; what only the worker writes is not taken from them. Those in replaces are retired in their favour, one for each, as by mf_replace(). Returns their ids in the same order';
+COMMENT ON FUNCTION mf_insert_as IS 'for other extensions: inserts invoices, with the rights and the key of a role; what only the worker writes is not taken from them. Those in replaces are retired in their favour, one for each, as by mf_replace(). They get ids, one each, if that is given, which takes the right to INSERT (id) on mf_invoice. Returns their ids in the same order';
 
 CREATE FUNCTION mf_replace(id bigint, changes jsonb DEFAULT '{}', reason text DEFAULT NULL)
 RETURNS bigint

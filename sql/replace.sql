@@ -77,7 +77,21 @@ SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_chief'::regrole, pg_temp.in
 SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "A", "invoice_value": 1}]'), '{1,2}')$$) AS one_for_each;
 SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "C", "invoice_value": 2, "customer_reference": "as2"}, {"customer_name": "D", "invoice_value": 3, "customer_reference": "as2"}]'), ARRAY[NULL, :new]) AS ids \gset
 SELECT current_user;
+-- under ids that were drawn for them, by who may give any
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}]'), NULL, '{1}')$$) AS no_right_to_choose;
 RESET ROLE;
+SELECT pg_temp.as_role('regress_mf_clerk', $$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (1, 'E', 1)$$) AS nor_has_that_role;
+GRANT INSERT (id) ON mf_invoice TO regress_mf_maker;
+SELECT array_agg(nextval(pg_get_serial_sequence('mf_invoice', 'id'))) AS drawn FROM generate_series(1, 2) \gset
+SET ROLE regress_mf_maker;
+SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}, {"customer_name": "F", "invoice_value": 1}]'), NULL, :'drawn') = :'drawn' AS given;
+SELECT mf_test.try(format($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}, {"customer_name": "F", "invoice_value": 1}]'), NULL, %L)$$, :'drawn')) ~ '^23505' AS once_only;
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}]'), NULL, '{-1,-2}')$$) AS one_for_each_again;
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}]'), NULL, '{}')$$) ~ '^23502' AS none_is_left_out;
+SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_chief'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}]'), NULL, '{-1}')$$) AS other_rights_are_needed;
+RESET ROLE;
+REVOKE INSERT (id) ON mf_invoice FROM regress_mf_maker;
+SELECT customer_name, id = ANY (:'drawn'::bigint[]) AS drawn, created_by FROM mf_invoice WHERE customer_name IN ('E', 'F') ORDER BY id;
 SELECT customer_name, invoice_value, created_by, send_at > '2998-01-01' AS later FROM mf_invoice WHERE customer_reference IN ('as', 'as2') ORDER BY id;
 SELECT replaced_by = (:'ids'::bigint[])[2] AS replaced, status FROM mf_invoice WHERE id = :new;
 

@@ -37,7 +37,7 @@ CREATE TABLE mf_bill (
 	request_value numeric,
 	link_option text COLLATE "C",
 	link_due timestamptz,
-	link_tries integer NOT NULL DEFAULT 0,	-- of a row that is being inserted, -1
+	link_tries integer NOT NULL DEFAULT 0,
 	link_error text,
 	snoozed_until date,
 	erased_at timestamptz,
@@ -226,14 +226,15 @@ COMMENT ON FUNCTION mf_lines_sum(jsonb, text) IS 'the total of mf_bill.lines: ea
 --
 -- New bills: what only we write, and what follows from the account
 --
-CREATE FUNCTION mf_bill_facts(account text, OUT currency text, OUT time_zone text, OUT link_days integer)
+CREATE FUNCTION mf_bill_facts(account text, OUT currency text, OUT time_zone text, OUT link_days integer, OUT numbers oid)
 RETURNS record
 LANGUAGE plpgsql STRICT STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	SELECT f.currency, f.time_zone, coalesce((SELECT p.link_days FROM @extschema@.mf_billing_policy p WHERE p.account = mf_bill_facts.account), 7)
-		INTO currency, time_zone, link_days FROM @extschema@.mf_account_facts(mf_bill_facts.account) f;
+	SELECT f.currency, f.time_zone, coalesce((SELECT p.link_days FROM @extschema@.mf_billing_policy p WHERE p.account = mf_bill_facts.account), 7),
+		pg_get_serial_sequence('@extschema@.mf_invoice', 'id')::regclass
+		INTO currency, time_zone, link_days, numbers FROM @extschema@.mf_account_facts(mf_bill_facts.account) f;
 END
 $$;
 COMMENT ON FUNCTION mf_bill_facts(text) IS 'what a new bill takes from its account; called by mf_bill_fill() once for a statement';
@@ -410,32 +411,27 @@ DECLARE
 	part record;
 	facts record;
 	made record;
-	invoices bigint[];
 	restored boolean := false;
 	state text;
 	message text;
 	detail text;
 	hint text;
 BEGIN
-	-- one INSERT for the bills of a role and an account; nobody can have paid yet, so the links are over the totals
-	FOR part IN SELECT n.account, n.created_by_id AS role, bool_or(n.link_tries >= 0) AS restored, bool_or(n.link_tries = -1 AND n.total > 0) AS asks,
-			array_agg(n.id) FILTER (WHERE n.link_tries = -1 AND n.total = 0) AS settled
+	-- new ones are told from those of a dump by their time (see mf_bill_fill())
+	FOR part IN SELECT n.account, n.created_by_id AS role, bool_or(n.created_at <> now()) AS restored, bool_or(n.created_at = now() AND n.invoice IS NOT NULL) AS asks,
+			array_agg(n.id) FILTER (WHERE n.created_at = now()) AS bills
 		FROM new_bills n GROUP BY n.account, n.created_by_id ORDER BY 1, 2
 	LOOP
 		restored := restored OR part.restored;
-		IF part.settled IS NOT NULL THEN
-			UPDATE @extschema@.mf_bill b SET link_tries = 0 WHERE b.id = ANY (part.settled);
-			PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(part.settled) n;
-		END IF;
+		PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(part.bills) n;
 		CONTINUE WHEN NOT part.asks;
+		-- one INSERT for the bills of a role and an account; nobody can have paid yet, so the links are over the totals
 		SELECT * INTO facts FROM @extschema@.mf_account_facts(part.account);
-		SELECT array_agg(n.id) AS bills, array_agg(n.total) AS totals, array_agg(n.link_due) AS ends, array_agg(n.invoice) AS invoices INTO made
-			FROM (SELECT b.id, b.total, b.link_due,
-					@extschema@.mf_bill_invoice(ROW(b.*)::@extschema@.mf_bill, facts.currency, b.total, b.notification_option, b.send_at, b.link_due) AS invoice
-				FROM new_bills b
-				WHERE b.account = part.account AND b.created_by_id = part.role AND b.link_tries = -1 AND b.total > 0 ORDER BY b.id) n;
+		SELECT array_agg(b.id) AS bills, array_agg(b.total) AS totals, array_agg(b.link_due) AS ends, array_agg(b.invoice) AS numbers,
+				array_agg(@extschema@.mf_bill_invoice(ROW(b.*)::@extschema@.mf_bill, facts.currency, b.total, b.notification_option, b.send_at, b.link_due)) AS invoices INTO made
+			FROM new_bills b WHERE b.account = part.account AND b.created_by_id = part.role AND b.created_at = now() AND b.invoice IS NOT NULL;
 		BEGIN
-			invoices := @extschema@.mf_insert_as(part.role, made.invoices, NULL::bigint[]);
+			PERFORM @extschema@.mf_insert_as(part.role, made.invoices, NULL::bigint[], made.numbers);
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 			IF state = '42501' THEN
@@ -450,10 +446,7 @@ BEGIN
 				HINT = coalesce(nullif(@extschema@.mf_bill_words(hint), ''), 'Correct the bill.');
 		END;
 		INSERT INTO @extschema@.mf_link (invoice, bill, live, value, made_at, expires_at)
-			SELECT u.invoice, u.bill, true, u.total, now(), u.ends FROM unnest(invoices, made.bills, made.totals, made.ends) u(invoice, bill, total, ends);
-		-- found by a list: a plan of a join that was made when the table was small goes through the list for each bill
-		UPDATE @extschema@.mf_bill b SET invoice = invoices[width_bucket(b.id, made.bills)], link_tries = 0 WHERE b.id = ANY (made.bills);
-		PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(made.bills) n;
+			SELECT u.invoice, u.bill, true, u.total, now(), u.ends FROM unnest(made.numbers, made.bills, made.totals, made.ends) u(invoice, bill, total, ends);
 		PERFORM @extschema@.mf_billing_wake((SELECT min(e) FROM unnest(made.ends) e));
 	END LOOP;
 	-- those of a dump: nothing is made of them before somebody has said that this is no copy, whatever else is not restored yet
@@ -497,7 +490,7 @@ CREATE TRIGGER mf_bill_guard
 -- most bills are in order, which this tells in a twentieth of the time
 CREATE TRIGGER mf_bill_guard_insert
 	BEFORE INSERT ON mf_bill
-	FOR EACH ROW WHEN (NEW.link_tries = -1 AND (NEW.lines IS NOT NULL OR NEW.link_days NOT BETWEEN 1 AND 365 OR NEW.due_date NOT BETWEEN '1970-01-01' AND '9999-12-31'
+	FOR EACH ROW WHEN (NEW.created_at = pg_catalog.now() AND (NEW.lines IS NOT NULL OR NEW.link_days NOT BETWEEN 1 AND 365 OR NEW.due_date NOT BETWEEN '1970-01-01' AND '9999-12-31'
 		OR NEW.send_at NOT BETWEEN '1970-01-01 00:00+00' AND '9998-01-01 00:00+00'
 		OR (NEW.total >= 0 AND NEW.total < 1e12 AND NEW.total = pg_catalog.round(NEW.total, mf_currency_decimals(NEW.currency))) IS NOT TRUE))
 	EXECUTE FUNCTION mf_bill_guard();
@@ -514,4 +507,4 @@ CREATE TRIGGER mf_bill_inserted
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_bill_inserted();
 CREATE TRIGGER mf_bill_changed
 	AFTER UPDATE ON mf_bill
-	FOR EACH ROW WHEN (OLD.link_tries >= 0 AND NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at AND OLD.account = NEW.account) EXECUTE FUNCTION mf_bill_changed();
+	FOR EACH ROW WHEN (NEW.erased_at IS NOT DISTINCT FROM OLD.erased_at AND OLD.account = NEW.account) EXECUTE FUNCTION mf_bill_changed();

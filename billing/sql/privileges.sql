@@ -34,7 +34,7 @@ SELECT kind, function, owner, extension FROM mf_reaction ORDER BY 1;
 SELECT prefix, function, owner, extension FROM mf_route;
 
 -- Functions that run as their owner call those of ours by all arguments, so that none with fewer or other arguments is taken, which somebody else has made there
-CREATE FUNCTION mf_insert_as(oid, jsonb) RETURNS bigint[] LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+CREATE FUNCTION mf_insert_as(oid, mf_invoice[], bigint[]) RETURNS bigint[] LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
 CREATE FUNCTION mf_link_retire(bigint, timestamptz, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
 CREATE FUNCTION mf_bill_settle(bigint, timestamptz, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
 CREATE FUNCTION mf_check_amount(varchar, numeric, text, varchar) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
@@ -47,4 +47,4 @@ SELECT mf_void(id, 'x') FROM mf_bill WHERE customer_name = 'planted';
 SELECT mf_reopen(id, 'x') FROM mf_bill WHERE customer_name = 'planted';
 SELECT status, balance FROM mf_bill WHERE customer_name = 'planted';
 ROLLBACK;
-DROP FUNCTION mf_insert_as(oid, jsonb), mf_link_retire(bigint, timestamptz, varchar), mf_bill_settle(bigint, timestamptz, varchar), mf_check_amount(varchar, numeric, text, varchar);
+DROP FUNCTION mf_insert_as(oid, mf_invoice[], bigint[]), mf_link_retire(bigint, timestamptz, varchar), mf_bill_settle(bigint, timestamptz, varchar), mf_check_amount(varchar, numeric, text, varchar);

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -74,6 +75,7 @@ typedef struct Filler
 	text	   *currency;
 	text	   *time_zone;
 	int			link_days;
+	Oid			numbers;		/* sequence of the ids of mf_invoice */
 	int			tokens;			/* how many are left in "random"; -1 = first row */
 	unsigned char random[TOKENS_AT_ONCE * TOKEN_BYTES];
 	unsigned char shared[SHARED_BYTES]; /* of the first token */
@@ -94,6 +96,7 @@ static bool same_text(const text *left, const text *right);
 static void set_column(NewBill *bill, Column column, Datum value);
 static void clear_column(NewBill *bill, Column column);
 static void find_creator(NewBill *bill);
+static void keep_old(NewBill *bill);
 static void fill_results(NewBill *bill);
 static text *new_token(Filler *filler);
 static void fill_currency(NewBill *bill);
@@ -137,6 +140,7 @@ mf_bill_fill(PG_FUNCTION_ARGS)
 					 errmsg("column \"token\" of mf_bill is written by myfatoorah_billing only"),
 					 err_generic_string(PG_DIAG_COLUMN_NAME, "token")));
 		find_creator(&bill);
+		keep_old(&bill);
 		return PointerGetDatum(heap_form_tuple(desc, bill.values, bill.nulls));
 	}
 	fill_results(&bill);
@@ -190,6 +194,7 @@ read_account(Filler *filler, Datum account, MemoryContext context)
 	filler->currency = copy_text(GetAttributeByNum(facts, 1, &isnull), context);
 	filler->time_zone = copy_text(GetAttributeByNum(facts, 2, &isnull), context);
 	filler->link_days = DatumGetInt32(GetAttributeByNum(facts, 3, &isnull));
+	filler->numbers = DatumGetObjectId(GetAttributeByNum(facts, 4, &isnull));
 	filler->account = copy_text(account, context);
 }
 
@@ -233,6 +238,17 @@ find_creator(NewBill *bill)
 	set_column(bill, CREATED_BY_ID, ObjectIdGetDatum(role));
 }
 
+/* mf_bill_inserted() takes what has the time of the transaction for new, and makes an invoice of it. */
+static void
+keep_old(NewBill *bill)
+{
+	int			column = bill->filler->columns[CREATED_AT];
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	if (!bill->nulls[column] && DatumGetTimestampTz(bill->values[column]) == now)
+		set_column(bill, CREATED_AT, TimestampTzGetDatum(now - 1));
+}
+
 /* What only we write, whatever was given */
 static void
 fill_results(NewBill *bill)
@@ -255,8 +271,7 @@ fill_results(NewBill *bill)
 	set_column(bill, TOKEN, PointerGetDatum(new_token(bill->filler)));
 	set_column(bill, STATUS, CStringGetTextDatum("open"));
 	set_column(bill, RECEIVED, DirectFunctionCall1(int4_numeric, Int32GetDatum(0)));
-	/* marks it for mf_bill_inserted() */
-	set_column(bill, LINK_TRIES, Int32GetDatum(-1));
+	set_column(bill, LINK_TRIES, Int32GetDatum(0));
 	for (i = 0; i < (int) lengthof(empty); i++)
 		clear_column(bill, empty[i]);
 }
@@ -318,7 +333,7 @@ fill_currency(NewBill *bill)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "currency")));
 }
 
-/* The day on which it is due, and when its link ends; a bill over nothing is paid */
+/* The day on which it is due, its link and when that ends; a bill over nothing is paid */
 static void
 fill_days(NewBill *bill)
 {
@@ -332,7 +347,11 @@ fill_days(NewBill *bill)
 		set_column(bill, DUE_DATE, today);
 	clear_column(bill, LINK_DUE);
 	if (sign > 0)
+	{
+		/* its row is not written a second time */
+		set_column(bill, INVOICE, Int64GetDatum(nextval_internal(filler->numbers, false)));
 		fill_link_due(bill, now);
+	}
 	else if (sign == 0)
 	{
 		set_column(bill, STATUS, CStringGetTextDatum("paid"));
@@ -352,7 +371,7 @@ total_sign(const NewBill *bill)
 	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, bill->values[column], DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
 }
 
-/* It is not changed when the link is made, so that this is a HOT update.  mf_bill_guard() refuses what is out of range. */
+/* mf_bill_guard() refuses what is out of range. */
 static void
 fill_link_due(NewBill *bill, TimestampTz now)
 {

@@ -9,6 +9,7 @@
 #define MF_COMPAT_H
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
@@ -224,6 +225,20 @@ mf_check_as_owners(Query *query)
 			entry->checkAsUser = mf_relation_owner(entry->relid);
 	}
 #endif
+}
+
+/* Has no right required on the first column of the table that an INSERT writes into.  16: as above. */
+static inline void
+mf_excuse_first_column(Query *query)
+{
+	RangeTblEntry *entry = rt_fetch(query->resultRelation, query->rtable);
+#if PG_VERSION_NUM >= 160000
+	Bitmapset **inserted = &getRTEPermissionInfo(query->rteperminfos, entry)->insertedCols;
+#else
+	Bitmapset **inserted = &entry->insertedCols;
+#endif
+
+	*inserted = bms_del_member(*inserted, 1 - FirstLowInvalidHeapAttributeNumber);
 }
 
 /* The columns that an INSERT or UPDATE writes */

@@ -54,6 +54,12 @@ typedef struct MfStatement
  */
 #define MF_IN_ORDER "/* in order */ "
 
+/*
+ * Prefix of an INSERT that gives rows their "id", the first column, for which the
+ * current role needs no right.
+ */
+#define MF_WITH_ID "/* with id */ "
+
 /* A scope in which statements run, with what is restored at its end; filled by mf_sql_begin() */
 typedef struct MfSqlScope
 {

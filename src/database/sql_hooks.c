@@ -97,6 +97,8 @@ analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 	check_relations(statement, query);
 	if (statement->as_owner)
 		(void) use_owner_rights((Node *) query, NULL);
+	else if (strncmp(statement->text, MF_WITH_ID, strlen(MF_WITH_ID)) == 0)
+		mf_excuse_first_column(query);
 }
 
 /* Raises an error if a name has led to a table other than the one it is meant for. */

@@ -49,12 +49,15 @@ static const char *const members[] = {
 	"account", "notification_option", "send_at", "priority", GIVEN_COLUMNS(TEXT, COMMA)
 };
 
-/* Runs with the rights of the role; the rows are inserted in the order of the array. */
-static MfStatement insert_statement = {
-	"INSERT INTO @mf_invoice (account, notification_option, send_at, priority, " GIVEN ") "
-	"SELECT coalesce(r.account, '" MF_DEFAULT_ACCOUNT "'), coalesce(r.notification_option, 'LNK'), coalesce(r.send_at, now()), coalesce(r.priority, 0::int2), " GIVEN " "
-	"FROM unnest($1) WITH ORDINALITY r ORDER BY r.ordinality RETURNING id::int8",
-	1, {InvalidOid}, NULL		/* mf_invoice[] */
+/* Run with the rights of the role; the rows are inserted in the order of the array.  The second one gives them their ids. */
+#define INSERT_STATEMENT(prefix, column, overriding, value) \
+	prefix "INSERT INTO @mf_invoice (" column "account, notification_option, send_at, priority, " GIVEN ") " overriding \
+	"SELECT " value "coalesce(r.account, '" MF_DEFAULT_ACCOUNT "'), coalesce(r.notification_option, 'LNK'), coalesce(r.send_at, now()), coalesce(r.priority, 0::int2), " GIVEN " " \
+	"FROM unnest($1) WITH ORDINALITY r ORDER BY r.ordinality RETURNING id::int8"
+
+static MfStatement insert_statements[] = {
+	{INSERT_STATEMENT("", "", "", ""), 1, {InvalidOid}, NULL},	/* mf_invoice[] */
+	{INSERT_STATEMENT(MF_WITH_ID, "id, ", "OVERRIDING SYSTEM VALUE ", "$2[r.ordinality::int4], "), 2, {InvalidOid, INT8ARRAYOID}, NULL}
 };
 
 #define WAS_PAID "(i.payment_status IN ('paid', 'partly_refunded', 'refunded', 'disputed') OR i.received_value <> 0)"
@@ -105,7 +108,8 @@ static MfStatement copy_statement = {
 	2, {INT8OID, JSONBOID}, NULL
 };
 
-static int64 *insert_as(Oid schema, Oid role, Datum invoices, int *count);
+static int64 *insert_as(Oid schema, Oid role, Datum invoices, Datum ids, int *count);
+static void check_id_right(Oid schema);
 static void check_role(Oid role);
 static bool is_restricted(Oid role);
 static void check_changes(Jsonb *changes);
@@ -115,7 +119,7 @@ static void check_old(Oid schema, Datum olds, bool by_person);
 pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by);
 static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news);
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
-static int64 *replaced_invoices(FunctionCallInfo fcinfo, int expected);
+static int64 *ids_argument(FunctionCallInfo fcinfo, int argument, const char *name, int expected);
 
 PG_FUNCTION_INFO_V1(mf_new_invoice);
 PG_FUNCTION_INFO_V1(mf_insert_as);
@@ -154,6 +158,7 @@ mf_insert_as(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MfArray		ids;
+	int64	   *given;
 	int64	   *inserted;
 	int64	   *replaced;
 	int			count;
@@ -163,8 +168,15 @@ mf_insert_as(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "role" : "invoices")));
-	inserted = insert_as(schema, PG_GETARG_OID(0), PG_GETARG_DATUM(1), &count);
-	replaced = replaced_invoices(fcinfo, count);
+	if (!PG_ARGISNULL(3))
+		check_id_right(schema);
+	inserted = insert_as(schema, PG_GETARG_OID(0), PG_GETARG_DATUM(1), PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3), &count);
+	given = ids_argument(fcinfo, 3, "ids", count);
+	if (given != NULL && memcmp(given, inserted, count * sizeof(int64)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("a trigger of mf_invoice has changed an id")));
+	replaced = ids_argument(fcinfo, 2, "replaces", count);
 	if (replaced != NULL)
 		retire(schema, replaced, inserted, count, false, NULL);
 	mf_array_init(&ids, Max(count, 1));
@@ -206,7 +218,7 @@ mf_replace(PG_FUNCTION_ARGS)
 	copy = datumCopy(mf_result(0, 2, NULL), false, -1);
 	mf_sql_end(&scope);
 
-	inserted = insert_as(schema, creator, copy, &count);
+	inserted = insert_as(schema, creator, copy, (Datum) 0, &count);
 	retire(schema, &named.invoice, inserted, 1, true, reason);
 	PG_RETURN_INT64(inserted[0]);
 }
@@ -248,34 +260,47 @@ is_member(const char *name, int length)
 	return false;
 }
 
-/* Inserts the invoices; returns their ids, palloc'd, in the order of the array. */
-static int64 *
-insert_as(Oid schema, Oid role, Datum invoices, int *count)
+/* Raises an error unless the current role may choose ids of invoices. */
+static void
+check_id_right(Oid schema)
 {
+	Oid			table = get_relname_relid("mf_invoice", schema);
+
+	if (pg_class_aclcheck(table, GetUserId(), ACL_INSERT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck(table, MF_IC_ID, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
+		aclcheck_error_col(ACLCHECK_NO_PRIV, OBJECT_COLUMN, "mf_invoice", "id");
+}
+
+/* Inserts the invoices, with ids if that is an array; returns their ids, palloc'd, in the order of the array. */
+static int64 *
+insert_as(Oid schema, Oid role, Datum invoices, Datum ids, int *count)
+{
+	MfStatement *statement = &insert_statements[ids != (Datum) 0];
+	Datum		values[] = {invoices, ids};
 	Oid			rows = get_array_type(get_rel_type_id(get_relname_relid("mf_invoice", schema)));
 	MfSqlScope	scope;
 	Oid			userid;
 	int			security_context;
-	int64	   *ids;
+	int64	   *inserted;
 
 	/* the extension was made anew */
-	if (insert_statement.plan != NULL && insert_statement.types[0] != rows)
+	if (statement->plan != NULL && statement->types[0] != rows)
 	{
-		mf_sql_retire(insert_statement.plan);
-		insert_statement.plan = NULL;
+		mf_sql_retire(statement->plan);
+		statement->plan = NULL;
 	}
-	insert_statement.types[0] = rows;
+	statement->types[0] = rows;
 	check_role(role);
 	GetUserIdAndSecContext(&userid, &security_context);
 	SetUserIdAndSecContext(role, security_context | SECURITY_LOCAL_USERID_CHANGE |
 						   (is_restricted(role) ? SECURITY_RESTRICTED_OPERATION : 0));
 	mf_sql_begin_as_caller(&scope, schema);
-	*count = (int) mf_sql_execute(&scope, &insert_statement, &invoices, NULL);
-	ids = (int64 *) palloc(Max(*count, 1) * sizeof(int64));
-	(void) mf_result_ids(ids);
+	*count = (int) mf_sql_execute(&scope, statement, values, NULL);
+	inserted = (int64 *) palloc(Max(*count, 1) * sizeof(int64));
+	(void) mf_result_ids(inserted);
 	mf_sql_end(&scope);
 	SetUserIdAndSecContext(userid, security_context);
-	return ids;
+	return inserted;
 }
 
 static void
@@ -299,9 +324,9 @@ is_restricted(Oid role)
 	return !has_privs_of_role(GetOuterUserId(), role);
 }
 
-/* The invoices in the third argument, one for each that was inserted; NULL if it is null. */
+/* The ids in that argument, one for each invoice that was inserted; NULL if it is null. */
 static int64 *
-replaced_invoices(FunctionCallInfo fcinfo, int expected)
+ids_argument(FunctionCallInfo fcinfo, int argument, const char *name, int expected)
 {
 	Datum	   *values;
 	bool	   *nulls;
@@ -309,16 +334,16 @@ replaced_invoices(FunctionCallInfo fcinfo, int expected)
 	int			count;
 	int			i;
 
-	if (PG_ARGISNULL(2))
+	if (PG_ARGISNULL(argument))
 		return NULL;
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 					  &values, &nulls, &count);
 	if (count != expected)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("replaces must have one element for each invoice"),
+				 errmsg("%s must have one element for each invoice", name),
 				 errdetail("It has %d, and %d invoices were inserted.", count, expected),
-				 errhint("An element is null where an invoice replaces none.")));
+				 argument == 2 ? errhint("An element is null where an invoice replaces none.") : 0));
 	ids = (int64 *) palloc(Max(count, 1) * sizeof(int64));
 	for (i = 0; i < count; i++)
 		ids[i] = nulls[i] ? 0 : DatumGetInt64(values[i]);
