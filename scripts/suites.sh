@@ -257,16 +257,19 @@ mf_core_tests()
 	tr -s ' ' '\n' <<<"$1" | sed '/^billing\//d' | xargs
 }
 
+# mf_after NAME "NAME ...": those of a list, after the one that they build on; nothing if there are none
+mf_after()
+{
+	[ -z "$2" ] || echo "$1 $(xargs -n 1 <<<"$2" | sed "/^$1\$/d" | xargs)"
+}
+
 mf_suite_regress()
 {
 	local tests billing program=$MF_PGXS_SRC/test/regress/pg_regress
 
 	tests=${REGRESS:-$(mf_make_variable REGRESS) $(mf_make_variable BILLING_REGRESS)}
-	billing=$(mf_billing_tests "$tests")
-	tests=$(mf_core_tests "$tests")
-	# The others build on it.
-	[ -z "$tests" ] || [[ " $tests " == *" setup "* ]] || tests="setup $tests"
-	[ -z "$billing" ] || billing="setup $(xargs -n 1 <<<"$billing" | sed '/^setup$/d' | xargs)"
+	billing=$(mf_after setup "$(mf_billing_tests "$tests")")
+	tests=$(mf_after setup "$(mf_core_tests "$tests")")
 	if [ -z "$tests$billing" ]
 	then
 		mf_no_tests regress "sql/*.sql but the install script"
@@ -288,7 +291,7 @@ mf_suite_isolation()
 	fi
 	tests=${ISOLATION:-$(mf_make_variable ISOLATION) $(mf_make_variable BILLING_ISOLATION)}
 	billing=$(mf_billing_tests "$tests")
-	tests=$(mf_core_tests "$tests")
+	tests=$(mf_after set_up "$(mf_core_tests "$tests")")
 	if [ -z "$tests$billing" ]
 	then
 		mf_no_tests isolation "specs/*.spec"
