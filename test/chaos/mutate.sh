@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # make chaos-mutate: do the tests see it when a guarantee is broken? Each mutation breaks one in a copy of the source;
 # the test named with it must fail. A mutation that survives, or no longer applies, is a failure of this run. Ends with
-# one line "N passed, N failed". Takes a quarter of an hour.
+# one line "N passed, N failed". Takes a minute or two for each.
 #
 #   test/chaos/mutate.sh              make chaos-mutate
 #   test/chaos/mutate.sh --patterns   only whether each mutation still changes its file and names a test that exists:
 #                                     a line "ok - NAME" or "not ok - NAME: why" for each; builds nothing
 #
-# MUTATIONS="name ..."   only these
+# MUTATIONS="name ..."   only these, and not what their tests say without a mutation
 # KEEP, PG_CONFIG, CC as for make check
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -42,10 +42,17 @@ case ${1-} in
 esac
 
 # mutate NAME "what it breaks" FILE PERL TEST [VARIABLE=VALUE...]: PERL changes the text of the file in $_; TEST is
-# one of t/, core/NAME for one of test/core, or regress/NAME for one of sql/
+# one of t/, core/NAME for one of test/core, or regress/NAME for one of sql/. If all are tried, each test first runs
+# without a mutation, as the mutation none_TEST.
+declare -A tried
 mutate()
 {
 	[ -z "$MF_MUTATIONS" ] || [[ " $MF_MUTATIONS " == *" $1 "* ]] || return 0
+	if [ -z "$MF_MUTATIONS" ] && [ -z "${tried[$5]-}" ]
+	then
+		tried[$5]=1
+		"$run_one" "none_${5##*/}" '' "$3" '' "${@:5}"
+	fi
 	"$run_one" "$@"
 }
 
@@ -137,14 +144,6 @@ result()
 	if [ "$3" -eq 0 ]; then echo "   ok      $1: $4"; else echo "   NOT OK  $1: $4"; fi
 }
 
-# What the tests say without mutations
-matrix=(MF_CHAOS_WAYS='immediate|STOP' MF_CHAOS_POINTS='round_done|intent_committed|lost|held')
-mutate none_032 '' src/worker/worker.c '' 032_crash_matrix "${matrix[@]}"
-mutate none_090 '' src/worker/worker.c '' 090_database_copies
-mutate none_041 '' src/worker/worker.c '' 041_history_checker
-mutate none_031 '' src/worker/worker.c '' 031_worker_sigkill
-mutate none_013 '' src/worker/worker.c '' 013_late_answers
-
 mutate refund_waits 'the worker waits for a session that has cancelled another refund of the invoice' src/store/operations.c \
 	's/ FOR UPDATE OF p SKIP LOCKED\) l/ FOR UPDATE OF p) l/' 172_refunds_beside_others
 mutate refund_before_lock 'mf_archive() does not look again at what it has locked' src/store/archive.c \
@@ -203,7 +202,6 @@ mutate look_always 'each round looks at all accounts for questions' src/inquiry/
 	's/mf_time_share_end\(&scan_share\);//' 009_many_accounts
 mutate no_gate 'the gate ignores the time by which a request must leave' src/core/http/http_transfer.c \
 	's/transfer->record->send_by != 0 && now > transfer->record->send_by/false/' core/test_http
-mutate none_094 '' src/worker/worker.c '' 094_frozen_worker
 mutate blind_thread 'a worker that stood still sends what it had in hand' src/core/http/http_freeze.c \
 	's/if \(http->clock_due == 0 \|\|/if (true ||/' 094_frozen_worker
 mutate blind_timer 'an idle worker sends what became due while it stood still' src/worker/worker.c \
@@ -238,7 +236,6 @@ mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 090_database_copies
 
-mutate none_042 '' src/worker/worker.c '' 042_world MF_WORLD_SEEDS=16
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 042_world MF_WORLD_SEEDS=16
 mutate world_back_to_queued 'what was being sent is queued again at the start' src/sending/claim_lease.c \
@@ -246,7 +243,6 @@ mutate world_back_to_queued 'what was being sent is queued again at the start' s
 mutate world_no_attempt 'attempts are not recorded before they leave' src/sending/attempt_rows.c \
 	's/\tmf_table_add\(recorder->attempt[^;]*;//' 042_world MF_WORLD_SEEDS=8
 
-mutate none_004 '' src/worker/worker.c '' 004_attempt_records
 mutate any_row 'what is recorded row by row goes to whatever row lies there now' src/sending/attempt_rows.c \
 	's/return !isnull && DatumGetInt64\(value\) == number;/return true;/' 004_attempt_records
 mutate no_statement 'statement triggers of users are passed over' src/store/table_rows.c \
@@ -259,13 +255,10 @@ mutate row_context 'what trigger functions keep is freed with each row' src/stor
 	's/\tMemoryContextSwitchTo\(table->estate->es_query_cxt\);\n(\tguc_level)/$1/' 004_attempt_records
 mutate asked_twice 'a question that is there already gets a second row' src/store/table_rows.c \
 	's/\t\tif \(conflict\)\n\t\t\tbreak;\n//' 004_attempt_records
-mutate none_087 '' src/worker/worker.c '' 087_changed_tables
 mutate asked_again 'a question leaves although its entry could not be changed' src/store/inquiries.c \
 	's/mf_columns_change\(scope, &reschedule_statement, columns\)/(void) mf_columns_execute(scope, &reschedule_statement, columns)/' 087_changed_tables
-mutate none_066 '' src/worker/worker.c '' 066_failing_inquiry
 mutate slot_taken 'an invoice is claimed for a slot that a question has' src/flow/throttle.c \
 	's/ - throttle->slots\.inquiries//g' 066_failing_inquiry
-mutate none_059 '' src/worker/worker.c '' 059_routes
 mutate route_answer 'the listener passes on any answer of a function' src/inbound/route.c \
 	's/status_fits \|= answer->status == valid_statuses\[i\]/status_fits = true/' 059_routes
 mutate route_stubborn 'a page that does not end is waited for' src/database/user_call.c \
@@ -278,15 +271,12 @@ mutate route_failures 'a page that fails is not told to operators' src/inbound/l
 	's/\tnote\(request->prefix, error, owner\);\n//' 059_routes
 mutate route_leaver 'a page is answered by the function of a role that may register none any more' src/database/user_call.c \
 	's/if \(call->registrant != NULL && /if (false \&\& /' 059_routes
-mutate none_001 '' src/worker/worker.c '' 001_commit_to_request
 mutate prepared_asleep 'COMMIT PREPARED wakes no worker' src/worker/utility_hooks.c \
 	's/\tif \(ends_prepared\)\n/\tif (false)\n/' 001_commit_to_request
-mutate none_050 '' src/worker/worker.c '' 050_listener
 mutate errors_told 'who may not read all invoices reads errors that quote them' src/store/row_rights.c \
 	's/return mf_has_role\(MF_READ_ROLE\) && !mf_is_under_policies\(schema\);/return true;/' 050_listener
 mutate errors_told_under_policies 'who reads some invoices only reads errors that quote others' src/store/row_rights.c \
 	's/return mf_has_role\(MF_READ_ROLE\) && !mf_is_under_policies\(schema\);/return mf_has_role(MF_READ_ROLE);/' 050_listener
-mutate none_070 '' src/worker/worker.c '' 070_on_change
 mutate reaction_undoes 'a function that fails undoes the change' src/database/user_call.c \
 	's/ErrorData  \*error = mf_sql_try\(run_function, &run\);/ErrorData  *error = NULL;\n\n\t\trun_function(&run);/' 070_on_change
 mutate reaction_rights 'a function has the rights of whoever changes the row' src/database/user_call.c \
@@ -311,7 +301,6 @@ mutate reaction_left 'calls that nobody wants any more stay' src/on_change/on_ch
 	's/return mf_sql_execute\(scope, &purge_statement, NULL, NULL\);/return 0;/' 070_on_change
 mutate reaction_prepared 'COMMIT PREPARED has nothing called' src/worker/utility_hooks.c \
 	's/\tif \(ends_prepared\)\n/\tif (false)\n/' 070_on_change
-mutate none_replace '' src/worker/worker.c '' regress/replace
 mutate replace_twice 'two invoices are to be paid in place of one' src/functions/replace.c \
 	's/OR \(i\.replaced_by IS NOT NULL AND "/OR (false AND "/' regress/replace
 mutate replace_paid 'a paid invoice is to be paid once more' src/functions/replace.c \
@@ -330,7 +319,6 @@ mutate replaced_paid 'what replaces an invoice that was paid is sent' src/store/
 	's/\tcancel_unsent\(scope, [^;]*;\n//' regress/replace
 mutate replaced_paid_twice 'nobody is told that both can be paid' src/store/payment.c \
 	's/\t\(void\) mf_sql_execute\(scope, &paid_twice_statement, &value, NULL\);\n//' regress/replace
-mutate none_086 '' src/worker/worker.c '' 086_code_of_other_roles
 mutate guest_constraints 'guests may SET CONSTRAINTS' src/database/user_code.c \
 	's/if \(command == T_ConstraintsSetStmt\)/if (false)/' 086_code_of_other_roles
 mutate guest_settings 'what users set inside of what we do stays in the session' src/database/sql.c \
@@ -343,12 +331,10 @@ mutate guest_operation 'triggers cannot fill tables with deferred constraints' s
 	's/SECURITY_NOFORCE_RLS\);/SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);/' 086_code_of_other_roles
 mutate deferred_settings 'what deferred triggers set stays with the worker' src/process/process.c \
 	's/\tAfterTriggerFireDeferred\(\);\n//' 086_code_of_other_roles
-mutate none_103 '' src/worker/worker.c '' 103_repair
 mutate other_account 'an entry counts for whatever account it stands under' src/store/queue_claim.c \
 	's/entries\[i\].account != NULL && strcmp/false && strcmp/' 103_repair
 mutate too_early 'an entry that says so makes an invoice leave before its time' src/sending/claim_jobs.c \
 	's/(due_time\(job, decisions->now\)\) >) decisions->now\)/$1 DT_NOEND)/' 103_repair
-mutate none_027 '' src/worker/worker.c '' 027_row_locks
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/table_rows.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 027_row_locks
 mutate late_limit 'a higher max_in_flight counts only once something was answered' src/flow/throttle.c \
@@ -363,7 +349,6 @@ mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry
 	's/ && throttle->inquiry\.asked_last\)/ \&\& false)/' 004_attempt_records
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
 	's/\tmf_pause_at_commit\(\);\n//' 004_attempt_records
-mutate none_008 '' src/worker/worker.c '' 008_account_isolation
 mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/secret_file.c \
 	's/ && now\.changed == file->changed//' 008_account_isolation
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account_target.c \
@@ -372,19 +357,16 @@ mutate one_key_for_all 'the key of one role that is refused stops its account' s
 	's/outcome == MF_OUTCOME_ACCOUNT_PROBLEM && refuses_own_key\(flight\)/false \&\& refuses_own_key(flight)/' 008_account_isolation
 mutate refused_again 'a refused key is sent again and again' src/account/account_target.c \
 	's/if \(cached->refused == NULL\)\n\t\treturn cached->target;/return cached->target;/' 008_account_isolation
-mutate none_014 '' src/worker/worker.c '' 014_cancel_in_flight
 mutate cancels_unseen 'a row that may exist is cancelled without a look' src/functions/invoice_actions.c \
 	's/\(job->status == MF_STATUS_QUEUED && job->kind != MF_JOB_SEND\)/false/' 014_cancel_in_flight
 mutate cancels_copy 'what another database may have sent is cancelled without a look' src/store/invoice_lookup.c \
 	's/origin <> \@mf_origin\(\)( THEN)/false$1/' 014_cancel_in_flight
 mutate cancels_late 'whether it exists is looked up when it was to be sent' src/store/queue_operations.c \
 	's/due = least\(q\.due, EXCLUDED\.due\), rank = least\(q\.rank, EXCLUDED\.rank\)/due = q.due/' 014_cancel_in_flight
-mutate none_074 '' src/worker/worker.c '' 074_commands_on_many_invoices
 mutate all_or_none 'one row that cannot be written fails all' src/functions/invoice_commands.c \
 	's/if \(batch\.count == 1\)/ReThrowError(error); if (batch.count == 1)/' 074_commands_on_many_invoices
 mutate conflict_as_result 'a conflict of transactions is taken for the fault of a row' src/database/sql.c \
 	's/(mf_error_is_systemic.*?)\t\tcase ERRCODE_TRANSACTION_ROLLBACK:\n/$1/s' 074_commands_on_many_invoices
-mutate none_007 '' src/worker/worker.c '' 007_memory_and_inquiry_budgets
 mutate any_memory 'what requests under way take of memory is not counted' src/flight/flight.c \
 	's/if \(held_bytes < MF_HELD_BYTES_MAX\)/if (true)/' 007_memory_and_inquiry_budgets
 mutate no_quota 'one role has as many questions asked as it likes' src/functions/role_quota.c \
@@ -393,9 +375,6 @@ mutate no_total 'only each account has a limit' src/flow/request_slots.c \
 	's/return Min\(limit, sustainable\);/return MF_IN_FLIGHT_MAX;/' 006_in_flight_limits
 mutate starved_blamed 'an account is blamed for what the process lacks' src/sending/sender_requests.c \
 	's/if \(outcome == MF_OUTCOME_NOT_SENT && flight->starved\)/if (false)/' 006_in_flight_limits
-mutate none_060 '' src/worker/worker.c '' 060_payment_confirmation
-mutate none_061 '' src/worker/worker.c '' 061_event_order
-mutate none_062 '' src/worker/worker.c '' 062_webhook_kinds
 mutate unsigned_taken 'a webhook is believed whatever its signature' src/core/api/webhook.c \
 	's/if \(!fits\)/if (false)/' 062_webhook_kinds
 mutate sign_less 'one signed field of a payment event is left out' src/core/api/webhook.c \
@@ -416,7 +395,6 @@ mutate early_waits 'what such an event wants to know waits for the poller' src/s
 mutate failed_is_final 'a failed try ends the invoice' src/core/api/payment_status.c \
 	's/payment->status = authorizations > releases \? MF_AUTHORIZED : MF_UNPAID;/payment->status = payment->try_count > 0 ? MF_REMOTE_CANCELLED : MF_UNPAID;/' \
 	060_payment_confirmation
-mutate none_068 '' src/worker/worker.c '' 068_money
 mutate refunded_by_word 'a refund makes a refunded invoice, whatever is kept' src/inquiry/inquiry_money.c \
 	's/if \(mf_amount_compare\(kept, value\) >= 0\)/if (false)/' 068_money
 mutate booked_again 'what is told again is booked again' src/store/ledger.c \
@@ -435,19 +413,16 @@ mutate cut_dispute 'a payment can be cut into a dispute' src/core/api/webhook.c 
 	"s/== '=\\'\\)\n(\t+return refuse\\(message, MF_WEBHOOK_MALFORMED, \"the text of a dispute)/== 'X')\n\$1/" core/test_webhook_text
 mutate replay_asks 'each repetition of a webhook asks again' src/store/events.c \
 	's/WHERE s\.answered_at IS NULL AND /WHERE /' 060_payment_confirmation
-mutate none_067 '' src/worker/worker.c '' 067_refresh_order
 mutate orders_first 'what a role orders goes with what events ask' src/store/inquiries_open.c \
 	's/a\.too_often, \$4 "/a.too_often, 0::oid "/' 067_refresh_order
 mutate no_turns 'all that one role has ordered goes before what another one has' src/store/inquiries.c \
 	's/ORDER BY o\.turn, r\.role <= \$6, r\.role LIMIT/ORDER BY r.role LIMIT/' 067_refresh_order
 mutate poller_last 'orders leave nothing to the poller' src/inquiry/inquiry.c \
 	's/polls == 0 \? slots : /true ? slots : /' 067_refresh_order
-mutate none_010 '' src/worker/worker.c '' 010_many_accounts_of_one_owner
 mutate all_slots 'one of several owners takes all slots' src/flow/request_slots.c \
 	's/if \(!several_owners\)/if (true)/' 010_many_accounts_of_one_owner
 mutate own_merchant 'USAGE lets a role choose the merchant' src/account/account_key.c \
 	's/return account->own_mappings \|\| /return true || /' 081_rights_by_row
-mutate none_160 '' src/worker/worker.c '' 160_deposits
 mutate other_deposit 'an answer about another deposit is taken' src/core/api/deposit.c \
 	's/strcmp\(values\[MF_DI_DEPOSIT_REFERENCE\], reference\) != 0 \?/false ?/' core/test_deposit
 mutate deposit_settled 'an answer settles what was asked for after its question left' src/store/deposits.c \
@@ -460,7 +435,6 @@ mutate deposit_wiped 'a list without payments wipes those that were read' src/in
 	's/ && \(flight->list\.row_count > 0 \|\| expected == 0\)\)/)/' 160_deposits
 mutate deposit_unread 'a deposit that is to be read again hands its refunds to the next one' sql/myfatoorah--1.0.0.sql \
 	's/WHERE d\.read_at IS NOT NULL OR d\.announced_at IS NOT NULL\)/WHERE d.status = \x27read\x27)/' 160_deposits
-mutate none_178 '' src/worker/worker.c '' 178_deposit_wakeups
 mutate deposit_forgotten 'deposits that had to wait for others are not looked for again' src/flight/flight.c \
 	's/(deposit_count--;\n)\t\tmf_inquiry_wake\(\);/$1/' 178_deposit_wakeups
 mutate deposit_taken_back 'nobody is woken when a session takes back what it has locked' src/process/wakeup.c \
@@ -471,10 +445,8 @@ mutate deposit_waits 'the worker waits for a session that has asked for a deposi
 	's/WHERE d\.id = \$1 FOR NO KEY UPDATE SKIP LOCKED/WHERE d.id = \$1 FOR NO KEY UPDATE/' 160_deposits
 mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
 	's/if \(mf_result_int8\(0, 1\) != 0\)\n\t\tmf_change_suppressed\(\);\n\}\n\n\/\* A time/}\n\n\/* A time/' 160_deposits
-mutate none_081 '' src/worker/worker.c '' 081_rights_by_row
 mutate reference_taken 'a direct call goes under the reference of a row of another role' src/store/invoice_lookup.c \
 	's/if \(HeapTupleIsValid\(tuple\)\)\n\t\{\n\t\tbool\t\tisnull;\n\n\t\tinvoice = /if (false)\n\t{\n\t\tbool\t\tisnull;\n\n\t\tinvoice = /' 081_rights_by_row
-mutate none_147 '' src/worker/worker.c '' 147_billing_year MF_YEAR_SEED=4
 mutate remind_unasked 'bills are reminded of without a question' billing/install/60_reminder.sql \
 	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, q\.asked_since\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
 mutate renew_unasked 'links are replaced without a question' billing/install/40_link.sql \
@@ -483,7 +455,6 @@ mutate plan_drift 'a period begins one interval after the one before' billing/in
 	"s/WHEN 'gregorian' THEN \(day \+ every \* k\)::date/WHEN 'gregorian' THEN (day + k * 30)::date/" 147_billing_year MF_YEAR_SEED=4
 mutate kept_name 'closed bills that are old keep their customers' billing/install/68_forget.sql \
 	"s/SET customer_name = '', /SET /" 149_reminders
-mutate none_141 '' src/worker/worker.c '' 141_bill_links
 mutate bills_stay 'bills keep the old name of their account' src/store/move_account.c \
 	's/\(void\) call_followers\(schema, old_name, new_name\);//' 141_bill_links
 mutate role_by_name 'what an extension has registered ends with the name of its role' src/database/user_call.c \
@@ -498,13 +469,11 @@ mutate stranded 'what a tick with a time ahead has put off stays so' billing/ins
 	's/IF \@extschema\@\.mf_tick_back\(as_of, 5000\) THEN/IF false THEN/' 141_bill_links
 mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
 	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
-mutate none_143 '' src/worker/worker.c '' 143_dropped_books
 mutate books_dropped 'bills are dropped unawares' billing/src/books.c 's/sub_id != 0 \|\| drop_books \|\|/sub_id != 0 || !drop_books ||/' 143_dropped_books
 mutate unguarded 'nothing loads the library that keeps bills' billing/install/92_books.sql \
 	's/\tEXECUTE \(SELECT format\(.SELECT l\.ours.*?\n/\tNULL;\n/' 143_dropped_books
 mutate times_take_numbers 'times take the numbers of what a dump brings' src/on_change/on_change_queue.c \
 	's/\(id, function, failures, due\) OVERRIDING SYSTEM VALUE "/(function, failures, due) "/; s/VALUES \(-1 - floor\(random\(\) \* 9e15\)::int8, \$1/VALUES (\$1/' 143_dropped_books
-mutate none_144 '' src/worker/worker.c '' 144_overpaid_bills
 mutate refunded_again 'what refunds under way give back is to be refunded again' billing/install/45_commands.sql \
 	's/rest := b\.overpaid - being_refunded;/rest := b.overpaid;/' 144_overpaid_bills
 mutate fils_more 'a refund in the currency of the account opens the bill' billing/install/45_commands.sql \
@@ -513,18 +482,15 @@ mutate refund_in_riyals 'a refund is advised in the currency of the bill' billin
 	's/CASE WHEN p\.base_currency = b\.currency THEN rest ELSE .* END\);/rest);/' 144_overpaid_bills
 mutate past_the_payment 'more is to be refunded of a payment than it has' billing/install/45_commands.sql \
 	's/least\(p\.has, kept, /least(/' 144_overpaid_bills
-mutate none_151 '' src/worker/worker.c '' 151_late_reminders
 mutate late_send 'what replaces a link is sent long after it was made, without a question' src/sending/claim_jobs.c \
 	's/\treturn job->created_at < before &&/\treturn false \&\& job->created_at < before \&\&/' 151_late_reminders
 mutate late_reminder 'a reminder that was not sent yet is sent beside what has overtaken it' billing/install/60_reminder.sql \
 	"s/i\.status IN \('queued', 'cancelled'\) RETURNING/false RETURNING/" 151_late_reminders
-mutate none_142 '' src/worker/worker.c '' 142_rights_on_bills
 mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
 	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills
 mutate planted_mover 'a function that somebody has planted is called when an account is renamed' src/store/move_account.c \
 	's/  AND EXISTS \(SELECT FROM pg_depend d [^"]*"/"/' 142_rights_on_bills
 
-mutate none_165 '' src/worker/worker.c '' 165_links_that_survive
 mutate endless_key 'a request is repeated however old its key is' src/flight/replay.c \
 	's/if \(left <= 0\)\n\t\treturn window;/if (left <= 0)\n\t\tleft = 60000000;/' 165_links_that_survive
 mutate moved_clock 'a request is repeated although the clock was moved' src/flight/replay.c \
