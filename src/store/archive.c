@@ -155,7 +155,7 @@ static MfStatement any_key_taken_statement = {
 static TimestampTz before_argument(FunctionCallInfo fcinfo);
 static int64 most_argument(FunctionCallInfo fcinfo);
 static void check_table(const MfSqlScope *scope, Oid schema);
-static int	move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place);
+static bool move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place, int64 *moved);
 static void refuse_taken(void);
 
 PG_FUNCTION_INFO_V1(mf_archive);
@@ -172,8 +172,7 @@ mf_archive(PG_FUNCTION_ARGS)
 	const char *columns;
 	int64		moved = 0;
 	int64		place = PG_INT64_MIN;
-	int			wanted;
-	int			count;
+	bool		more;
 
 	mf_archive_check_isolation("mf_archive()");
 	mf_progress_report(MF_PROGRESS_ARCHIVE, 0, most);
@@ -185,12 +184,10 @@ mf_archive(PG_FUNCTION_ARGS)
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		wanted = (int) Min(most - moved, BATCH_SIZE);
-		count = move_batch(&scope, before, wanted, &place);
-		moved += count;
+		more = move_batch(&scope, before, (int) Min(most - moved, BATCH_SIZE), &place, &moved);
 		mf_progress_report(MF_PROGRESS_ARCHIVE, moved, most);
 		MemoryContextReset(context);
-	} while (count == wanted && moved < most);
+	} while (more && moved < most);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_ARCHIVE);
 	PG_RETURN_INT64(moved);
@@ -288,31 +285,34 @@ mf_archive_set_text(MfStatement *statement, const char *text)
 	statement->text = MemoryContextStrdup(TopMemoryContext, text);
 }
 
-/* Moves the first ones after that place, and moves the place forward; how many. */
-static int
-move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place)
+/*
+ * Moves the first ones after that place, and moves the place forward; adds how many it has
+ * moved.  Returns whether there may be more behind.
+ */
+static bool
+move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place, int64 *moved)
 {
 	Datum		values[3] = {TimestampTzGetDatum(before), Int64GetDatum(*place), Int32GetDatum(most)};
-	int			count = (int) mf_sql_execute(scope, &lock_statement, values, NULL);
-	TimestampTz *created_at = (TimestampTz *) palloc(Max(count, 1) * sizeof(TimestampTz));
-	Datum		moved;
+	int			locked = (int) mf_sql_execute(scope, &lock_statement, values, NULL);
+	TimestampTz *created_at = (TimestampTz *) palloc(Max(locked, 1) * sizeof(TimestampTz));
+	Datum		ids;
+	int			count;
 	int			i;
 
-	if (count == 0)
-		return 0;
-	*place = mf_result_int8(count - 1, 1);
-	moved = mf_result_int8_array();
-	count = (int) mf_sql_execute(scope, &archivable_statement, &moved, NULL);
-	if (count == 0)
-		return 0;
+	if (locked == 0)
+		return false;
+	*place = mf_result_int8(locked - 1, 1);
+	ids = mf_result_int8_array();
+	count = (int) mf_sql_execute(scope, &archivable_statement, &ids, NULL);
 	for (i = 0; i < count; i++)
 		created_at[i] = mf_result_timestamp(i, 2);
-	moved = mf_result_int8_array();
+	ids = mf_result_int8_array();
 	for (i = 0; i < count; i++)
 		mf_archive_make_month(scope->schema, created_at[i]);
-	mf_archive_move(scope, &move_statement, moved);
-	mf_archive_move(scope, &stayed_statement, moved);
-	return count;
+	mf_archive_move(scope, &move_statement, ids);
+	mf_archive_move(scope, &stayed_statement, ids);
+	*moved += count;
+	return locked == most;
 }
 
 void
