@@ -1,5 +1,5 @@
 # Priority counts once a row is due; what is due later is read by no claim, whatever its priority.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--quiet' ]);
@@ -8,11 +8,6 @@ my $later = 20_000;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => 1 });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # entries of the agenda that were read, once no more come in: a worker tells when it rests
 sub entries_read

@@ -1,7 +1,7 @@
 # How attempts are recorded: row by row where it can be, by SQL where somebody's triggers want a statement, and in either
 # way the same. And what is claimed ahead of the free slots: it fills them at once, never more of them than there are, and
 # is given back when it would have to wait.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -11,11 +11,6 @@ my $batch = 0;
 
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # After a failure rounds go by SQL for a while; a new worker begins as ever.
 sub fresh_worker

@@ -1,6 +1,6 @@
 # Claims go no further ahead than the slots that become free while they are committed: whatever the API takes for an
 # answer, what is claimed leaves, and what waits is seen as "queued".
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $window = 50;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => $window, timeout => '30s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Answers take a second, from the first one on, with a backlog of eight times what may be in flight.
 $sandbox->faults({ path => 'SendPayment', delay_ms => 1000, times => -1 });

@@ -1,5 +1,5 @@
 # Budgets: what requests under way may take of the worker's memory, and how many questions people may cause.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use Time::HiRes qw(time);
 
@@ -8,11 +8,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfato
 my $send = { path => '/v2/SendPayment' };
 my $big = MyFatoorah::Sandbox->new;
 my $small = MyFatoorah::Sandbox->new;
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 $mf->setup_account($node, 'postgres', $big, account => 'big', options => { max_in_flight => 1000 });
 $mf->setup_account($node, 'postgres', $small);

@@ -1,5 +1,5 @@
 # What happens to one account is no business of another; and an outage costs nothing but time.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 
@@ -15,11 +15,6 @@ my $goods = 0;
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->setup_account($node, 'postgres', $good, account => 'good');
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Fifty invoices of the good account are sent while the other one is in trouble: none of the troubled ones is through
 # before the last of them.

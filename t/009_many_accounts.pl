@@ -1,5 +1,5 @@
 # Many accounts: each gets its turn, whatever their number; those with nothing due cost nothing.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--quiet' ]);
@@ -8,11 +8,6 @@ my $accounts = 2000;
 
 $mf->setup_account($node, 'postgres', $sandbox, account => 'one');
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 sub transactions
 {

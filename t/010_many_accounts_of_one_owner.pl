@@ -1,6 +1,6 @@
 # One owner has thousands of accounts, all of them with something due, failing, or waiting for answers that do not come: an
 # account of another owner with one due row, or one question, does not wait behind them.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new(args => [ '--quiet' ]);
@@ -15,11 +15,6 @@ my $soon = 2;
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Seconds from an insertion to its attempt, the longest of five, one after the other
 sub longest_send

@@ -1,6 +1,6 @@
 # Nobody is asked more often than agreed: not because of a Retry-After of no time at all, not because roles change their
 # user mappings; and no wait is longer than a day.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use POSIX ();
 
 my $mf = 'MyFatoorah::Cluster';
@@ -11,11 +11,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '400ms'\nmyfa
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Seconds between two requests on that path, counted from 0
 sub between

@@ -1,6 +1,6 @@
 # What answers prove, end to end: the verdict follows the table of docs/reliability.md whatever the status, no invoice is
 # made twice and none is lost, and what an answer held is found again. The stand-in knows what was made in truth.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $json = JSON::PP->new->canonical;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # A body as JSON, its invoice being the one of the true answer
 sub body

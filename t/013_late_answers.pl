@@ -3,7 +3,7 @@
 #
 # There is one worker only, so the invoice is moved by a superuser past the triggers, as a second server that should not
 # be there would do it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
 
@@ -16,11 +16,6 @@ my $count = 0;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # The answer to a request comes after "meanwhile" was done to the row $id; the row as it is then.
 sub late

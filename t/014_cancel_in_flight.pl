@@ -1,6 +1,6 @@
 # mf_cancel() of a row that MyFatoorah may have already: it is not told to be cancelled while an invoice may exist that can be
 # paid. The row keeps its status until a look-up has decided: cancelled, or sent with the note that it came too late.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -11,11 +11,6 @@ my $too_late = 'mf_cancel() came too late: the invoice exists, and is cancelled 
 
 $mf->setup_account($node, $db, $sandbox, options => { own_mappings => 'on' });
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # what mf_cancel() says, and what the row is then
 sub cancel

@@ -1,6 +1,6 @@
 # Each kind of trouble of a row has its place: that of its sending and its link in last_error, that of the answers about
 # its payment in payment_error, that of a second invoice in duplicate_error. What sets or clears one leaves the others.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 
@@ -10,11 +10,6 @@ my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '50ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my $lost_link = 'the invoice exists, but its link was lost with the answer; the MyFatoorah portal shows it';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Waits until these expressions give that for the row of that name
 sub wait_row

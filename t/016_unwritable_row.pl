@@ -1,7 +1,7 @@
 # One row that cannot be written fails alone: at its claim, at its outcome, at the commit, in the sweep at a worker's start,
 # with its payment. It is put off and named; the others, of its account and of other accounts, go on. And what is not sending,
 # the deletion of history, fails for itself.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -14,11 +14,6 @@ my $batch = 0;
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->setup_account($node, 'postgres', $sandbox, account => 'other');
 my $worker = $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Twenty-five rows of each account in one transaction; the one in the middle of the first account's is the bad one.
 sub insert

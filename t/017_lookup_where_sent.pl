@@ -1,7 +1,7 @@
 # A look-up that finds nothing is proof only where the invoice was sent to, with the key that it was sent with. Meanwhile
 # the row is given to another account, a key or an address is changed, a role gets a key of its own: each customer has one
 # invoice all the same, by the ledgers of all the hosts.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $db = 'postgres';
@@ -11,11 +11,6 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $here = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant', args => [ '--key', 'key-of-another-merchant=BHR', '--key', 'new-key-of-one-merchant=KWT' ]);
 my $there = MyFatoorah::Sandbox->new(key => 'key-of-one-merchant');
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '20ms'");
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # wait_row(name, columns, expected): waits until these expressions give that for the row of that name
 sub wait_row

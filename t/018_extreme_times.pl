@@ -1,6 +1,6 @@
 # Any time that a row has, however it came in, keeps nothing from going on: the worker starts and sends, mf_check() and
 # mf_repair() look and mend. New rows have times that can be reckoned with.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -8,11 +8,6 @@ my $db = 'postgres';
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1h'");
 my @past = ('-infinity', '4713-01-01 00:00:00+00 BC', '0001-01-01 00:00:00+00', '1969-12-31 00:00:00+00');
 my @future = ('9999-12-31 23:59:59+00', '10000-01-01 00:00:00+00', '294276-12-31 23:59:59+00', 'infinity');
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub check
 {

@@ -1,5 +1,5 @@
 # A fast shutdown does not wait for the API; what was in flight is honest afterwards; a restart sends what was queued.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my @figures;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => 30, connect_timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Stops the server, as often as told after preparing it anew, and judges the best time: the machine may be busy.
 sub stop_in_time

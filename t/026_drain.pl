@@ -1,5 +1,5 @@
 # Orderly ends and switchovers: what is in the air is answered before the server goes. And where addresses come late.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfato
 
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # The port is somebody else's: it is tried again every few seconds, and told of once.
 my ($last, $longest) = ('', 0);

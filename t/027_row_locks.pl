@@ -1,6 +1,6 @@
 # Locks of others: they hold up their own rows and nothing else, no answer is lost by them, and they do not keep the
 # server from shutting down.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -9,11 +9,6 @@ my $send = { path => '/v2/SendPayment' };
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 # Sends some invoices from another session.
 my $markers = 0;

@@ -1,5 +1,5 @@
 # A condition that lasts does not fill the log: one line when it begins, one when it ends, whatever is tried meanwhile.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -7,11 +7,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '10ms'\nmyfat
 my $db = 'postgres';
 my $send = { path => '/v2/SendPayment' };
 my $tries = 9;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # events(offset): how often each event is in the log since then, as "name n", in the order of their names
 sub events

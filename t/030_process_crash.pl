@@ -1,6 +1,6 @@
 # Killing, stopping and freezing the processes, with requests in flight: everything comes back by itself, what was in
 # flight is shown as unknown and not sent again blindly, and the rest goes on.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -12,11 +12,6 @@ my $round = 0;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '600s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 sub server_started
 {

@@ -1,6 +1,6 @@
 # A worker's start puts a new file into the data directory, and the database remembers it. The server dies at each step
 # of that: the next start must go on, and a backup made of that state and put back later must be noticed all the same.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,13 +10,6 @@ my $dir = $node->data_dir;
 
 plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=crash builds one with them)'
   if $node->psql('postgres', "LOAD 'myfatoorah'; SHOW myfatoorah.failpoint") != 0;
-
-sub sql
-{
-	my ($query) = @_;
-
-	return $node->safe_psql('postgres', $query);
-}
 
 sub paused
 {

@@ -5,7 +5,7 @@
 #
 # Not among them: statements that find rows by their account. They get the numbers of rows only to begin after these or to
 # leave them out.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 use POSIX ();
@@ -55,11 +55,6 @@ my %kinds = (
 my $worker;
 my $runs = 0;
 my %text;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub rows
 {

@@ -3,7 +3,7 @@
 #
 # Needs a library built with FAILPOINTS=1 (the suite "crash" of make check): with it the limit can be lowered, where the queue
 # has 8 GB. From PostgreSQL 17 on a small queue is filled for good, too.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -14,11 +14,6 @@ plan skip_all => 'the library was built without FAILPOINTS=1 (make check SUITES=
   if $node->psql($db, "LOAD 'myfatoorah'; SHOW myfatoorah.notify_limit") != 0;
 
 my $small = $node->safe_psql($db, 'SHOW server_version_num') >= 170000;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub restart
 {

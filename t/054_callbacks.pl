@@ -1,7 +1,7 @@
 # What can be done with the address of a callback, which every customer has, and with a PaymentId, which anybody can
 # invent: one event for an invoice, few questions, no place that a webhook needs; and neither a secret that cannot be read
 # nor questions that are too many keep others from coming in and going out.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 use Time::HiRes qw(time);
@@ -19,11 +19,6 @@ $mf->setup_account($node, $db, $sandbox);
 $web->give_secret($node, $db);
 $web->open($node, $db, $port);
 $web->wait_listening($node, $db, $port);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # An invoice that was sent
 sub sent

@@ -1,6 +1,6 @@
 # Transactions that stay open, with locks of what the listener has to write: whoever asks for a question keeps nobody from
 # handing in a webhook about that invoice; and what is locked costs those their time who want it, and nobody else.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use POSIX ();
 use Time::HiRes qw(time);
@@ -16,11 +16,6 @@ $mf->setup_account($node, $db, $sandbox);
 $web->give_secret($node, $db);
 $web->open($node, $db, $port);
 $sandbox->webhooks(url => "$url/webhook", version => 'v2', secret => $MyFatoorah::Web::secret, retries => 0, timeout_ms => 20000, enabled => 1);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Invoices that were sent: id, number, token of each
 sub sent

@@ -1,6 +1,6 @@
 # Pages of users' functions: who may have the listener answer with one, with whose rights it is called, what it may answer,
 # and what becomes of one that fails, is slow, does not end or waits for a lock; webhooks and other pages do not wait for it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -8,11 +8,6 @@ my $node = $mf->new_node('main', conf => 'myfatoorah.poll_rate_limit = 0');
 my ($port, $other_port) = map { $web->free_port } 1, 2;
 my $url = "http://127.0.0.1:$port";
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub as
 {

@@ -1,6 +1,6 @@
 # Every webhook that MyFatoorah publishes, through mf_webhook(): taken in, kept without personal data, and no more than a
 # reason to ask. What is forged is refused; what is not signed changes nothing. Who hands webhooks in can do nothing else.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use FindBin;
 use JSON::PP ();
@@ -26,11 +26,6 @@ sub hand_in
 		  . $mf->webhook($delivery, $account));
 
 	return $code == 0 ? $out : $err =~ /ERROR:\s+(\w{5})/ ? $1 : $err;
-}
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
 }
 
 sub events

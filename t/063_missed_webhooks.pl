@@ -1,6 +1,6 @@
 # Webhooks that came while the server was down are found in MyFatoorah's own log of them when it is up again, all pages of
 # it, if there is something to look for; with polling off nothing else tells of these payments.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 
@@ -11,11 +11,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0
 my $db = 'postgres';
 my $log = { path => '/v2/GetWebhooks' };
 my $invoices = 510;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # The worker begins anew, as after a downtime, while the sandbox has this fault
 sub restart

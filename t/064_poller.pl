@@ -1,6 +1,6 @@
 # The poller: asks less and less, stops when nothing can change, keeps its budget, wakes nobody for nothing; and no failure
 # of asking, nor a strange answer, nor somebody's trigger, ever changes or loses a payment.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 use Time::HiRes qw(time);
@@ -11,11 +11,6 @@ my $node = $mf->new_node('main', conf => "include_if_exists = 'poller.conf'
 	myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';
 my $status = { path => '/v2/GetPaymentStatus' };
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Settings, one of them at a time
 my %settings;

@@ -1,7 +1,7 @@
 # One question that never gets a usable answer is the trouble of its own row: the account goes on sending, the row and
 # mf_check() say what is wrong, it is asked less and less, and once the question is answered all is well. If others are not
 # answered, either, the account backs off.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 use Time::HiRes qw(time);
@@ -14,11 +14,6 @@ my $node = $mf->new_node('main', conf => "include_if_exists = 'delay.conf'
 my $db = 'postgres';
 my $true = JSON::PP::true;
 my $status = { path => '/v2/GetPaymentStatus' };
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub set_delay
 {

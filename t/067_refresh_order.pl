@@ -1,6 +1,6 @@
 # Questions that roles order by mf_refresh(): customers who come back are asked for first, roles take turns however many one of
 # them has ordered, and the poller keeps its part. The account has a single slot, so that the order is seen.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use Time::HiRes qw(time);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
@@ -14,11 +14,6 @@ my $port = $web->free_port;
 
 $mf->setup_account($node, $db, $sandbox);
 $web->open($node, $db, $port);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # refresh(role, condition): what it said, by result
 sub refresh

@@ -4,7 +4,7 @@
 #
 # MF_MONEY_SEED     another history; it is printed
 # MF_MONEY_CASES    so many invoices of each account, 15 unless told otherwise
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 use List::Util qw(shuffle sum0);
@@ -20,16 +20,6 @@ my @accounts = ([ 'kwd', 'KWT', 'KWD', 3 ], [ 'sar', 'SAU', 'SAR', 2 ], [ 'egp',
 my %sandbox;
 
 diag("seed $seed, $cases cases for each account");
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 foreach my $account (@accounts)
 {

@@ -1,6 +1,6 @@
 # An InvoiceId that a person has given the wrong row: mf_resolve() refuses one that another row has; an event is that of
 # the row whose reference it carries; and a row that was given a stranger's number is brought back.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use HTTP::Tiny ();
 
@@ -14,11 +14,6 @@ $mf->setup_account($node, $db, $sandbox);
 $node->safe_psql($db, "ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # "ok", or SQLSTATE, message and hint
 sub attempt

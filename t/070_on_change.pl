@@ -1,16 +1,11 @@
 # Functions of users that are called after changes: with whose rights, in which transactions, and what becomes of those that
 # fail, are slow, are gone, are somebody else's, or would rather have other rights.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # What the statement says to that role: its result, or its error with SQLSTATE and without numbers
 sub as
@@ -19,11 +14,6 @@ sub as
 	my ($code, $out, $err) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
 
 	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 =~ s/\binvoice \d+/invoice N/r : "? $err";
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
 }
 
 # A function of a role's with that body, registered by it

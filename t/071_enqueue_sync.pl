@@ -1,5 +1,5 @@
 # mf_enqueue('on_update=sync', 'on_delete=cancel'): a queued invoice follows the row that it was made of, one that has left stops it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -12,11 +12,6 @@ my $all = 'AFTER INSERT OR UPDATE OR DELETE';
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # "ok" and what it gives; or SQLSTATE, message, and what names the way out
 sub attempt

@@ -1,5 +1,5 @@
 # mf_validate(): all that INSERT would refuse of a rent roll, without writing; and which row of a batch an error is about.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -8,11 +8,6 @@ my $db = 'postgres';
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # "ok" and what it gives; or SQLSTATE and message, the column and table that drivers get, and the context without that of SQL
 sub attempt

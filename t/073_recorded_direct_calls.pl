@@ -1,5 +1,5 @@
 # mf_send_payment(record => true) and mf_adopt(): rows of invoices that a session has made itself, or that were made elsewhere.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use HTTP::Tiny ();
 
@@ -14,11 +14,6 @@ $mf->setup_account($node, $db, $sandbox);
 $node->safe_psql($db, "ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # "ok" and what it gives, or SQLSTATE and message; then warnings
 sub attempt

@@ -1,5 +1,5 @@
 # mf_cancel(), mf_retry() and mf_refresh() of many invoices: each has its result, and one that cannot be done holds up none.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -9,11 +9,6 @@ my $db = 'postgres';
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, $_[0]);
-}
 
 # what it gives, or SQLSTATE and message
 sub attempt

@@ -1,6 +1,6 @@
 # The reports that docs/payments.md shows, asked of a table with 1,000,000 invoices: each is answered by an index, chosen by the planner
 # itself; and mf_open tells what it says.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -8,11 +8,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.worker_enabled = off\nautov
 my $db = 'postgres';
 my $many = $ENV{MF_REPORT_ROWS} // 1_000_000;
 my ($top) = grep { -e "$_/docs" } '.', $ENV{PWD};
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 $mf->setup_account($node, $db, $sandbox);
 

@@ -1,6 +1,6 @@
 # What is done for a few invoices reads a few rows, however large the tables have become, and whatever the planner knew of
 # them when it made its plans: each kind of work is done once while they are small, and then beside many finished rows.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -11,11 +11,6 @@ my $many = 60_000;
 my $few = 20;
 my $limit = $many / 2;
 my $send = { path => '/v2/SendPayment' };
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 $mf->setup_account($node, $db, $sandbox, options => { timeout => '1s', connect_timeout => '500ms' });
 $mf->setup_account($node, $db, $sandbox, account => 'quiet');

@@ -1,16 +1,11 @@
 # mf_metrics(), mf_request_times(), mf_backlog's rate and mf_progress: what is counted is what the stand-in and the tables say.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_rate_limit = 0");
 my $db = 'postgres';
 my $port = $web->free_port;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # metric(name, column => value, ...): its value; '' if there is no such row
 sub metric

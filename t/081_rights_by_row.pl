@@ -1,16 +1,11 @@
 # Who may do what with rows that others have inserted: change, cancel, retry, see them; what was revoked since a row was
 # inserted is asked for again before it is sent; and what default privileges and notifications give away.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # What the statement says to that role: its result, or its error with SQLSTATE and without numbers
 sub as

@@ -1,16 +1,11 @@
 # A row goes with the key of the role that inserted it, whatever that role, or another, is called by then; and never with
 # PUBLIC's in place of a key of its own.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Requests that came with a key that the stand-in does not know: PUBLIC's, or that of a role of the same name
 sub strangers

@@ -1,18 +1,13 @@
 # Who and what is meant goes by identity, never by a name or a pointer that something else may have meanwhile: schemas
 # that are renamed, and others that take their names; servers that change while an account is in use; tables that are
 # changed by a trigger of an invoice that they start.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # The extension in a schema that a role without special rights owns, who may make schemas.
 sql('CREATE ROLE landlord; GRANT CREATE ON DATABASE postgres TO landlord; CREATE SCHEMA billing AUTHORIZATION landlord;

@@ -1,16 +1,11 @@
 # Code of users that runs inside of what myfatoorah does, by triggers on its tables: it may do there what anybody may, it
 # writes no states, and what it changes of a session stays with it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub error_of
 {

@@ -1,17 +1,12 @@
 # Code of one role that runs inside of what another does with our tables: whose rights it has, and what it leaves behind. It is
 # planted wherever a table can have code: triggers, foreign keys, checks, defaults, generated columns, indexes, domains,
 # policies, rules, casts, operators, functions of mf_on_change(), and a dump.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # As mallory: her error, or what she gets
 sub mallory

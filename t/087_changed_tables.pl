@@ -1,6 +1,6 @@
 # What users make of our tables: triggers that suppress a change or a new row, columns of other types. Nothing leaves for a row whose
 # record was suppressed, and no value is taken for one of another type.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -9,11 +9,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfat
 $mf->setup_account($node, 'postgres', $sandbox);
 my $worker = $mf->wait_worker($node, 'postgres');
 my $suppressed = 'a trigger or rule has suppressed a change of a table of myfatoorah';
-
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
 
 sub posts_of
 {

@@ -1,6 +1,6 @@
 # A backup that is put back into the directory it was made from: the database goes back in time, and what was sent since
 # then must not be sent again. Restarts, crashes and whatever else leaves the time alone must not look like it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
 use File::Copy ();
@@ -19,13 +19,6 @@ my $marker;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->wait_worker($node, 'postgres');
-
-sub sql
-{
-	my ($query) = @_;
-
-	return $node->safe_psql('postgres', $query);
-}
 
 sub paused
 {

@@ -1,17 +1,12 @@
 # What does not fit together is said, and mended by one call: rows that were loaded without the triggers of mf_invoice,
 # and rows whose account has another name now, or none.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '50ms'\nmyfatoorah.poll_rate_limit = 10000\nmyfatoorah.resend_policy = 'never'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub check
 {

@@ -1,6 +1,6 @@
 # Bills with a running worker: links are renewed when they are due, payments of retired links count, dumps carry all of it, the
 # extension can be dropped and made again, and many bills are inserted about as fast as invoices.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use Time::HiRes qw(time);
 
@@ -8,16 +8,6 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # A bill with that key, whose link was sent
 sub bill

@@ -1,6 +1,6 @@
 # What becomes of bills, their links and their pages when payments are late, in progress or disputed, when the payer comes back, when the account
 # gets another name, and when somebody has tried what a tick would do in a year.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use HTTP::Tiny;
 use JSON::PP ();
@@ -11,16 +11,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 sub ours
 {

@@ -1,16 +1,11 @@
 # What a role that inserts bills and plans of its own can see and do of those of others: by default it sees them, as it sees invoices, and
 # does nothing to them; where policies say so it does not even see them, in no table, view or function.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.public_url = 'https://pay.example.com'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # What the statement says to that role: its result, or its error with SQLSTATE and without numbers
 sub as

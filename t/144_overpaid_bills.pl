@@ -1,6 +1,6 @@
 # What mf_overpaid advises, followed to the letter: never more goes back than is too much, in the currency of the account, of payments
 # that have it; what is under way counts as given back, whoever has asked for it, and no bill becomes a debt by it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 
@@ -8,16 +8,6 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # A bill with that key, whose link was sent
 sub bill

@@ -1,6 +1,6 @@
 # Calendars and times of day of plans, against others: days and months against arithmetic of our own in Perl, time zones
 # against those of the C library, Umm al-Qura against Java's table, which Java brings itself, and node's.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use Digest::MD5 qw(md5_hex);
 use Time::Local qw(timegm);
@@ -8,16 +8,10 @@ use POSIX qw(strftime);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main');
-my $db = 'postgres';
 
 # the same time zones as the server's
 my ($share) = qx($ENV{PG_CONFIG} --sharedir) =~ /(.+)/ if $ENV{PG_CONFIG};
 $ENV{TZDIR} = "$share/timezone" if defined $share && -d "$share/timezone";
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub day { return strftime('%Y-%m-%d', gmtime($_[0] * 86400)); }
 sub number { my ($y, $m, $d) = split /-/, $_[0]; return timegm(0, 0, 12, $d, $m - 1, $y) / 86400 - 0.5; }

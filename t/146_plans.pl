@@ -1,6 +1,6 @@
 # Plans with a running worker: bills are made when they are due and at no other time, after downtime as catch_up says, once each
 # whatever is killed and however many ticks there are; dumps carry plans, and they go on; what is not due costs nothing.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use Time::HiRes qw(time);
 
@@ -9,16 +9,6 @@ my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
 my $template = q{'{"customer_name": "Ahmad", "total": 10}'};
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # Of all plans: periods without a bill or with that of another, numbers left out, bills of no period, bills with two live links, errors
 sub faults

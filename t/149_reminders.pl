@@ -1,21 +1,11 @@
 # Reminders by a running worker: it wakes when one is due, asks MyFatoorah first, says nothing to who has paid, and dumps
 # carry rules and reminders.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 $mf->setup_account($node, $db, $sandbox, options => { time_zone => $mf->noon_zone($node) });
 sql('CREATE EXTENSION myfatoorah_billing');

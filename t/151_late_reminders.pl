@@ -1,21 +1,11 @@
 # What was decided before a long outage is not sent after it as if nothing had happened: MyFatoorah is asked first whether the former link was
 # paid meanwhile; and a reminder that is overtaken, by cash, a snooze or a later rule, is not sent at all.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'\nmyfatoorah.on_change_timeout = '30s'");
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # Columns that only the server writes, as they would be a day later
 sub as_it_was

@@ -1,6 +1,6 @@
 # The address of a bill, /pay/TOKEN: it leads to the live link, has one made if there is none, and says what became of the
 # bill; many visitors cause one link; and strangers learn and cause nothing.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use Time::HiRes qw(time);
 
@@ -10,16 +10,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 my $db = 'postgres';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # As the role that owns bills: what nobody else can write
 sub ours

@@ -1,6 +1,6 @@
 # A real browser at /pay/TOKEN, on a phone's width, in English and Arabic: the link has expired, the page waits and goes on by
 # itself, the customer pays, and the same address says so. The pictures are kept with the logs.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 
@@ -15,11 +15,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.poll_rate_limit = 0");
 my $db = 'postgres';
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub picture { return $browser->screenshot("$PostgreSQL::Test::Utils::log_path/155_pay_browser_$_[0].png"); }
 

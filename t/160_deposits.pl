@@ -1,6 +1,6 @@
 # Deposits: what MyFatoorah has paid out is read because a webhook announces it, the log of webhooks does, or a person asks;
 # each payment in it is found again among the invoices, and a difference is explained or shown.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use FindBin;
 use JSON::PP ();
@@ -12,11 +12,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
 my $db = 'postgres';
 my $secret = 'deposit-secret';
 my $call = { path => '/v2/GetDepositedInvoices' };
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # The answer to a question about one deposit, once its status is as expected
 sub wait_deposit

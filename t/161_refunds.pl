@@ -1,6 +1,6 @@
 # Refunds: never more than was received, one request of an invoice at a time, and none twice, whatever becomes of the answer.
 # The stand-in's books are the measure.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 use List::Util qw(max sum0);
@@ -16,16 +16,6 @@ my $make = { path => '/v2/MakeRefund' };
 
 $mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 $mf->wait_worker($node, $db);

@@ -1,5 +1,5 @@
 # Captures and releases: one request of an invoice, whatever becomes of the answer, and MyFatoorah's transactions say what came of it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
 
@@ -12,11 +12,6 @@ my $update = { path => '/v2/UpdatePaymentStatus' };
 
 $mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # An invoice whose payment is held: its ids here and there
 sub held

@@ -3,7 +3,7 @@
 # repeated: a window that has passed, a clock that was moved, a machine that was started anew, a row, key, host, country or
 # option that has changed, a customer who is notified, a row that is called off. By the stand-in's ledger nobody is
 # invoiced twice, and where MyFatoorah forgets its keys, that is noticed once and never done again.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use MyFatoorah::History;
 use Digest::SHA qw(sha256_hex);
 
@@ -17,11 +17,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfat
 
 $mf->setup_account($node, $db, $sandbox, options => { timeout => '1s', connect_timeout => '500ms', max_in_flight => 100 });
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 sub wait_row
 {

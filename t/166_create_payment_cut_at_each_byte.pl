@@ -2,7 +2,7 @@
 # happens, each attempt is posted once, is called accepted only if the whole answer came, and unknown as soon as a byte of
 # the body may have left. Once nothing goes wrong any more every row ends with one invoice, and where MyFatoorah had made
 # it, with its link.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use MyFatoorah::History;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -14,11 +14,6 @@ my %close = (close => JSON::PP::true);
 
 $mf->setup_account($node, $db, $sandbox, options => { max_in_flight => 1000, connect_timeout => '1s', timeout => '5s' });
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # What was claimed ahead and given back has not left, and counts for nothing here.
 my $left = q{coalesce(f.error !~ '^no slot became free|when its turn came$', true)};

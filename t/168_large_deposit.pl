@@ -1,6 +1,6 @@
 # A deposit of 10,000 payments, an answer of five megabytes: read at once, every payment found, the difference explained, and
 # sending goes on meanwhile.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'
 my $db = 'postgres';
 my $invoices = 10_000;
 my $secret = 'deposit-secret';
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Megabytes of the worker: most so far, and now
 sub memory

@@ -1,6 +1,6 @@
 # What MyFatoorah says about refunds and holds that nobody has asked for: the larger amount counts, a person is told, one refund
 # is one row, and a right or a pause goes where its invoice or account goes.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 
@@ -12,16 +12,6 @@ my $question = { path => '/v2/GetRefundStatus' };
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # An invoice of 10 that was sent, and paid or held: its ids here and there
 sub settled

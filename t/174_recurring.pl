@@ -1,6 +1,6 @@
 # Recurring payments of MyFatoorah: each repetition is an invoice that nobody has inserted. It becomes a row, once, with what was
 # paid for it, whatever webhooks come, in whichever order; and nothing that a webhook says of it is believed.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
 my $db = 'postgres';
 my $secret = 'recurring-secret';
 my $list = { path => '/v2/GetRecurringPayment' };
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # A row whose payment begins a plan, paid; its id, InvoiceId and plan
 sub begin

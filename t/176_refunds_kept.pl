@@ -1,6 +1,6 @@
 # Refunds, captures and releases as time goes by: their invoices are archived and come back, their attempts go, what was loaded
 # without the trigger is mended, payments that are held for long are shown, and monitoring has numbers of all of it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 my $mf = 'MyFatoorah::Cluster';
 my $db = 'postgres';
@@ -11,16 +11,6 @@ my $make = { path => '/v2/MakeRefund' };
 
 $mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 sub check
 {

@@ -1,6 +1,6 @@
 # Refunds that suppliers bear a part of (MakeSupplierRefund), from the row to the webhook: what is sent is what the row says, to the last
 # fils, MyFatoorah's refusals are told, and each is asked for once, whatever becomes of the answer.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 use List::Util qw(sum0);
@@ -16,16 +16,6 @@ my $make = { path => '/v2/MakeSupplierRefund' };
 
 $mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
-
-sub wait_for
-{
-	return $mf->wait_for($node, $db, @_);
-}
 
 # An invoice of 10 that was paid, of which supplier 27 has 6 and supplier 53 has 4: its ids here and there
 sub paid

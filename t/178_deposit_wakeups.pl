@@ -1,7 +1,7 @@
 # No deposit is forgotten while the worker rests: whoever announces or asks for one wakes it, however many do so at once,
 # and what it has passed over, because two were being read or a session had locked it, is read without another wake-up.
 # Nothing here is due by itself: a wake-up that is lost would leave its deposit unread.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $db = 'postgres';
@@ -12,11 +12,6 @@ my $call = { path => '/v2/GetDepositedInvoices' };
 my $rounds = 8;
 my $sessions = 24;
 my @paid;
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # Deposits of one payment each, and what announces them
 sub deposits

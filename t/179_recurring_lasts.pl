@@ -1,6 +1,6 @@
 # Recurring payments that go on for years: refunds of repetitions, the archive, an account that is renamed, a key that may not read
 # the plans, many plans in one list, and a copy of the database.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -10,11 +10,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'
 my $db = 'postgres';
 my $list = { path => '/v2/GetRecurringPayment' };
 my %plan = (payment_method_id => 2, recurring_type => "'Daily'", iteration => 9, retry_count => 2);
-
-sub sql
-{
-	return $node->safe_psql($db, @_);
-}
 
 # A row whose payment begins a plan, paid; its id, InvoiceId and plan
 sub begin

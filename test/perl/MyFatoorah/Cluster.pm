@@ -9,6 +9,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use MyFatoorah::Psql;
 
+our $first_node;
+
 # new_node(name, preload => 1, start => 1, conf => "...", init => { allows_streaming => 1 }): a new server with the
 # extension preloaded, started unless told otherwise; conf is added to postgresql.conf, init goes to init()
 sub new_node
@@ -16,6 +18,7 @@ sub new_node
 	my ($class, $name, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	$first_node //= $node;
 	$node->init(%{ $params{init} // {} });
 	$node->append_conf('postgresql.conf', $class->settings(%params));
 	$node->start if $params{start} // 1;

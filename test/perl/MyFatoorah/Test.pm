@@ -1,11 +1,11 @@
 # Support for the TAP tests: use MyFatoorah::Test brings in a stand-in API per test (MyFatoorah::Sandbox), servers that
 # are set up for the extension (MyFatoorah::Cluster), and PostgreSQL's own test modules.
 #
-#   use MyFatoorah::Test;
+#   use MyFatoorah::Test qw(sql);
 #   my $sandbox = MyFatoorah::Sandbox->new;
 #   my $node = MyFatoorah::Cluster->new_node('main');
 #   MyFatoorah::Cluster->setup_account($node, 'postgres', $sandbox);
-#   $node->safe_psql('postgres', "INSERT INTO mf_invoice (...) VALUES (...)");
+#   sql("INSERT INTO mf_invoice (...) VALUES (...)");
 #   ok($sandbox->wait_count({ path => '/v2/SendPayment' }, 1), 'the invoice was sent');
 #   done_testing();
 #
@@ -26,11 +26,27 @@ use MyFatoorah::Cluster;
 use MyFatoorah::Merchant;
 use MyFatoorah::Web;
 
+# sql(query) and wait_for(query, expected), for tests that name them: safe_psql() and MyFatoorah::Cluster->wait_for() in the
+# database postgres of their first server
+sub sql
+{
+	return $MyFatoorah::Cluster::first_node->safe_psql('postgres', @_);
+}
+
+sub wait_for
+{
+	return MyFatoorah::Cluster->wait_for($MyFatoorah::Cluster::first_node, 'postgres', @_);
+}
+
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
 sub import
 {
+	my ($class, @names) = @_;
 	my $test = caller;
 
+	no strict 'refs';
+	*{"${test}::$_"} = \&$_ foreach @names;
+	use strict 'refs';
 	strict->import;
 	warnings->import;
 	Test::More->export_to_level(1, $test);
