@@ -17,9 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t status_line(const char *text, const char *name);
-static void read_file(const char *path, char *text, size_t size);
-
 /* Says why, and ends the program. */
 _Noreturn void
 die(const char *format, ...)

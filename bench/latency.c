@@ -26,7 +26,6 @@
 static PGconn *open_session(void);
 static PGresult *run(PGconn *session, const char *query, ExecStatusType expected);
 static int64_t wait_until_sent(PGconn *listener, const char *id);
-static void check_sent(PGconn *session, const char *id);
 
 int
 main(int argc, char **argv)

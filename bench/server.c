@@ -65,7 +65,6 @@ static Connection *last_due;
 static void serve(const char *port_file);
 static void use_certificate(const char *certificate, const char *key);
 static ssize_t read_some(Connection *c);
-static int write_all(Connection *c, const char *data, int length);
 static void watch(int fd, void *what);
 static void write_port(const char *path, int port);
 static void take_connections(void);

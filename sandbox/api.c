@@ -8,11 +8,7 @@
 #include "shapes.h"
 #include "validate.h"
 
-static bool key_is_good(Request *r);
-static bool body_is_good(Request *r);
 static void answer_not_json(Request *r);
-static void keep_reference(Request *r, const Invoice *inv);
-static void answer_no_route(Request *r);
 
 /*
  * answer_no_route

@@ -8,11 +8,6 @@
 #include "status.h"
 #include "validate.h"
 
-static void row_text(Buf *b, const char *name, Str value);
-static void row_amount(Buf *b, const char *name, Decimal value);
-static void row_time(Buf *b, const char *name, Ticks at, int digits);
-static void put_row(Buf *b, const Deposit *d, const Invoice *inv);
-
 /*
  * row_text, row_amount, row_time
  *		,"Name": and a value; amounts are texts.

@@ -26,12 +26,6 @@ static const struct
 
 #define METHODS ((int) (sizeof(methods) / sizeof(methods[0])))
 
-static int method_at(int64_t id);
-static bool take_method(Request *r, int *method);
-static bool take_number(const JsonNode *object, const char *name, int64_t maximum, bool *present,
-						int64_t *to);
-static bool take_recurring(Request *r, int method, const JsonNode **model, RecurringModel *to);
-
 /*
  * method_at
  *		Where in the table a method is; -1 if it is not there.

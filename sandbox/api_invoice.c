@@ -7,9 +7,6 @@
 #include "status.h"
 #include "validate.h"
 
-static bool read_operation(Request *r, const Invoice *inv, bool *capture, PaymentOrder *order);
-static void put_reference_page_answer(Request *r, const Invoice *inv, bool capture);
-
 /*
  * send_payment
  *		Create an invoice and hand out its address. Without keep everything is

@@ -7,10 +7,6 @@
 #include "recurring.h"
 #include "validate.h"
 
-static void put_plan(Buf *b, const Recurring *plan);
-static void answer_done(Request *r, bool done, const char *message, const char *refusal);
-static Recurring *named_plan(Request *r);
-
 /*
  * put_plan
  *		A plan with its repetitions; null before the first.

@@ -8,13 +8,6 @@
 #include "refund.h"
 #include "validate.h"
 
-static bool take_texts(Request *r, RefundOrder *order);
-static bool take_shares(Request *r, RefundOrder *order);
-static Invoice *refunded_invoice(Request *r, Str *key);
-static void put_filed(Buf *b, const Refund *refund, Str key);
-static void file(Request *r, const RefundOrder *order, Invoice *inv, Str key);
-static void put_status(Buf *b, const Refund *refund);
-
 /*
  * take_texts
  *		Comment, ExternalIdentifier and ServiceChargeOnCustomer; false with the

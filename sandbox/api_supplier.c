@@ -14,11 +14,6 @@
 
 static const int64_t sample_suppliers[] = {27, 53};
 
-static int list_suppliers(const Account *account, int64_t *codes);
-static void put_supplier(Buf *b, int64_t code);
-static bool named_supplier(Request *r, int64_t *code);
-static void put_plain_member(Buf *b, const char *name, Decimal value);
-
 /*
  * list_suppliers
  *		The suppliers of an account; so many. Locked.

@@ -7,13 +7,6 @@
 #include "objects.h"
 #include "validate.h"
 
-static void put_payment(Buf *b, const Invoice *inv, const PaymentTry *t, bool with_reference,
-						bool with_token);
-static PaymentTry *charge_card(Invoice *inv, const SendPaymentRequest *req, bool keep);
-static void answer_created(Request *r, const Invoice *inv, const PaymentTry *paid);
-static PaymentTry *payment_of_path(Request *r);
-static void answer_invoice(Request *r, Invoice *inv, const char *refusal);
-
 /*
  * put_payment
  *		Append a payment with its invoice, as reads and captures show it.

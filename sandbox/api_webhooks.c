@@ -30,11 +30,6 @@ typedef struct Query
 	const JsonNode *keys;
 } Query;
 
-static bool take_time(const JsonNode *body, const char *name, bool end, Ticks *t, Buf *errors);
-static void read_query(const JsonNode *body, Query *q, Buf *errors);
-static bool selects(const Query *q, const Account *account, const Delivery *d);
-static void put_item(Buf *b, const Delivery *d);
-
 /*
  * take_time
  *		An end of the window; without one it is open.

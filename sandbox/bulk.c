@@ -23,10 +23,6 @@ static struct
 	Timer timer;
 } bulk;
 
-static void pay_some(Timer *timer);
-static bool take_ids(const cJSON *list);
-static void take_open(int64_t count);
-
 /*
  * bulk_put_state
  *		Append how far it is. Locked.

@@ -13,12 +13,6 @@
 
 static _Atomic int64_t offset_seconds;
 
-static int64_t days_from_civil(int year, int month, int day);
-static bool take_digits(Str *s, int count, int *value);
-static bool take_char(Str *s, char c);
-static bool parse_time(Str text, int zone, Ticks *result);
-static void put_fraction(Buf *b, int tick, int digits);
-
 /*
  * monotonic_us, wall_us
  *		Microseconds of the monotonic clock and since 1970, never shifted.

@@ -11,20 +11,6 @@
 
 #define DEFAULT_LEDGER_PAGE 1000
 
-static void read_filter(Request *r, LedgerFilter *filter);
-static void put_health(Request *r);
-static void put_counts(Buf *b, const Counts *c);
-static void do_reset(Request *r);
-static void do_clock(Request *r);
-static void do_faults(Request *r);
-static void list_invoices(Request *r);
-static void act_on_invoice(Invoice *inv, Str action, const cJSON *json, const char **refusal);
-static void refund_at_once(Invoice *inv, const cJSON *json, const char **refusal);
-static void do_lag(Request *r);
-static void do_invoice(Request *r, Str rest);
-static void wake_waiter(Waiter *waiter);
-static bool do_wait(Request *r);
-
 /*
  * read_filter
  *		The path and the reference of the query. A path may be short: SendPayment

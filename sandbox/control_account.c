@@ -30,26 +30,6 @@ typedef struct OperationCounts
 	Decimal refunded;
 } OperationCounts;
 
-static bool take_bool(const cJSON *m, bool *to);
-static bool take_count(const cJSON *m, int64_t maximum, int64_t *to);
-static bool take_decimal(const cJSON *m, OptionalDecimal *to);
-static int word_at(const cJSON *m, const char *const *words);
-static bool take_setting(AccountSettings *s, const cJSON *m);
-static const Account *named_account(Request *r, const cJSON *json);
-static void put_settings(Buf *b, const Account *account);
-static void do_account(Request *r);
-static void do_keys(Request *r);
-static void put_refund(Buf *b, const Refund *refund);
-static void list_refunds(Request *r);
-static void do_refund(Request *r, Str rest);
-static void put_deposit(Buf *b, const Deposit *d, bool invoices);
-static Invoice **due_invoices(const DepositOrder *order, const cJSON *ids, int *count);
-static void make_deposit(Request *r);
-static void do_deposits(Request *r, Str rest);
-static void do_recurring(Request *r, Str rest);
-static void count_invoice(OperationCounts *c, const Invoice *inv);
-static void do_counts(Request *r);
-
 /*
  * take_bool, take_count, take_decimal, word_at
  *		Values of settings; false, or -1, if they make no sense. A decimal is a

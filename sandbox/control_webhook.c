@@ -11,16 +11,6 @@
 
 #define DEFAULT_LOG_PAGE 1000
 
-static bool read_filter(Request *r, DeliveryFilter *filter);
-static bool read_phase(Request *r, DeliveryPhase *phase);
-static void do_settings(Request *r);
-static void do_mischief(Request *r);
-static void do_event(Request *r);
-static void do_replay(Request *r);
-static void do_send(Request *r);
-static void wake_waiter(DeliveryWaiter *waiter);
-static bool do_wait(Request *r);
-
 /*
  * read_filter
  *		What the query asks for; the texts live as long as the request. False

@@ -6,9 +6,6 @@
 
 #include <ctype.h>
 
-static __int128 power_of_ten(int n);
-static __int128 divide_half_away(__int128 num, __int128 den);
-
 /*
  * power_of_ten
  *		10^n for 0 <= n <= 38.

@@ -15,9 +15,6 @@ static Deposit *oldest;
 static Deposit *newest;
 static int64_t next_number;
 
-static Supplier *supplier_of(const Invoice *inv, int64_t code);
-static Decimal take_refunds(const DepositOrder *order);
-
 /*
  * deposit_reset
  *		Forget all deposits.

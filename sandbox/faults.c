@@ -19,20 +19,6 @@ static FaultRule *rules;
 static int64_t next_id = 1;
 static atomic_int armed;
 
-static char *take_string(const cJSON *value, const char *name, Buf *error);
-static bool take_integer(const cJSON *value, const char *name, int64_t minimum, int64_t *to, Buf *error);
-static bool take_bytes(const cJSON *value, bool base64, Buf *to);
-static bool take_headers(const cJSON *value, Fault *f, Buf *error);
-static bool take_request_end(const cJSON *value, Fault *f, bool total, FaultEnd end, Buf *error);
-static bool take_answer_end(const cJSON *value, Fault *f, FaultEnd end, Buf *error);
-static bool take_member(FaultRule *rule, const cJSON *m, Buf *error);
-static FaultRule *read_rule(const cJSON *object, bool tls, Buf *error);
-static bool text_contains(Str text, Str needle);
-static bool picked_by_name(const FaultRule *rule, const FaultSubject *s);
-static bool rule_matches(const FaultRule *rule, const FaultSubject *s);
-static bool use_up(FaultRule *rule);
-static bool let_through(FaultRule *rule);
-
 /*
  * faults_armed
  *		Is there any rule? Needs no lock.

@@ -14,8 +14,6 @@
 
 #define NAMES 7
 
-static void put_member(Buf *to, const JsonDoc *truth, const char *path);
-
 /*
  * put_member
  *		A member of the true answer as JSON; null where there is none, because

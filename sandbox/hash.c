@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-static void hash_grow(HashTable *table);
-
 /*
  * hash_int
  *		Spread an integer over 64 bits (the finalizer of splitmix64).

@@ -26,26 +26,8 @@
 #define MAX_CONNECTIONS 16000
 #define LISTEN_BACKLOG 1024
 
-static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection);
-static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
-						  enum MHD_ConnectionNotificationCode code);
-static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
-						 enum MHD_RequestTerminationCode code);
-static enum MHD_Result on_call(void *cls, struct MHD_Connection *connection, const char *url,
-							   const char *method, const char *version, const char *data, size_t *size,
-							   void **context);
-static enum MHD_Result keep_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value);
-static void read_authorization(Request *r, Str value);
 static void find_route(Request *r, Str sent);
-static void read_head(Request *r, const char *method);
-static int64_t request_limit(const Request *r, const FaultRule *rule);
-static void note_request(Request *r, bool complete, int64_t body_limit);
 static bool break_request(Request *r, int64_t limit, bool complete);
-static void read_body(Request *r, const char *data, size_t size);
-static void receive(Request *r);
-static void apply_fault(Request *r, const Fault *f);
-static void look_at(Request *r);
-static enum MHD_Result send_answer(Request *r);
 
 /*
  * on_connection

@@ -34,13 +34,6 @@ static HashTable in_force;
 static KeyedCall *oldest;
 static KeyedCall *newest;
 
-static void end_force(KeyedCall *k);
-static bool has_run_out(const KeyedCall *k);
-static void prune(void);
-static KeyedCall *find(const Account *account, Str key);
-static KeyedCall *start(Request *r);
-static void keep_answer(KeyedCall *k, const Answer *a);
-
 /*
  * end_force
  *		The key means nothing any more; who has the call in hand keeps it.

@@ -31,14 +31,6 @@ typedef struct Reader
 	int depth;
 } Reader;
 
-static void *json_alloc(JsonDoc *doc, size_t size);
-static JsonNode *fail(Reader *r, const char *error);
-static void skip_space(Reader *r);
-static bool read_hex4(Reader *r, uint32_t *value);
-static bool read_string(Reader *r, Str *result);
-static bool read_number(Reader *r, Str *result);
-static JsonNode *read_word(Reader *r, JsonNode *node, const char *word, JsonType type);
-static JsonNode *read_container(Reader *r, JsonNode *node, bool object);
 static JsonNode *read_value(Reader *r);
 
 /*

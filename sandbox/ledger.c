@@ -50,14 +50,7 @@ static struct
 	Waiter *waiters;
 } ledger;
 
-static PathCounts *path_counts(Str path);
-static void add_counts(Counts *to, const Counts *from);
-static Entry *entry_at(const LedgerHandle *h);
-static void drop_oldest(void);
-static Str put_behind(char **to, Str s);
 static void notify_waiters(void);
-static bool matches(const Entry *e, const LedgerFilter *filter);
-static void put_entry(Buf *b, const Entry *e, bool bodies);
 
 /*
  * ledger_init

@@ -28,13 +28,7 @@ Options options = {
 	.seed = 1,
 };
 
-static void usage(FILE *to);
 static void die(const char *what, const char *detail) __attribute__((noreturn));
-static int64_t integer_argument(const char *name, const char *text, int64_t minimum, int64_t maximum);
-static char *read_whole_file(const char *path);
-static void write_port_file(const char *path, int port);
-static void raise_descriptor_limit(void);
-static void default_public_url(void);
 
 /*
  * usage

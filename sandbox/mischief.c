@@ -21,13 +21,8 @@
 static Mischief *rules;
 static int64_t next_id = 1;
 
-static bool take_number(const cJSON *m, int64_t minimum, int64_t maximum, int64_t *to, Buf *error);
-static bool take_word(const cJSON *m, const char *const *words, int *to, Buf *error);
-static bool take_member(Mischief *rule, const cJSON *m, Buf *error);
-static Mischief *read_rule(const cJSON *object, Buf *error);
 static void free_rule(Mischief *rule);
 static void release_held(Mischief *rule, bool backwards);
-static bool matches(const Mischief *rule, const MischiefSubject *s);
 
 /*
  * take_number, take_word

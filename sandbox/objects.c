@@ -9,11 +9,6 @@
 
 #include "status.h"
 
-static void put_masked(Buf *b, const char *name, Str value, size_t from, size_t to);
-static void put_padded(Buf *b, const char *name, Ticks t);
-static void put_meta(Buf *b, const Invoice *inv);
-static void open_invoice(Buf *b, const Invoice *inv);
-
 /*
  * try_status_upper
  *		A try's status as webhooks spell it.

@@ -202,21 +202,6 @@ static const char style[] =
 	"a{color:var(--accent)}code{font-size:.9em;overflow-wrap:anywhere}"
 	"</style>";
 
-static void put_head(Buf *b, const char *const *t, const char *title, int64_t id);
-static void put_foot(Buf *b);
-static const char *const *page_texts(const Invoice *inv);
-static void put_money(Buf *b, Decimal value, const Currency *currency);
-static void put_status(Buf *b, const Invoice *inv, const char *const *t);
-static void put_detail(Buf *b, const char *name, Str value);
-static void put_time(Buf *b, Ticks at);
-static const char *try_text(const PaymentTry *p, const char *const *t);
-static const char *try_class(const PaymentTry *p);
-static void put_items(Buf *b, const Invoice *inv, const char *const *t);
-static void put_tries(Buf *b, const Invoice *inv, const char *const *t);
-static void put_gateways(Buf *b, const Invoice *inv, const char *const *t);
-static void put_pay_form(Buf *b, const Invoice *inv, const char *base, const char *const *t);
-static void put_again_form(Buf *b, const Invoice *inv, const char *base, const char *const *t);
-
 /*
  * page_texts
  *		The words in the invoice's language.

@@ -6,11 +6,6 @@
 
 #include "page_html.h"
 
-static Str page_action(const Request *r, Str *page);
-static void answer_html(Answer *a, int status);
-static void put_redirect(Buf *b, Str url, const char *payment_id);
-static void act(Request *r, Invoice *inv, Str action);
-
 /*
  * page_action
  *		Split /KWT/ie/NUMBER/ACTION; the action is absent on the page itself.

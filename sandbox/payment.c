@@ -4,12 +4,6 @@
  */
 #include "server.h"
 
-static bool is_stale(Invoice *inv);
-static PaymentTry *find_try(const Invoice *inv, TryStatus status);
-static const char *why_not_payable(const Invoice *inv, const PaymentOrder *order);
-static PaymentTry *operate(Invoice *inv, bool capture, const PaymentOrder *order, const char **refusal);
-static PaymentTry *try_to_pay(Invoice *inv, Str action, const PaymentOrder *order, const char **refusal);
-
 /* How long GetPaymentStatus does not see a payment. */
 static int64_t lag_reads;
 static int64_t lag_ms;

@@ -16,9 +16,6 @@ static Recurring *oldest;
 static Recurring *newest;
 static int64_t next_number;
 
-static Ticks day_after(Ticks at, int64_t days);
-static int64_t interval(const Recurring *plan);
-
 /*
  * recurring_reset
  *		Forget all plans.

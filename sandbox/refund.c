@@ -12,12 +12,6 @@ static Refund *newest;
 static int64_t next_id;
 static int64_t next_number;
 
-static void free_refund(Refund *refund);
-static bool is_pending(const Invoice *inv);
-static Decimal payer_fee(const Invoice *inv, const RefundOrder *order);
-static const char *why_not_shared(const Invoice *inv, const RefundOrder *order);
-static const char *why_not(const Invoice *inv, const RefundOrder *order, const char **member);
-
 /*
  * free_refund
  *		Free a refund that is in no list any more.

@@ -6,8 +6,6 @@
 
 ConnectionCounts connection_counts;
 
-static void wake_request(Timer *timer);
-
 /*
  * wake_request, sleep_request
  *		Suspend a request for a while and go on with the stage given.

@@ -16,9 +16,6 @@
 
 #define MAX_MEMBERS 64
 
-static int compare_names(const void *a, const void *b);
-static void put_signed(Buf *text, Str name, const JsonNode *value);
-
 /*
  * signature_members
  *		What version 2 signs of an event, in order and ended by NULL; NULL for a

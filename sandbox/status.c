@@ -7,14 +7,6 @@
 
 #include "deposit.h"
 
-static void put_text_member(Buf *b, const char *name, Str value);
-static void put_amount_member(Buf *b, const char *name, Decimal value);
-static void put_optional(Buf *b, const char *name, const OptionalDecimal *d);
-static void put_due_deposit(Buf *b, const Invoice *inv);
-static void put_try(Buf *b, const Invoice *inv, const PaymentTry *t, bool with_token);
-static void put_items(Buf *b, const Invoice *inv);
-static void put_suppliers(Buf *b, const Invoice *inv);
-
 /*
  * try_status_word, gateway_name
  *		MyFatoorah's words.

@@ -52,11 +52,6 @@ static struct
 	bool references_full;
 } store;
 
-static uint64_t next_random(void);
-static Str copy_str(char **to, Str s);
-static void free_invoice(Invoice *inv);
-static void make_ids(PaymentTry *t);
-
 /*
  * store_lock, store_unlock
  *		The one lock of the server's memory.

@@ -14,7 +14,6 @@
 #include <strings.h>
 
 static void out_of_memory(void) __attribute__((noreturn));
-static int base64_value(unsigned char c);
 
 /*
  * out_of_memory

@@ -19,11 +19,6 @@ static int heap_count;
 static int heap_size;
 static bool stopping;
 
-static void put_at(int position, Timer *timer);
-static void sift(int position);
-static void take_out(Timer *timer);
-static void *timer_thread(void *arg);
-
 /*
  * put_at
  *		Place a timer in the heap.

@@ -18,15 +18,6 @@
 #define MAX_UDF_CARD_CHARACTERS 50
 #define MAX_ITEMS 1000
 
-static void check_customer(Checker *c, const Account *account);
-static void check_value(Checker *c, const Account *account);
-static void check_texts(Checker *c);
-static void check_dimension(Checker *c, const JsonNode *item, const char *name, int64_t maximum,
-							OptionalDecimal *to);
-static void check_items(Checker *c);
-static void check_shipping(Checker *c);
-static void check_address(Checker *c);
-static void check_processing(Checker *c);
 static bool check_all(const JsonNode *body, const Account *account, SendPaymentRequest *req, bool one_method);
 
 /*

@@ -13,17 +13,6 @@
 #define MAX_CODE_CHARACTERS 4
 #define MAX_MOBILE_CHARACTERS 11
 
-static bool is_v3_mobile(Str s);
-static void check_order(Checker *c, const Account *account);
-static void check_notification(Checker *c);
-static void check_mobile(Checker *c, const JsonNode *mobile, const Account *account);
-static void check_customer(Checker *c, const Account *account);
-static void check_texts(Checker *c);
-static void check_meta(Checker *c);
-static void check_method(Checker *c);
-static void check_operation(Checker *c);
-static void check_source(Checker *c);
-
 /*
  * is_v3_mobile
  *		^(?:(\+)|(00)|(\*)|())\d{6,14}(#?)$

@@ -28,12 +28,6 @@ static struct
 static int64_t next_reference;
 static int64_t next_dispute;
 
-static bool take_number(const cJSON *m, int64_t minimum, int64_t maximum, int64_t *to, Buf *error);
-static Delivery *new_delivery(int version, int code, const char *endpoint);
-static bool open_message(Message *m, const Account *account, const Invoice *inv, int code);
-static const char *endpoint_of(const Invoice *inv);
-static void send_message(Message *m, const Invoice *inv, const char *word, const char *entity);
-
 /*
  * webhook_init
  *		Take the settings of the command line; false if they make no sense.

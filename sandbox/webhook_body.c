@@ -7,8 +7,6 @@
 
 #include "status.h"
 
-static void put_values_v1(Buf *b, const Invoice *inv, const PaymentTry *t);
-
 static const char *const names[2][7] = {
 	{"TransactionsStatusChanged", "RefundStatusChanged", "BalanceTransferred", "SupplierStatusChanged",
 	 "RecurringStatusChanged", "DisputeStatusChanged", "SupplierUpdateRequestChanged"},

@@ -22,10 +22,7 @@ static struct
 	DeliveryWaiter *waiters;
 } wlog = {.first = 1, .limit = 200000};
 
-static bool is_final(const Delivery *d);
 static bool matches(const Delivery *d, const DeliveryFilter *f);
-static int64_t weight(const Delivery *d, DeliveryPhase phase);
-static void put_attempts(Buf *b, const Delivery *d);
 
 /*
  * delivery_status_word

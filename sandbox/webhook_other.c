@@ -8,11 +8,6 @@
 
 #include <ctype.h>
 
-static void put_deposit(Message *m, const Deposit *d);
-static void put_supplier(Message *m, Str status);
-static void put_recurring(Message *m, Str status, const Invoice *inv, const Recurring *plan);
-static void put_supplier_update(Message *m, Str status);
-
 /*
  * put_deposit
  *		Event 3: money went to a bank; values are made up unless there was a

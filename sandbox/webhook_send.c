@@ -42,20 +42,6 @@ static CURLM *multi;
 static pthread_t thread;
 static atomic_bool stopping;
 
-static void push_ready(Delivery *d);
-static void delivery_due(Timer *timer);
-static curl_socket_t open_socket(void *cls, curlsocktype purpose, struct curl_sockaddr *address);
-static size_t take_header(char *data, size_t size, size_t count, void *cls);
-static size_t take_body(char *data, size_t size, size_t count, void *cls);
-static void make_easy(Slot *slot);
-static void start_attempt(Slot *slot);
-static void end_attempt(Slot *slot, CURLcode result);
-static void note_attempt(Delivery *d, const Attempt *attempt);
-static int take_due(Slot **taken);
-static int take_orphans(Slot **taken);
-static void note_all(Slot **list, int n);
-static void *sender_thread(void *arg);
-
 /*
  * push_ready
  *		Append a delivery to the queue; the thread is woken if it may sleep.

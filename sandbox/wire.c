@@ -40,13 +40,6 @@ static atomic_bool stopping;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int stop_fd = -1;
 
-static void wire_init(void);
-static bool wait_for(int fd, short events, int64_t until_us);
-static int64_t send_bytes(int fd, const char *data, size_t len);
-static void wait_for_delivery(int fd);
-static const char *hold_open(int fd, int64_t ms, bool half_closed);
-static void *wire_thread(void *arg);
-
 /*
  * wire_init
  *		Make the descriptor that wakes all threads when the server stops.

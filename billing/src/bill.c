@@ -93,8 +93,6 @@ static Filler *make_filler(FunctionCallInfo fcinfo, TupleDesc desc);
 static void read_account(Filler *filler, Datum account, MemoryContext context);
 static text *copy_text(Datum value, MemoryContext context);
 static bool same_text(const text *left, const text *right);
-static void set_column(NewBill *bill, Column column, Datum value);
-static void clear_column(NewBill *bill, Column column);
 static void find_creator(NewBill *bill);
 static void keep_old(NewBill *bill);
 static void fill_results(NewBill *bill);

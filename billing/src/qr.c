@@ -39,7 +39,6 @@ static const Level levels[] = {
 static const Level *find_level(const char *name);
 static QRcode *encode(const char *content, const Level *level);
 static QRcode *encode_marked(const char *content, const Level *level);
-static bool is_dark(const QRcode *code, int x, int y);
 static void draw_svg(StringInfo out, const QRcode *code);
 static void draw_blocks(StringInfo out, const QRcode *code, bool inverted);
 

@@ -8,8 +8,6 @@
 
 #include "harness.h"
 
-static bool wanted(const char *name, char **names);
-
 /*
  * wanted
  *		Is a test among those named, or are none?

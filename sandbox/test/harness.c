@@ -27,11 +27,6 @@ int passed;
 int failed;
 int port;
 
-static void same_shape(const cJSON *expected, const cJSON *actual, const char *where);
-static bool is_whole(const Reply *r);
-static void look_into(Reply *r);
-static Reply read_some(int fd, int timeout_ms, bool to_end);
-
 /*
  * check_at
  *		Count a check and say what failed.

@@ -11,10 +11,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-static int by_name(const void *a, const void *b);
-static void put_value(char *text, size_t size, const char *name, const cJSON *value);
-static void members_like(const cJSON *expected, const cJSON *actual, const char *where);
-
 /*
  * fresh_start
  *		Forget everything and have webhooks of a version sent to the receiver;

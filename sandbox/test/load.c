@@ -35,11 +35,6 @@ static bool status_only;
 static double worst;
 static double total_latency;
 
-static double now(void);
-static int dial(int port);
-static void send_request(Connection *c);
-static bool take_answer(Connection *c);
-
 /*
  * now
  *		Seconds of the monotonic clock.

@@ -48,11 +48,6 @@ static int plan[MAX_PLAN];
 static int plan_len;
 static int plan_next;
 
-static int take_status(void);
-static bool take_request(Peer *p);
-static bool read_peer(Peer *p);
-static void *receiver_thread(void *arg);
-
 /*
  * take_status
  *		The next status of the plan.

@@ -9,10 +9,6 @@
 
 #include "hooks.h"
 
-static void test_settings(void);
-static void test_keys(void);
-static void test_quirks(void);
-
 /*
  * test_settings
  *		All members or none; a reset forgets them; each country has its own.

@@ -9,16 +9,6 @@
 
 #include "harness.h"
 
-static void test_samples(void);
-static void test_pending(void);
-static void test_paid(void);
-static void test_lookups(void);
-static void test_currencies(void);
-static void test_keys_and_routes(void);
-static void test_bodies(void);
-static void test_determinism(void);
-static void test_keep_alive(void);
-
 /*
  * test_samples
  *		Every published request is accepted, and answered as published.

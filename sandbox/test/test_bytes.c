@@ -16,15 +16,6 @@ static char *text; /* one request */
 static size_t text_len;
 static size_t head_len;
 
-static int dial_used(bool used);
-static void last_entry(Reply *r);
-static void request_at(const char *fault, size_t k, bool total, bool used, bool by_reference);
-static void test_requests(void);
-static void answer_at(const char *fault, size_t k, size_t full, bool used);
-static void test_answers(void);
-static void test_slow_client(void);
-static void test_silent_repeat(void);
-
 /*
  * dial_used
  *		A connection, on request one that has had an answer already.

@@ -35,13 +35,6 @@ static struct
 } variables[MAX_VARIABLES];
 static int variable_count;
 
-static void set_variable(const char *name, const char *value);
-static void substitute(const char *from, char *to, size_t size);
-static void value_at(const cJSON *json, const char *path, char *to, size_t size);
-static void send_request(int fd, const char *text);
-static void play_line(char kind, const char *line, int *fd, char *request, Reply *r, const char *where);
-static void play(const char *file);
-
 /*
  * set_variable
  *		Let a name stand for a value.

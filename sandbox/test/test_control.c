@@ -9,15 +9,6 @@
 
 #include "harness.h"
 
-static void send_reference(const char *reference);
-static void test_ledger(void);
-static void test_redaction(void);
-static void test_broken_off(void);
-static void test_wait(void);
-static void test_invoices(void);
-static void test_clock(void);
-static void test_refusals(void);
-
 /*
  * send_reference
  *		One small invoice with that reference.

@@ -9,9 +9,6 @@
 
 #include "hooks.h"
 
-static void test_deposit(const char *version);
-static void test_supplier_deposit(void);
-
 /*
  * test_deposit
  *		Paid invoices are paid out: the event, the list, the status; refunds and

@@ -9,19 +9,6 @@
 
 #include "harness.h"
 
-static Reply send_reference(const char *reference);
-static int64_t invoices_of(const char *reference);
-static void test_matching(void);
-static void test_shapes(void);
-static void test_bodies(void);
-static void test_create(void);
-static void test_fill(void);
-static void test_delays(void);
-static void test_never(void);
-static void test_throttle(void);
-static void test_names(void);
-static void test_idle_close(void);
-
 /*
  * send_reference
  *		One small invoice with that reference.

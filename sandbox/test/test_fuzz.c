@@ -17,16 +17,6 @@
 
 static uint64_t state;
 
-static uint64_t next_number(uint64_t below);
-static void fill_pool(void);
-static size_t start_body(char *text);
-static void put_path(size_t c, char *path, size_t size);
-static size_t mutate(char *text, size_t len, size_t room);
-static void one_call(int *fd);
-static void one_control(void);
-static void one_raw(void);
-static void books_are_in_order(void);
-
 /* What to call; ID becomes that of an invoice, PAYMENT that of a payment. */
 static const struct
 {

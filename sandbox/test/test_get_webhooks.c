@@ -7,9 +7,6 @@
 
 #include "hooks.h"
 
-static void test_log(void);
-static void test_paging(void);
-
 /*
  * test_log
  *		MyFatoorah's log: as published, with every filter.

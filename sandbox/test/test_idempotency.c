@@ -11,11 +11,6 @@
 
 #define KEYED "Idempotency-Key: "
 
-static void test_replay(void);
-static void test_key_window(void);
-static void test_failed_first_call(void);
-static void test_calls_at_once(void);
-
 /*
  * test_replay
  *		The second call with a key gets the first one's answer, word for word,

@@ -10,13 +10,6 @@
 
 #include "hooks.h"
 
-static void test_auto_refund(void);
-static void test_refused_refunds(void);
-static void test_refund_amounts(void);
-static void test_hidden_refunds(void);
-static void test_supplier_refund(void);
-static void test_undone(void);
-
 /*
  * test_auto_refund
  *		With Auto Refund nobody has to decide, and the webhook comes at once.

@@ -8,18 +8,6 @@
 
 #include "hooks.h"
 
-static void mischief(const char *rules);
-static double pay_new(const char *reference);
-static void test_drop(void);
-static void test_delay(void);
-static void test_order(void);
-static void test_copies(void);
-static void test_forgery(void);
-static void test_replay(void);
-static void test_raw(void);
-static void test_matching(void);
-static void test_refusals(void);
-
 /*
  * mischief
  *		Arm rules.

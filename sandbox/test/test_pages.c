@@ -10,17 +10,6 @@
 
 #define FORM "Content-Type: application/x-www-form-urlencoded\r\n"
 
-static char *new_invoice(const char *members);
-static Reply press(const char *page, const char *action, const char *form);
-static Reply status_of(const char *reference);
-static void location_is(const Reply *r, const char *prefix, const char *suffix);
-static void test_content(void);
-static void test_life(void);
-static void test_redirects(void);
-static void test_closed(void);
-static void test_authorize(void);
-static void test_odd_requests(void);
-
 /*
  * new_invoice
  *		The path of a new invoice's page; the caller frees.

@@ -8,19 +8,7 @@
 
 #include "hooks.h"
 
-static Reply get(const char *path);
-static Reply post_fixture(const char *name, const char *fixture);
-static void same_text(const Reply *r, const char *fixture);
-static double plan(char *id, size_t size, const char *model);
-static void charge(const char *id, const char *body, int status);
 static const char *plan_status(const char *id);
-static void test_initiate(void);
-static void test_execute(void);
-static void test_recurring(const char *version);
-static void test_retries(void);
-static void test_recurring_rules(void);
-static void test_suppliers(void);
-static void test_lists(void);
 
 /*
  * get, post_fixture

@@ -13,12 +13,6 @@
 #include "harness.h"
 
 static int run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void test_options(void);
-static void test_limits(void);
-static void test_end(void);
-static void test_tls(void);
-static Reply settled(void);
-static void test_load(void);
 
 #define SEND \
 	"{\"CustomerName\":\"A\",\"InvoiceValue\":1,\"NotificationOption\":\"LNK\",\"CustomerReference\":\"p\"}"

@@ -8,14 +8,6 @@
 
 #include "hooks.h"
 
-static Reply decide(double refund, const char *decision);
-static void test_refund(void);
-static void test_capture(void);
-static void test_release(void);
-static void test_lag(void);
-static void test_expiry(void);
-static void test_operations(void);
-
 /*
  * decide
  *		Approve or reject a refund.

@@ -9,15 +9,6 @@
 #include "../json.h"
 #include "harness.h"
 
-static void parse_gives(const char *text, bool json, const char *plain, const char *grouped);
-static void parse_refuses(const char *text, bool json);
-static void json_gives(const char *text, const char *expected);
-static void json_refuses(Str text);
-static void time_gives(const char *text, const char *printed, const char *english);
-static void test_decimals(void);
-static void test_json(void);
-static void test_time(void);
-
 /*
  * parse_gives, parse_refuses
  *		Reading a number and printing it both ways.

@@ -11,22 +11,6 @@
 #define KEYED "Idempotency-Key: "
 #define PAGE "{\"Order\":{\"Amount\":20,\"ExternalIdentifier\":\"%s\"}}"
 
-static Reply create(const char *headers, const char *body);
-static Reply create_fixture(const char *name);
-static double created(const char *reference, const char *more);
-static void read_payment(const char *payment, const char *headers, Reply *r);
-static void test_samples(void);
-static void test_rules(void);
-static void test_echoes(void);
-static void test_reads(void);
-static void test_invoices(void);
-static void test_update(void);
-static void test_published_replay(void);
-static void test_lost_links(void);
-static void test_countries(void);
-static void test_v3_faults(void);
-static void test_methods(void);
-
 /*
  * create, create_fixture
  *		POST /v3/payments with a body of ours or a published one.

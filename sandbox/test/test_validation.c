@@ -174,10 +174,6 @@ static const Case cases[] = {
 	{"\"InvoicePaymentMethods\":[\"kn\"]", "invoiceCreate.InvoicePaymentMethods", TYPE_ERROR},
 };
 
-static void test_lengths(void);
-static void length_case(const char *name, const char *prefix, size_t length, const char *filler,
-						bool accepted);
-
 /*
  * length_case
  *		A text of so many characters.

@@ -11,18 +11,6 @@
 #include "../signature.h"
 #include "hooks.h"
 
-static void test_vectors(void);
-static void check_settings(const char *settings, int status);
-static void test_settings(void);
-static void test_payment_v1(void);
-static void test_payment_v2(void);
-static void test_events(void);
-static void test_other_events(void);
-static void test_own_address(void);
-static void test_retries(void);
-static void test_load(void);
-static void test_log_limit(void);
-
 /*
  * test_vectors
  *		Every published message gives the text and the signature beside it.

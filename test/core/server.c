@@ -24,12 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static void *accept_loop(void *arg);
-static void *run_connection(void *arg);
-static Server *start(Handler handler, void *arg, bool tls, int max_version);
-static bool wait_counter(Server *server, const int *counter, int count);
-static long read_bytes(Connection *connection, char *buffer, size_t size);
-
 static void
 check(bool good, const char *what)
 {
