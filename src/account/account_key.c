@@ -26,6 +26,13 @@
 #include "base/log_event.h"
 #include "database/sql.h"
 
+/* One option of a user mapping */
+typedef struct MappingOption
+{
+	Oid			role;			/* InvalidOid: PUBLIC */
+	DefElem    *option;
+} MappingOption;
+
 static void check_key_file_allowed(const MfAccount *account);
 static HeapTuple find_mapping(const MfAccount *account, Oid roleid);
 static List *read_mapping(const MfAccount *account, MfKeyOwner owner, MfAccountKey *key);
@@ -203,8 +210,9 @@ mf_account_check_mapping(const MfAccount *account, Oid roleid)
 					 quote_identifier(role), server, server)));
 }
 
-List *
-mf_account_mapping_options(Oid serverid)
+/* Options of all user mappings of a server: a List of MappingOption, palloc'd. */
+static List *
+mapping_options(Oid serverid)
 {
 	Relation	relation = table_open(UserMappingRelationId, AccessShareLock);
 	List	   *found = NIL;
@@ -225,7 +233,7 @@ mf_account_mapping_options(Oid serverid)
 			continue;
 		foreach(lc, untransformRelOptions(options))
 		{
-			MfMappingOption *option = (MfMappingOption *) palloc(sizeof(MfMappingOption));
+			MappingOption *option = (MappingOption *) palloc(sizeof(MappingOption));
 
 			option->role = ((Form_pg_user_mapping) GETSTRUCT(tuple))->umuser;
 			option->option = (DefElem *) lfirst(lc);
@@ -242,9 +250,9 @@ mf_account_has_key_file(Oid serverid)
 {
 	ListCell   *lc;
 
-	foreach(lc, mf_account_mapping_options(serverid))
+	foreach(lc, mapping_options(serverid))
 	{
-		if (strcmp(((MfMappingOption *) lfirst(lc))->option->defname, "api_key_file") == 0)
+		if (strcmp(((MappingOption *) lfirst(lc))->option->defname, "api_key_file") == 0)
 			return true;
 	}
 	return false;
@@ -305,9 +313,9 @@ secret_options(const MfAccount *account)
 	List	   *found = NIL;
 	ListCell   *lc;
 
-	foreach(lc, mf_account_mapping_options(account->serverid))
+	foreach(lc, mapping_options(account->serverid))
 	{
-		const MfMappingOption *option = (const MfMappingOption *) lfirst(lc);
+		const MappingOption *option = (const MappingOption *) lfirst(lc);
 
 		if (strncmp(option->option->defname, "webhook_secret", strlen("webhook_secret")) == 0 &&
 			(!OidIsValid(option->role) || has_privs_of_role(option->role, account->owner)))

@@ -17,9 +17,6 @@
 #include "account/secret_file.h"
 #include "core/api/webhook.h"
 
-struct DefElem;
-struct List;
-
 /* Whose key an invoice is sent with */
 typedef struct MfKeyOwner
 {
@@ -44,13 +41,6 @@ typedef struct MfAccountKey
 	MfSecretFile file;			/* state of that file */
 } MfAccountKey;
 
-/* One option of a user mapping */
-typedef struct MfMappingOption
-{
-	Oid			role;			/* InvalidOid: PUBLIC */
-	struct DefElem *option;
-} MfMappingOption;
-
 /* Whether the role has a user mapping of its own for the account. */
 extern bool mf_account_has_own_mapping(const MfAccount *account, Oid roleid);
 
@@ -72,9 +62,6 @@ extern bool mf_account_owner_is_gone(MfKeyOwner owner);
  * key, and errors of mf_read_secret_file().  No error text contains a key.
  */
 extern void mf_account_read_key(const MfAccount *account, MfKeyOwner owner, MfAccountKey *key);
-
-/* Options of all user mappings of a server: a List of MfMappingOption, palloc'd. */
-extern struct List *mf_account_mapping_options(Oid serverid);
 
 /* Whether any user mapping of the server has its key in a file. */
 extern bool mf_account_has_key_file(Oid serverid);

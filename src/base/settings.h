@@ -16,7 +16,6 @@
 #define MF_OPERATE_ROLE "myfatoorah_operate"
 #define MF_SUBMIT_ROLE "myfatoorah_submit"
 #define MF_READ_ROLE "myfatoorah_read"
-#define MF_REFUND_ROLE "myfatoorah_refund"
 #define MF_CHANNEL "mf_invoice"
 #define MF_DEFAULT_ACCOUNT "myfatoorah"
 

@@ -66,9 +66,12 @@ static void cancel_function(void);
 static void end_process(void);
 static bool stop_timeouts(void);
 
-/* Reads the catalogs directly, so that neither the search path nor the rights of the current role matter. */
-Oid
-mf_user_function(const MfUserCall *call)
+/*
+ * The function of that name with these arguments; InvalidOid if there is none.  Reads the catalogs
+ * directly, so that neither the search path nor the rights of the current role matter.
+ */
+static Oid
+user_function(const MfUserCall *call)
 {
 	List	   *names = textToQualifiedNameList(cstring_to_text(call->function));
 	Oid			schema;
@@ -98,7 +101,7 @@ is_plain(Form_pg_proc proc, const MfUserCall *call)
 char *
 mf_user_call_refusal(const MfUserCall *call, Oid *role)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(mf_user_function(call)));
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(user_function(call)));
 	Form_pg_proc proc;
 	Oid			current_owner;
 	bool		plain;
@@ -131,7 +134,7 @@ may_register(const MfUserCall *call, Oid role)
 const char *
 mf_user_call_owner(const MfUserCall *call)
 {
-	Oid			function = call->registrant == NULL ? mf_user_function(call) : InvalidOid;
+	Oid			function = call->registrant == NULL ? user_function(call) : InvalidOid;
 
 	if (OidIsValid(function) && OidIsValid(getExtensionOfObject(ProcedureRelationId, function)))
 		return mf_function_owner(function);
@@ -324,7 +327,7 @@ invoke_function(const Run *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (call->is_wanted == NULL || call->is_wanted(call->argument))
 	{
-		fmgr_info(mf_user_function(call), &function);
+		fmgr_info(user_function(call), &function);
 		InitFunctionCallInfoData(*fcinfo, &function, call->nargs, InvalidOid, NULL, NULL);
 		for (i = 0; i < call->nargs; i++)
 		{

@@ -31,9 +31,6 @@ typedef struct MfUserCall
 	bool		isnull;			/* also if the function was not called */
 } MfUserCall;
 
-/* The function of that name with these arguments; InvalidOid if there is none. */
-extern Oid	mf_user_function(const MfUserCall *call);
-
 /* A function by its name and arguments; InvalidOid if there is none. */
 extern Oid	mf_find_function(Oid schema, const char *name, const Oid *types, int nargs);
 

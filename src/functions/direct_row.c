@@ -152,8 +152,9 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	mf_sql_end(&scope);
 }
 
-void
-mf_direct_found(const MfDirectRow *row, const char *invoice_id)
+/* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
+static void
+take_over(const MfDirectRow *row, const char *invoice_id)
 {
 	MfTransition transition;
 	MfSqlScope	scope;
@@ -198,7 +199,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	mf_check_number_free(schema, account->name, invoice_id, mf_from_utf8_lossy(reference), 0);
 	read_request(found, account, &request);
 	row = mf_direct_insert(schema, &request, account->name);
-	mf_direct_found(row, invoice_id);
+	take_over(row, invoice_id);
 	mf_inquiries_order(schema, GetUserId(), &row->invoice, &too_often, 1);
 	mf_wake_inquiries_at_commit();
 	PG_RETURN_INT64(row->invoice);

@@ -39,9 +39,6 @@ extern void mf_direct_start(const MfDirectRow *row, const MfAccount *account, co
 extern void mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *result,
 							   const char *function);
 
-/* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
-extern void mf_direct_found(const MfDirectRow *row, const char *invoice_id);
-
 /*
  * Raises an error if a row other than the one that takes it has this InvoiceId or this
  * CustomerReference, which may be NULL; an archived row, too.  What is committed counts,

@@ -95,7 +95,7 @@ static MfStatement states_statement = {
 
 static bool is_in_scope(TupleTableSlot *slot, MfReactionScope scope);
 static void check_kind(const MfSqlScope *scope, const char *function, Datum kind);
-
+static const char *owner_now(const MfReactionCall *call);
 static bool is_visible(void *argument);
 
 /*
@@ -210,7 +210,7 @@ mf_reaction_owner(Oid schema, const char *function, bool *timed)
 			.schema = schema,.function = function,.owner = mf_result_text(0, 1),.registrant = mf_result_text(0, 3),.timed = mf_result_bool(0, 2)
 		};
 
-		owner = mf_reaction_owner_now(&call);
+		owner = owner_now(&call);
 		*timed = call.timed;
 	}
 	mf_sql_end(&scope);
@@ -257,7 +257,7 @@ mf_reaction_states(Oid schema)
 		call = (MfReactionCall) {
 			.schema = schema,.function = state->function,.owner = state->owner,.registrant = state->registrant,.timed = state->timed
 		};
-		state->owner = mf_reaction_owner_now(&call);
+		state->owner = owner_now(&call);
 		states = lappend(states, state);
 	}
 	mf_sql_end(&scope);
@@ -288,8 +288,9 @@ mf_reaction_describe(const MfReactionCall *call, MfUserCall *function)
 	}
 }
 
-const char *
-mf_reaction_owner_now(const MfReactionCall *call)
+/* The owner that counts: see mf_user_call_owner() */
+static const char *
+owner_now(const MfReactionCall *call)
 {
 	MfUserCall	function;
 

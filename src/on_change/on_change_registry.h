@@ -75,9 +75,6 @@ struct MfUserCall;
 /* Describes the function of a call; its arguments are left out. */
 extern void mf_reaction_describe(const MfReactionCall *call, struct MfUserCall *function);
 
-/* The owner that counts: see mf_user_call_owner() */
-extern const char *mf_reaction_owner_now(const MfReactionCall *call);
-
 /*
  * Why the function may not be called, palloc'd.  NULL if it may; then *role is its
  * owner.

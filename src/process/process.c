@@ -33,6 +33,9 @@
 #include "process/process.h"
 #include "process/wait.h"
 
+/* How long a lock is waited for that a session may hold */
+#define LOCK_WAIT_MS 200
+
 bool		mf_process_is_ours = false;
 volatile sig_atomic_t mf_process_expendable = false;
 
@@ -41,14 +44,12 @@ static volatile sig_atomic_t cancelled = false; /* since mf_process_begin_statem
 static TimeoutId standby_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t ignore_shutdown = false;	/* SIGTERM cancels nothing */
 static char *last_reported_error = NULL;
-/* How long a lock is waited for that a session may hold */
-#define LOCK_WAIT_MS 200
-
 static char lock_timeout[16] = "0";
 static bool local_commits = false;	/* commits wait for no standby */
 static bool unhurried = false;	/* the commit of this transaction need not be flushed */
 
 static void cancel_current(void);
+static void make_settings(void);
 static void set_unless_set(const char *name, const char *value);
 static void require_synchronous_commit(void);
 
@@ -118,18 +119,20 @@ mf_process_connect(Oid database, const char *name)
 {
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	pgstat_report_appname(name);
-	mf_process_settings();
+	make_settings();
 	mf_notify_control_all();
 	mf_process_is_ours = true;
 	mf_failpoint_enable();
 }
 
 /*
- * Parameters that this version of the server does not have are skipped.  The source
- * is the session, because a SET in a trigger would outlive any weaker source.
+ * Sets the parameters that could end, delay, redirect or falsify our transactions, whatever
+ * the site, the database, the role or a trigger has set.  Every transaction begins with it.
+ * Those that this version of the server does not have are skipped.  The source is the
+ * session, because a SET in a trigger would outlive any weaker source.
  */
-void
-mf_process_settings(void)
+static void
+make_settings(void)
 {
 	static const char *const settings[][2] = {
 		/* names and rows are the ones that our statements mean */
@@ -236,7 +239,7 @@ void
 mf_process_start_transaction(void)
 {
 	/* a trigger may have changed settings, or taken advisory locks of the session */
-	mf_process_settings();
+	make_settings();
 	LockReleaseSession(USER_LOCKMETHOD);
 	unhurried = false;
 	SetCurrentStatementStartTimestamp();

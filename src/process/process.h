@@ -35,13 +35,6 @@ extern void mf_process_read_settings(void);
 /* Connects to a database; "name" is shown in pg_stat_activity. */
 extern void mf_process_connect(Oid database, const char *name);
 
-/*
- * Sets the parameters that could end, delay, redirect or falsify our
- * transactions, whatever the site, the database, the role or a trigger has set.
- * Every transaction begins with it.
- */
-extern void mf_process_settings(void);
-
 /* Sets lock_timeout for this and later transactions; 0 = no limit. */
 extern void mf_process_lock_timeout(int milliseconds);
 

@@ -49,6 +49,7 @@ static void add_account(int *count, NameData *accounts, const char *account);
 static void wake_worker(Oid database, const WorkerWakeup *wakeup);
 static void routes_changed(Oid database);
 static void restart_worker(Oid database);
+static void wake_listener(Oid database);
 
 void
 mf_wake_worker_at_commit(void)
@@ -179,7 +180,7 @@ at_commit(const Pending *work)
 	if (work->waiting && mf_shared != NULL)
 	{
 		ConditionVariableBroadcast(&mf_shared->invoices);
-		mf_wake_listener(MyDatabaseId);
+		wake_listener(MyDatabaseId);
 	}
 	if (work->routes)
 		routes_changed(MyDatabaseId);
@@ -294,8 +295,9 @@ restart_worker(Oid database)
 	mf_wake_launcher(database);
 }
 
-void
-mf_wake_listener(Oid database)
+/* Has the listener read payments again if a customer waits there. */
+static void
+wake_listener(Oid database)
 {
 	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 

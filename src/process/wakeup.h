@@ -81,9 +81,6 @@ extern void mf_wake_worker(Oid database);
  */
 extern void mf_wake_launcher(Oid database);
 
-/* Has the listener read payments again if a customer waits there. */
-extern void mf_wake_listener(Oid database);
-
 /*
  * In the worker: moves the names of the changed accounts from its slot to
  * accounts[MF_CHANGED_ACCOUNTS].  Returns their number, -1 if any may have

@@ -81,7 +81,7 @@ extern int	mf_err_field(const MfRequest *request, MfSendPaymentField field);
 
 /*
  * Builds the JSON body, with "reference" as CustomerReference, malloc'd for
- * mf_http_post().  Raises errors for text that has no UTF-8 form.
+ * mf_http_send().  Raises errors for text that has no UTF-8 form.
  */
 extern char *mf_request_body(const MfRequest *request, const MfAccount *account,
 							 const char *reference, size_t *len);

@@ -105,10 +105,8 @@ static void rewrite_numbers(const CheckedObject *checked, Jsonb *jsonb, const Me
 static bool needs_rewrite(const Member *member, Numeric number);
 static char *number_text(Numeric number);
 static Numeric trim_scale(Numeric number);
-
 static Numeric optional_number(JsonbContainer *object, const char *name);
 static Numeric member_number(JsonbContainer *object, const char *name);
-static char *number_text(Numeric number);
 
 void
 mf_check_json_field(MfRequest *request, MfSendPaymentField field, const MfAccount *account)

@@ -10,7 +10,7 @@
 
 #include "store/queue.h"
 
-/* Adds a line to the history: the current role has edited a row.  "changes" is JSON text; see mf_edit_text(). */
+/* Adds a line to the history: the current role has edited a row.  "changes" is JSON text. */
 extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
 
 /*

@@ -37,6 +37,7 @@ static TimestampTz due_time(const MfInvoiceRow *row);
 
 PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
 
+static char *edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
 static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row);
 static bool is_url(int column);
 static char *without_secrets(char *url);
@@ -122,7 +123,7 @@ follow_update(TriggerData *trigger, Oid schema)
 static void
 note_changes(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after, Oid schema)
 {
-	char	   *changes = mf_edit_text(desc, before, after);
+	char	   *changes = edit_text(desc, before, after);
 
 	if (changes != NULL)
 		mf_queue_note_edit(schema, DatumGetInt64(after->values[MF_IC_ID]),
@@ -150,8 +151,13 @@ mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int
 	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
 }
 
-char *
-mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+/*
+ * Returns a JSON object with the old and the new value of each changed column, palloc'd;
+ * NULL if there is none.  The columns from created_by_id on do not count, among them
+ * metadata.  URLs are without the parts that may be secret.
+ */
+static char *
+edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
 {
 	StringInfoData json;
 	int			column;

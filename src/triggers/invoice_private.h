@@ -27,11 +27,4 @@ extern bool mf_invoices_restored(void);
 /* Whether a column has the same value, byte for byte, in both rows. */
 extern bool mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column);
 
-/*
- * Returns a JSON object with the old and the new value of each changed column, palloc'd;
- * NULL if there is none.  The columns from created_by_id on do not count, among them
- * metadata.  URLs are without the parts that may be secret.
- */
-extern char *mf_edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
-
 #endif							/* MF_INVOICE_PRIVATE_H */
