@@ -29,9 +29,7 @@ static MfTimeShare scan_share;
 static int	compare_alarms(const pairingheap_node *a, const pairingheap_node *b, void *arg);
 static void clear_alarm(MfThrottle *throttle);
 static void join_line(MfThrottle *throttle, bool first);
-static void leave_line(MfThrottle *throttle);
 static void find_owners(void);
-static MfOwner *next_owner(TimestampTz now);
 static void scan_agenda(const MfSqlScope *scope, TimestampTz now);
 
 void

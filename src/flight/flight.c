@@ -43,14 +43,6 @@ typedef struct UnderWay
 	int			count;
 } UnderWay;
 
-/* What the results of all look-ups and inquiries have */
-typedef struct LookupResult
-{
-	MfLookup   *lookup;
-	bool	   *not_sent;
-	char	  **error;
-} LookupResult;
-
 static HTAB *flights_under_way = NULL;
 
 /* In the bodies of requests without an answer, all accounts together */
@@ -60,8 +52,6 @@ static size_t held_bytes = 0;
 static int	deposit_count = 0;
 
 static bool is_under_way(int64 invoice, UnderWayKind kind);
-static void hold_body(MfFlight *flight, char *body, size_t len);
-static void release_body(MfFlight *flight);
 static MfFlight *create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, MfHttpTarget *target,
 							   char *body, size_t body_len);
 
@@ -456,35 +446,33 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 		default:
 			flight->answer_date = mf_http_date(exchange);
 			mf_status_result_read(exchange, &flight->found);
-			if ((flight->kind == MF_JOB_INQUIRY || flight->recurring) && flight->found.lookup == MF_LOOKUP_FOUND &&
+			if ((flight->kind == MF_JOB_INQUIRY || flight->recurring) && flight->found.base.lookup == MF_LOOKUP_FOUND &&
 				!mf_payment_read(&flight->found, &flight->payment))
-				flight->found.lookup = MF_LOOKUP_FAILED;
+				flight->found.base.lookup = MF_LOOKUP_FAILED;
 			break;
 	}
 }
 
 /* The result of its kind, of a look-up or inquiry */
-static LookupResult
-lookup_result(MfFlight *flight)
+static MfLookupResult *
+lookup_result(const MfFlight *flight)
 {
-#define RESULT(r) (LookupResult) {&(r).lookup, &(r).not_sent, &(r).error}
 	switch (flight->kind)
 	{
 		case MF_JOB_REFUNDS:
 		case MF_JOB_WEBHOOK_LOG:
 		case MF_JOB_DEPOSIT:
 		case MF_JOB_RECURRING:
-			return RESULT(flight->list);
+			return unconstify(MfLookupResult *, &flight->list.base);
 		default:
-			return RESULT(flight->found);
+			return unconstify(MfLookupResult *, &flight->found.base);
 	}
-#undef RESULT
 }
 
 void
 mf_flight_fail(MfFlight *flight, bool started, const char *error)
 {
-	LookupResult result = lookup_result(flight);
+	MfLookupResult *result = lookup_result(flight);
 
 	release_body(flight);
 	if (mf_flight_sends(flight))
@@ -493,15 +481,15 @@ mf_flight_fail(MfFlight *flight, bool started, const char *error)
 		flight->sent.error = strdup(error);
 		return;
 	}
-	*result.lookup = MF_LOOKUP_FAILED;
-	*result.not_sent = !started;
-	*result.error = strdup(error);
+	result->lookup = MF_LOOKUP_FAILED;
+	result->not_sent = !started;
+	result->error = strdup(error);
 }
 
 MfLookup
 mf_flight_lookup(const MfFlight *flight)
 {
-	return *lookup_result(unconstify(MfFlight *, flight)).lookup;
+	return lookup_result(flight)->lookup;
 }
 
 MfOutcome
@@ -525,14 +513,14 @@ mf_flight_outcome(const MfFlight *flight)
 		case MF_LOOKUP_FAILED:
 			break;
 	}
-	return *lookup_result(unconstify(MfFlight *, flight)).not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
+	return lookup_result(flight)->not_sent ? MF_OUTCOME_NOT_SENT : MF_OUTCOME_UNKNOWN;
 }
 
 /* only the result of its kind is filled */
 int
 mf_flight_retry_after(const MfFlight *flight)
 {
-	return Max(flight->sent.retry_after, Max(flight->found.retry_after, flight->list.retry_after));
+	return Max(flight->sent.retry_after, Max(flight->found.base.retry_after, flight->list.base.retry_after));
 }
 
 TimestampTz
@@ -544,7 +532,7 @@ mf_flight_retry_time(const MfFlight *flight, TimestampTz now, int64 delay_ms)
 const char *
 mf_flight_error_utf8(const MfFlight *flight)
 {
-	return mf_flight_sends(flight) ? flight->sent.error : *lookup_result(unconstify(MfFlight *, flight)).error;
+	return mf_flight_sends(flight) ? flight->sent.error : lookup_result(flight)->error;
 }
 
 char *

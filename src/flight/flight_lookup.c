@@ -34,7 +34,6 @@ static const int twin_factors[] = {5};
 
 static bool reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static bool is_replay_wanted(const MfFlight *flight);
-static bool may_be_repetition(const MfFlight *flight);
 static void adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 								MfFollowUp *follow_up);
@@ -78,7 +77,7 @@ mf_lookup_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transit
 static bool
 reconcile_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
 {
-	MfLookup	lookup = flight->found.lookup;
+	MfLookup	lookup = flight->found.base.lookup;
 
 	if (lookup == MF_LOOKUP_FOUND && is_replay_wanted(flight))
 	{
@@ -248,7 +247,7 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 									 flight->reference, no_proof_reason(flight));
 		return true;
 	}
-	switch (flight->found.lookup)
+	switch (flight->found.base.lookup)
 	{
 		case MF_LOOKUP_NOT_FOUND:
 			if (too_many_references(flight, transition))
@@ -283,7 +282,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 {
 	int			senseless = flight->lookups / MF_SENSELESS_LOOKUP;
 	bool		no_proof = is_no_proof(flight);
-	const char *answer = no_proof ? no_proof_reason(flight) : flight->found.lookup == MF_LOOKUP_FOUND ?
+	const char *answer = no_proof ? no_proof_reason(flight) : flight->found.base.lookup == MF_LOOKUP_FOUND ?
 		psprintf("it is about invoice %s with another reference", flight->found.values[MF_PS_INVOICE_ID]) :
 		mf_flight_error(flight);
 
@@ -307,7 +306,7 @@ count_senseless(const MfFlight *flight, const char *prefix, TimestampTz now, MfT
 static bool
 is_no_proof(const MfFlight *flight)
 {
-	return flight->found.lookup == MF_LOOKUP_NOT_FOUND && (flight->sent_elsewhere || flight->unproved);
+	return flight->found.base.lookup == MF_LOOKUP_NOT_FOUND && (flight->sent_elsewhere || flight->unproved);
 }
 
 static const char *
@@ -322,7 +321,7 @@ is_about_reference(const MfFlight *flight)
 {
 	const char *reference = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
 
-	return flight->found.lookup == MF_LOOKUP_FOUND && reference != NULL &&
+	return flight->found.base.lookup == MF_LOOKUP_FOUND && reference != NULL &&
 		strcmp(reference, flight->sent_reference) == 0;
 }
 
@@ -343,7 +342,7 @@ mf_lookup_watch(const MfFlight *flight, TimestampTz now, MfTransition *transitio
 static void
 watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up)
 {
-	MfLookup	lookup = flight->found.lookup;
+	MfLookup	lookup = flight->found.base.lookup;
 	bool		is_about = is_about_reference(flight);
 	bool		senseless = lookup == MF_LOOKUP_REFUSED || lookup == MF_LOOKUP_INCONCLUSIVE ||
 		(lookup == MF_LOOKUP_FOUND && !is_about) || is_no_proof(flight);

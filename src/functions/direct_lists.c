@@ -105,15 +105,15 @@ return_list(FunctionCallInfo fcinfo, const MfList *list, const MfAccount *accoun
 
 	exchange = mf_backend_call(account, &mf_endpoints[list->endpoint], NULL, body, body_len, NULL);
 	mf_list_result_read(list, exchange, result);
-	error = mf_from_utf8_lossy(result->error != NULL ? result->error : "out of memory");
-	mf_report_unanswered(result->lookup, result->not_sent, account, error,
-						 mf_shown_error(exchange, account, !result->not_sent, error));
+	error = mf_from_utf8_lossy(result->base.error != NULL ? result->base.error : "out of memory");
+	mf_report_unanswered(result->base.lookup, result->base.not_sent, account, error,
+						 mf_shown_error(exchange, account, !result->base.not_sent, error));
 
 	mf_start_rows(fcinfo);
 	if (rsinfo->setDesc->natts != list->field_count)
 		elog(ERROR, "return type must be a row type of %d columns", list->field_count);
 	for (i = 0; i < result->row_count; i++)
-		add_row(rsinfo, list, account, result->values + i * list->field_count);
+		add_row(rsinfo, list, account, mf_list_row(result, i));
 }
 
 static void

@@ -52,8 +52,8 @@ mf_ask_payment_status(const MfAccount *account, const char *key, const char *key
 
 	exchange = mf_backend_call(account, &mf_endpoints[MF_GET_PAYMENT_STATUS], NULL, body, body_len, NULL);
 	mf_status_result_read(exchange, result);
-	*error = mf_from_utf8_lossy(result->error ? result->error : "out of memory");
-	*shown = mf_shown_error(exchange, account, !result->not_sent, *error);
+	*error = mf_from_utf8_lossy(result->base.error ? result->base.error : "out of memory");
+	*shown = mf_shown_error(exchange, account, !result->base.not_sent, *error);
 	return result;
 }
 
@@ -119,7 +119,7 @@ mf_find_invoice(Oid schema, const char *name, const char *key, const char *key_t
 		mf_queue_find_named(schema, NULL, 0);
 
 	result = mf_ask_payment_status(*account, key, key_type, &error, &shown);
-	lookup = result->lookup;
+	lookup = result->base.lookup;
 	if (lookup == MF_LOOKUP_FOUND && under_policies &&
 		mf_payment_answer_is_hidden(schema, account_name, result->values[MF_PS_INVOICE_ID],
 									mf_from_utf8_lossy(result->values[MF_PS_CUSTOMER_REFERENCE])))
@@ -177,7 +177,7 @@ report_lookup_failure(const MfStatusResult *result, MfLookup lookup, const MfAcc
 		default:
 			break;
 	}
-	mf_report_unanswered(lookup, result->not_sent, account, error, shown);
+	mf_report_unanswered(lookup, result->base.not_sent, account, error, shown);
 }
 
 void

@@ -210,14 +210,14 @@ check_look_up(const Probe *probe, const MfSendResult *first, MfProof *proof, cha
 	const char *shown;
 	int			tries = 1;
 
-	while ((found = mf_ask_payment_status(probe->account, probe->reference, "CustomerReference", &error, &shown))->lookup ==
+	while ((found = mf_ask_payment_status(probe->account, probe->reference, "CustomerReference", &error, &shown))->base.lookup ==
 		   MF_LOOKUP_NOT_FOUND && tries++ < LOOKUP_TRIES)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOKUP_PAUSE_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (found->lookup == MF_LOOKUP_FOUND)
+	if (found->base.lookup == MF_LOOKUP_FOUND)
 	{
 		const char *reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 		const char *amount = found->values[MF_PS_INVOICE_DISPLAY_VALUE];
@@ -235,7 +235,7 @@ check_look_up(const Probe *probe, const MfSendResult *first, MfProof *proof, cha
 						   probe->reference, first->invoice_id, found->values[MF_PS_INVOICE_ID], amount ? amount : "?",
 						   currency ? currency : "?", reference ? mf_from_utf8_lossy(reference) : "");
 	}
-	else if (found->lookup == MF_LOOKUP_NOT_FOUND)
+	else if (found->base.lookup == MF_LOOKUP_NOT_FOUND)
 		*detail = psprintf("reference \"%s\": GetPaymentStatus does not find invoice %s of POST /v3/payments by its reference",
 						   probe->reference, first->invoice_id);
 	else

@@ -411,19 +411,19 @@ check_remote(const MfCheck *check, const TestInquiry *inquiry)
 								 quote_literal_cstr(inquiry->account->name)));
 		return;
 	}
-	if (result->lookup == MF_LOOKUP_FAILED || result->lookup == MF_LOOKUP_INCONCLUSIVE)
+	if (result->base.lookup == MF_LOOKUP_FAILED || result->base.lookup == MF_LOOKUP_INCONCLUSIVE)
 	{
 		mf_check_report(check, "network", false, error,
-						result->not_sent ?
+						result->base.not_sent ?
 						"Check the name service, firewall and certificates between this server and the host; for a private certificate authority set the option ca_file." :
-						result->lookup == MF_LOOKUP_INCONCLUSIVE ?
+						result->base.lookup == MF_LOOKUP_INCONCLUSIVE ?
 						"The host answers, but not as MyFatoorah does. Check the options base_url and environment; if this persists, ask MyFatoorah." :
 						"The host was reached but gave no usable answer. Try again; if this persists, ask MyFatoorah.");
 		return;
 	}
 
 	mf_check_report(check, "network", true, psprintf("%s answers.", inquiry->account->base_url), NULL);
-	switch (result->lookup)
+	switch (result->base.lookup)
 	{
 		case MF_LOOKUP_FOUND:
 		case MF_LOOKUP_NOT_FOUND:

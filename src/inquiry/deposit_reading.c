@@ -89,7 +89,7 @@ mf_deposit_record(const MfSqlScope *scope, MfFlight *flight, TimestampTz now)
 		return true;
 	if (!mf_deposits_lock(scope, job->id, &expected))
 		return false;
-	if (flight->list.lookup == MF_LOOKUP_FOUND && (flight->list.row_count > 0 || expected == 0))
+	if (flight->list.base.lookup == MF_LOOKUP_FOUND && (flight->list.row_count > 0 || expected == 0))
 	{
 		mf_deposits_store(scope, job, account, &flight->list);
 		log_read(flight);
@@ -116,18 +116,18 @@ plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next)
 	next->times_requested = job->times_requested;
 	next->lookups = job->lookups;
 	next->failures = job->failures;
-	next->error = flight->list.lookup == MF_LOOKUP_FOUND ? "the answer lists no payments, but the deposit has some" :
+	next->error = flight->list.base.lookup == MF_LOOKUP_FOUND ? "the answer lists no payments, but the deposit has some" :
 		mf_flight_error(flight);
-	switch (flight->list.lookup)
+	switch (flight->list.base.lookup)
 	{
 		case MF_LOOKUP_FAILED:
 		case MF_LOOKUP_THROTTLED:
-			if (!flight->list.not_sent)
+			if (!flight->list.base.not_sent)
 				next->failures++;
 			next->due = mf_flight_retry_time(flight, now, Min((int64) mf_retry_delay << Min(job->failures, 20),
 															  MF_BACKOFF_CAP_MS));
 			/* the other deposits meet the same limit */
-			if (flight->list.lookup == MF_LOOKUP_THROTTLED)
+			if (flight->list.base.lookup == MF_LOOKUP_THROTTLED)
 				flight->throttle->deposits_at = next->due;
 			next->due = Max(next->due, Max(flight->throttle->retry_at, flight->throttle->inquire_at));
 			break;

@@ -352,7 +352,7 @@ other_currency(const MfFlight *flight)
 
 	for (i = 0; i < flight->list.row_count; i++)
 	{
-		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
+		char *const *refund = mf_list_row(&flight->list, i);
 
 		if (refund[MF_RF_BASE_CURRENCY] != NULL && pg_strcasecmp(refund[MF_RF_BASE_CURRENCY], currency) != 0)
 			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund[MF_RF_REFUND_ID],
@@ -374,7 +374,7 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	change->error = row->payment_error;
 	for (i = 0; i < flight->list.row_count; i++)
 	{
-		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
+		char *const *refund = mf_list_row(&flight->list, i);
 		const char *amount;
 
 		if (pg_strcasecmp(refund[MF_RF_REFUND_STATUS], "Refunded") != 0 ||

@@ -153,7 +153,7 @@ find_event_invoices(const MfSqlScope *scope, MfInquiryBatch *batch)
 		char	   *const *values = flight->found.values;
 		MfEventNext *answer = &batch->event_answers[i];
 
-		if (flight->kind != MF_JOB_PAYMENT_ID || flight->found.lookup != MF_LOOKUP_FOUND)
+		if (flight->kind != MF_JOB_PAYMENT_ID || flight->found.base.lookup != MF_LOOKUP_FOUND)
 			continue;
 		answer->event = flight->inquiry->event;
 		answer->invoice_id = values[MF_PS_INVOICE_ID];
@@ -234,7 +234,7 @@ record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight)
 	/* of an account that is gone, whose time zone is not known any more, the answer is dropped */
 	if (account == NULL)
 		return true;
-	if (flight->list.lookup != MF_LOOKUP_FOUND)
+	if (flight->list.base.lookup != MF_LOOKUP_FOUND)
 	{
 		MfEventNext none = {0};
 

@@ -108,7 +108,7 @@ settle_answer(Settlement *settlement, const MfFlight *flight)
 
 	for (i = 0; i < flight->list.row_count; i++)
 	{
-		char *const *refund = mf_list_row(&mf_refund_list, &flight->list, i);
+		char *const *refund = mf_list_row(&flight->list, i);
 		MfOperationStatus status;
 		int			row;
 
@@ -124,7 +124,7 @@ settle_answer(Settlement *settlement, const MfFlight *flight)
 			change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
 		}
 	}
-	if (flight->list.lookup == MF_LOOKUP_FOUND || flight->list.lookup == MF_LOOKUP_NOT_FOUND)
+	if (flight->list.base.lookup == MF_LOOKUP_FOUND || flight->list.base.lookup == MF_LOOKUP_NOT_FOUND)
 		count_not_found(settlement, flight);
 }
 

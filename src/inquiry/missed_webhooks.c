@@ -171,12 +171,12 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	int			count = 0;
 	int			i;
 
-	if (log->lookup != MF_LOOKUP_FOUND)
+	if (log->base.lookup != MF_LOOKUP_FOUND)
 		return;
 	events = (MfEvent *) palloc0(Max(log->row_count, 1) * sizeof(MfEvent));
 	for (i = 0; i < log->row_count; i++)
 	{
-		if (convert_item(mf_list_row(&mf_webhook_log, log, i), flight->throttle->account, &events[count]))
+		if (convert_item(mf_list_row(log, i), flight->throttle->account, &events[count]))
 			count++;
 	}
 	if (count > 0)
@@ -198,7 +198,7 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 	LogReading *reading = find_reading(flight->throttle->account);
 
 	set_under_way(reading, false);
-	if (log->lookup == MF_LOOKUP_FAILED || log->lookup == MF_LOOKUP_THROTTLED)
+	if (log->base.lookup == MF_LOOKUP_FAILED || log->base.lookup == MF_LOOKUP_THROTTLED)
 	{
 		int64		delay = (int64) mf_retry_delay << Min(reading->failures, 20);
 
@@ -218,7 +218,7 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 		return;
 	}
 	reading->failures = 0;
-	if (log->lookup != MF_LOOKUP_FOUND)
+	if (log->base.lookup != MF_LOOKUP_FOUND)
 	{
 		/* the key may lack the permission, which nothing else needs */
 		char	   *error = mf_flight_details(flight);

@@ -189,20 +189,6 @@ read_news(const MfEvent *event, MfDepositNews *news)
 	return found;
 }
 
-int64
-mf_deposits_request(Oid schema, const char *account, const char *reference, int64 supplier_code)
-{
-	MfArray    *columns = mf_columns_start(&request_statement, 1);
-	MfSqlScope	scope;
-	int64		id;
-
-	add_request(columns, account, reference, supplier_code, NULL);
-	mf_sql_begin(&scope, schema);
-	id = request(&scope, columns);
-	mf_sql_end(&scope);
-	return id;
-}
-
 MfDepositJob *
 mf_deposits_claim(const MfSqlScope *scope, const char *account, TimestampTz now, TimestampTz lease)
 {
@@ -244,7 +230,7 @@ mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAcco
 				  const MfListResult *result)
 {
 	MfArray    *columns = mf_columns_start(&store_items_statement, Max(result->row_count, 1));
-	TimestampTz date = result->row_count > 0 ? item_time(account, result->values[MF_DI_DEPOSIT_DATE]) : 0;
+	TimestampTz date = result->row_count > 0 ? item_time(account, mf_list_row(result, 0)[MF_DI_DEPOSIT_DATE]) : 0;
 	Datum		id = Int64GetDatum(job->id);
 	Datum		values[] = {
 		id, Int32GetDatum(job->times_requested), CStringGetTextDatum(account->currency), TimestampTzGetDatum(date),
@@ -255,7 +241,7 @@ mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, const MfAcco
 
 	(void) mf_sql_execute(scope, &delete_items_statement, &id, NULL);
 	for (i = 0; i < result->row_count; i++)
-		add_item(columns, job, i + 1, account, result->values + i * MF_DI_COUNT);
+		add_item(columns, job, i + 1, account, mf_list_row(result, i));
 	if (result->row_count > 0)
 		(void) mf_columns_execute(scope, &store_items_statement, columns);
 
@@ -351,6 +337,9 @@ mf_read_deposit(PG_FUNCTION_ARGS)
 	char	   *reference = mf_required_text(fcinfo, 0, "deposit_reference");
 	const MfAccount *account = mf_account_hold(mf_required_text(fcinfo, 1, "account"));
 	int64		supplier_code = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	MfArray    *columns = mf_columns_start(&request_statement, 1);
+	MfSqlScope	scope;
+	int64		id;
 
 	if (!mf_deposit_reference_valid(reference))
 		ereport(ERROR,
@@ -363,6 +352,9 @@ mf_read_deposit(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("supplier_code must be greater than zero"),
 				 errhint("Leave it out for a deposit of the account itself.")));
-	PG_RETURN_INT64(mf_deposits_request(get_func_namespace(fcinfo->flinfo->fn_oid), account->name, reference,
-										supplier_code));
+	add_request(columns, account->name, reference, supplier_code, NULL);
+	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	id = request(&scope, columns);
+	mf_sql_end(&scope);
+	PG_RETURN_INT64(id);
 }

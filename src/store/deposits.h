@@ -21,9 +21,6 @@ struct MfEvent;
 /* Stores the deposits that events announce, those that are news, and asks for them. */
 extern void mf_deposits_announce(const MfSqlScope *scope, const struct MfEvent *events, int count);
 
-/* Asks for a deposit; supplier_code 0 = the account's own.  Own scope.  Returns its id. */
-extern int64 mf_deposits_request(Oid schema, const char *account, const char *reference, int64 supplier_code);
-
 /* A claimed deposit */
 typedef struct MfDepositJob
 {

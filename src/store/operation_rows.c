@@ -186,8 +186,6 @@ static MfStatement purge_statement = {
 	1, {TIMESTAMPTZOID}, NULL
 };
 
-static int64 latest_number(Oid schema, MfStatement *statement, int64 first, int64 second);
-
 MfRefundedInvoice *
 mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, const char *key)
 {

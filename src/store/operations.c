@@ -158,7 +158,6 @@ MfOperationAlarm mf_operations = {true, 0};
 
 static List *read_operations(uint64 rows);
 static MfOperation *read_operation(uint64 row);
-static int	number_of(const char *const *names, int count, const char *name);
 static void notify_changed(Datum invoices);
 
 const char *

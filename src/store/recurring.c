@@ -270,7 +270,7 @@ read_plans(const MfAccount *account, const MfListResult *plans, Named *named)
 	mf_array_init(&named->references, objects);
 	for (i = 0; i < plans->row_count; i++)
 	{
-		char	  **values = plans->values + i * mf_recurring_list.field_count;
+		char	   *const *values = mf_list_row(plans, i);
 		const char *plan = mf_from_utf8_lossy(values[MF_RP_RECURRING_ID]);
 		const char *next = values[MF_RP_NEXT_PAY_DATE];
 
@@ -292,7 +292,7 @@ count_objects(const MfListResult *plans)
 
 	for (i = 0; i < plans->row_count; i++)
 	{
-		for (p = plans->values[i * mf_recurring_list.field_count + MF_RP_RECURRING_INVOICES]; p != NULL; p = strchr(p + 1, '{'))
+		for (p = mf_list_row(plans, i)[MF_RP_RECURRING_INVOICES]; p != NULL; p = strchr(p + 1, '{'))
 			count++;
 	}
 	return count;

@@ -21,8 +21,8 @@
 /*
  * Applies a list of plans that was asked for at that time: ties plans to the rows that
  * have begun them, inserts a row for each repetition of such a plan that has none yet, has
- * MyFatoorah asked about it, and plans when the list is read next.  False, with nothing
- * written, if a session is taking one of these invoices over.
+ * MyFatoorah asked about it, and plans when the list is read next.  False, with plans tied
+ * and nothing else written, if a session is taking one of these invoices over.
  */
 extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans,
 							   TimestampTz asked_at);

@@ -67,12 +67,22 @@ target_with_ca(MfHttp *http, const char *url, const char *ca_file)
 }
 
 MfHttpExchange *
+http_post(MfHttp *http, MfHttpTarget *target, const char *path, char *body, size_t body_len, int64_t send_by, void *tag,
+		  char *error, size_t error_size)
+{
+	MfHttpRequest request = {.verb = MF_HTTP_POST, .path = path, .body = body, .body_len = body_len,
+	.send_by = send_by, .tag = tag};
+
+	return mf_http_send(http, target, &request, error, error_size);
+}
+
+MfHttpExchange *
 post(MfHttp *http, MfHttpTarget *target, const char *body, void *tag)
 {
 	char		error[256] = "";
 	MfHttpExchange *exchange;
 
-	exchange = mf_http_post(http, target, PATH, strdup(body), strlen(body), 0, tag, error, sizeof(error));
+	exchange = http_post(http, target, PATH, strdup(body), strlen(body), 0, tag, error, sizeof(error));
 	if (exchange == NULL)
 		fail_msg("%s", error);
 	return exchange;

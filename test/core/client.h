@@ -35,6 +35,10 @@ extern MfHttp *http_create(void);
 extern MfHttpTarget *target_create(MfHttp *http, const char *url, long timeout_ms, long connect_timeout_ms);
 extern MfHttpTarget *target_with_ca(MfHttp *http, const char *url, const char *ca_file);
 
+/* mf_http_send() of a POST without Idempotency-Key */
+extern MfHttpExchange *http_post(MfHttp *http, MfHttpTarget *target, const char *path, char *body, size_t body_len,
+								 int64_t send_by, void *tag, char *error, size_t error_size);
+
 /* Posts a copy of "body"; the test fails if that is refused. */
 extern MfHttpExchange *post(MfHttp *http, MfHttpTarget *target, const char *body, void *tag);
 

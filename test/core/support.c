@@ -1,6 +1,6 @@
 /*
  * support.c
- *	  Reads fixtures and compares JSON.
+ *	  Reads fixtures, compares JSON, and makes answers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/support.c
@@ -15,8 +15,6 @@
 #include <string.h>
 
 #include "core/text/json.h"
-
-static void sort_members(cJSON *node);
 
 char *
 fixture(const char *name)
@@ -35,6 +33,32 @@ fixture(const char *name)
 	fclose(file);
 	free(path);
 	return content;
+}
+
+MfHttpExchange
+answered(long status, const char *body)
+{
+	MfHttpExchange exchange = {0};
+
+	exchange.gate_reached = exchange.gate_passed = true;
+	exchange.body_len = exchange.body_sent = 100;
+	exchange.http_status = status;
+	exchange.response = strdup(body);
+	exchange.response_len = strlen(body);
+	strcpy(exchange.host, "api.example");
+	return exchange;
+}
+
+MfListResult
+read_list(const MfList *list, long status, const char *body)
+{
+	MfHttpExchange exchange = answered(status, body);
+	MfListResult result;
+
+	memset(&result, 0xA5, sizeof(result));
+	mf_list_result_read(list, &exchange, &result);
+	free(exchange.response);
+	return result;
 }
 
 /* cJSON_SortObject() would do, but is in another library */

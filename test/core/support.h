@@ -1,6 +1,6 @@
 /*
  * support.h
- *	  What every test includes: cmocka, and reading of fixtures.
+ *	  What every test includes: cmocka, reading of fixtures, and answers.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/support.h
@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "core/api/lists.h"
+
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* the name of cmocka's own differs between versions */
@@ -30,6 +32,12 @@ extern char *fixture(const char *name);
  * text is not JSON.
  */
 extern char *canonical(const char *json);
+
+/* The exchange of a request that was answered with a copy of "body", which the caller frees. */
+extern MfHttpExchange answered(long status, const char *body);
+
+/* What such an answer says; to be freed. */
+extern MfListResult read_list(const MfList *list, long status, const char *body);
 
 /* A printf() to malloc'd memory */
 extern char *text(const char *format,...) __attribute__((format(printf, 1, 2)));

@@ -240,15 +240,8 @@ test_bad_values(void **state)
 static void
 read_answer(long status, const char *body, MfSendResult *result)
 {
-	MfHttpExchange exchange;
+	MfHttpExchange exchange = answered(status, body);
 
-	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = exchange.body_sent = 100;
-	exchange.curl_code = CURLE_OK;
-	exchange.http_status = status;
-	exchange.response = strdup(body);
-	exchange.response_len = strlen(body);
 	mf_send_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, result);
 	free(exchange.response);
 }
@@ -379,21 +372,16 @@ test_every_answer(void **state)
 static void
 test_early_answer(void **state)
 {
-	MfHttpExchange exchange;
-	MfSendResult result;
 	char	   *sample = fixture("v3-create-payment.response.link.json");
+	MfHttpExchange exchange = answered(201, sample);
+	MfSendResult result;
 
 	(void) state;
-	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = 100;
 	exchange.body_sent = 99;
-	exchange.http_status = 201;
-	exchange.response = sample;
-	exchange.response_len = strlen(sample);
 	mf_send_result_read(&mf_endpoints[MF_V3_CREATE_PAYMENT], &exchange, OURS, &result);
 	assert_int_equal(result.outcome, MF_OUTCOME_UNKNOWN);
 	mf_send_result_free(&result);
+	free(exchange.response);
 	free(sample);
 }
 

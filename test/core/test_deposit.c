@@ -24,15 +24,9 @@
 static MfListResult
 read_deposit(const char *reference, long status, const char *body)
 {
-	MfHttpExchange exchange = {0};
+	MfHttpExchange exchange = answered(status, body);
 	MfListResult result;
 
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = exchange.body_sent = 10;
-	exchange.http_status = status;
-	exchange.response = strdup(body);
-	exchange.response_len = strlen(body);
-	strcpy(exchange.host, "api.example");
 	memset(&result, 0xA5, sizeof(result));
 	mf_deposit_result_read(&exchange, reference, &result);
 	free(exchange.response);
@@ -66,7 +60,7 @@ test_samples(void **state)
 	MfListResult result = read_deposit("2023000011", 200, sample);
 
 	(void) state;
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
 	assert_int_equal(result.row_count, 2);
 	assert_string_equal(result.values[MF_DI_COUNT + MF_DI_INVOICE_ID], "2608272");
 	assert_string_equal(result.values[MF_DI_PAYMENT_ID], "07072608271167936573");
@@ -88,7 +82,7 @@ test_samples(void **state)
 
 	sample = fixture("get-deposited-invoices.response.supplier.json");
 	result = read_deposit("2023000204", 200, sample);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
 	assert_int_equal(result.row_count, 3);
 	assert_string_equal(result.values[MF_DI_DUE_DEPOSIT], "95.585");
 	assert_string_equal(result.values[MF_DI_COUNT + MF_DI_DUE_DEPOSIT], "90.000");
@@ -99,9 +93,9 @@ test_samples(void **state)
 
 	/* the answer about another deposit */
 	result = read_deposit("2023000205", 200, sample);
-	assert_int_equal(result.lookup, MF_LOOKUP_INCONCLUSIVE);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_INCONCLUSIVE);
 	assert_int_equal(result.row_count, 0);
-	assert_non_null(strstr(result.error, "DepositReference"));
+	assert_non_null(strstr(result.base.error, "DepositReference"));
 	mf_list_result_free(&result);
 	free(sample);
 }
@@ -144,12 +138,12 @@ test_answers(void **state)
 	{
 		MfListResult result = read_deposit("D1", cases[i].status, cases[i].body);
 
-		if (result.lookup != cases[i].lookup || result.row_count != cases[i].count)
-			fail_msg("%s: %d, %d items", cases[i].body, result.lookup, result.row_count);
+		if (result.base.lookup != cases[i].lookup || result.row_count != cases[i].count)
+			fail_msg("%s: %d, %d items", cases[i].body, result.base.lookup, result.row_count);
 		if (cases[i].error == NULL)
-			assert_null(result.error);
-		else if (strstr(result.error, cases[i].error) == NULL)
-			fail_msg("%s: %s", cases[i].body, result.error);
+			assert_null(result.base.error);
+		else if (strstr(result.base.error, cases[i].error) == NULL)
+			fail_msg("%s: %s", cases[i].body, result.base.error);
 		if (result.row_count > 0)
 			assert_string_equal(result.values[MF_DI_DUE_DEPOSIT], "1234.500");
 		mf_list_result_free(&result);
@@ -173,7 +167,7 @@ test_many_items(void **state)
 					   "\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,\"j\":10,\"k\":11,\"l\":12,\"m\":13}", i > 0 ? "," : "", i + 1);
 	strcpy(end, "]}");
 	result = read_deposit("D1", 200, body);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
 	assert_int_equal(result.row_count, count);
 	mf_list_result_free(&result);
 	assert_null(mf_json_parse(body, strlen(body), NULL, NULL));

@@ -248,21 +248,15 @@ test_bare_errors(void **state)
 	{
 		for (k = 0; k < 2; k++)
 		{
-			MfHttpExchange exchange = {0};
+			MfHttpExchange exchange = answered(statuses[i], bodies[k]);
 			MfEnvelope	envelope;
-			bool		not_sent;
-			char	   *error;
-			int			retry_after;
+			MfLookupResult result;
 
-			exchange.gate_reached = exchange.gate_passed = true;
-			exchange.http_status = statuses[i];
-			exchange.response = strdup(bodies[k]);
-			exchange.response_len = strlen(bodies[k]);
-			assert_int_not_equal(mf_lookup_read(&mf_endpoints[MF_GET_EXCHANGE_RATES], &exchange, &envelope, &not_sent,
-												&error, &retry_after), MF_LOOKUP_FOUND);
-			assert_non_null(error);
+			assert_false(mf_lookup_read(&mf_endpoints[MF_GET_EXCHANGE_RATES], &exchange, &envelope, &result));
+			assert_int_not_equal(result.lookup, MF_LOOKUP_FOUND);
+			assert_non_null(result.error);
 			mf_envelope_free(&envelope);
-			free(error);
+			mf_lookup_free(&result);
 			free(exchange.response);
 		}
 	}
@@ -291,14 +285,11 @@ test_execute_answers(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfHttpExchange exchange = {0};
+		char	   *body = cases[i].fixture != NULL ? fixture(cases[i].fixture) : strdup(cases[i].body);
+		MfHttpExchange exchange = answered(200, body);
 		MfSendResult result;
 
-		exchange.gate_reached = exchange.gate_passed = true;
-		exchange.body_len = exchange.body_sent = 100;
-		exchange.http_status = 200;
-		exchange.response = cases[i].fixture != NULL ? fixture(cases[i].fixture) : strdup(cases[i].body);
-		exchange.response_len = strlen(exchange.response);
+		free(body);
 		mf_send_result_read(&mf_endpoints[MF_EXECUTE_PAYMENT], &exchange, cases[i].reference, &result);
 		assert_int_equal(result.outcome, MF_OUTCOME_ACCEPTED);
 		assert_string_equal(result.invoice_id, cases[i].id);
@@ -353,14 +344,9 @@ test_create_results(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfHttpExchange exchange = {0};
+		MfHttpExchange exchange = answered(cases[i].status, cases[i].body);
 		MfSendResult result;
 
-		exchange.gate_reached = exchange.gate_passed = true;
-		exchange.body_len = exchange.body_sent = 100;
-		exchange.http_status = cases[i].status;
-		exchange.response = strdup(cases[i].body);
-		exchange.response_len = strlen(cases[i].body);
 		mf_send_result_read(&mf_endpoints[cases[i].endpoint], &exchange, "mf-1", &result);
 		if (result.outcome != cases[i].outcome)
 			fail_msg("%s: %s", cases[i].body, mf_outcome_name(result.outcome));
@@ -401,15 +387,12 @@ test_change_results(void **state)
 	{
 		for (i = 0; i < LENGTH(cases); i++)
 		{
-			MfHttpExchange exchange = {0};
+			char	   *body = fixture(fixtures[k]);
+			MfHttpExchange exchange = answered(cases[i].status, body);
 			MfSendResult result;
 
-			exchange.gate_reached = exchange.gate_passed = true;
-			exchange.body_len = 100;
+			free(body);
 			exchange.body_sent = cases[i].body_sent;
-			exchange.http_status = cases[i].status;
-			exchange.response = fixture(fixtures[k]);
-			exchange.response_len = strlen(exchange.response);
 			mf_send_result_read(&mf_endpoints[MF_UPDATE_PAYMENT_STATUS], &exchange, cases[i].subject, &result);
 			if (result.outcome != cases[i].outcome)
 				fail_msg("%s, case %zu: %s", fixtures[k], i, mf_outcome_name(result.outcome));

@@ -200,7 +200,7 @@ test_paths(void **state)
 		char	   *expected = text("POST %s HTTP/1.1", paths[i]);
 		MfHttpExchange *exchange;
 
-		assert_non_null(mf_http_post(http, target, paths[i], strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
+		assert_non_null(http_post(http, target, paths[i], strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
 		exchange = finish_one(http);
 		assert_string_equal(exchange->response, expected);
 		assert_int_equal(exchange->connection_reused, i > 0);
@@ -568,7 +568,7 @@ test_large_bodies(void **state)
 			sum = sum * 31 + (unsigned char) body[k];
 		}
 		expected = text("%zu %lu", sizes[i], sum);
-		assert_non_null(mf_http_post(http, target, PATH, body, sizes[i], 0, NULL, error, sizeof(error)));
+		assert_non_null(http_post(http, target, PATH, body, sizes[i], 0, NULL, error, sizeof(error)));
 		exchange = finish_one(http);
 		assert_int_equal(exchange->curl_code, CURLE_OK);
 		assert_int_equal(exchange->body_sent, sizes[i]);
@@ -717,7 +717,7 @@ test_gate(void **state)
 		mf_http_exchange_free(exchange);
 		mf_http_close_gate(http, false);
 
-		assert_non_null(mf_http_post(http, target, PATH, strdup(BODY), strlen(BODY), mf_http_clock() - 1,
+		assert_non_null(http_post(http, target, PATH, strdup(BODY), strlen(BODY), mf_http_clock() - 1,
 									 NULL, error, sizeof(error)));
 		exchange = finish_one(http);
 		assert_true(exchange->gate_reached);
@@ -728,7 +728,7 @@ test_gate(void **state)
 		mf_http_exchange_free(exchange);
 
 		assert_int_equal(server_requests(server), round);
-		assert_non_null(mf_http_post(http, target, PATH, strdup(BODY), strlen(BODY),
+		assert_non_null(http_post(http, target, PATH, strdup(BODY), strlen(BODY),
 									 mf_http_clock() + INT64_C(60000000000), NULL, error, sizeof(error)));
 		exchange = finish_one(http);
 		assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
@@ -848,7 +848,7 @@ test_bad_path(void **state)
 	char		error[256] = "";
 
 	(void) state;
-	assert_non_null(mf_http_post(http, target, "/v2/Send\r\nX: y", strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
+	assert_non_null(http_post(http, target, "/v2/Send\r\nX: y", strdup(BODY), strlen(BODY), 0, NULL, error, sizeof(error)));
 	exchange = finish_one(http);
 	assert_int_equal(exchange->curl_code, CURLE_URL_MALFORMAT);
 	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);

@@ -623,7 +623,7 @@ test_request_stall(void **state)
 
 	(void) state;
 	memset(body, 'x', body_len);
-	assert_non_null(mf_http_post(http, target, PATH, body, body_len, 0, NULL, error, sizeof(error)));
+	assert_non_null(http_post(http, target, PATH, body, body_len, 0, NULL, error, sizeof(error)));
 	exchange = finish_one(http);
 	assert_int_equal(exchange->curl_code, CURLE_OPERATION_TIMEDOUT);
 	assert_true(exchange->gate_passed);

@@ -17,33 +17,16 @@
 
 #include "core/api/lists.h"
 
-static MfListResult
-read_list(const MfList *list, long status, const char *body)
-{
-	MfHttpExchange exchange = {0};
-	MfListResult result;
-
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.http_status = status;
-	exchange.response = strdup(body);
-	exchange.response_len = strlen(body);
-	strcpy(exchange.host, "api.example");
-	memset(&result, 0xA5, sizeof(result));
-	mf_list_result_read(list, &exchange, &result);
-	free(exchange.response);
-	return result;
-}
-
 /* "a|b||c" of a row */
 static void
-check_row(const MfList *list, const MfListResult *result, int row, const char *expected)
+check_row(const MfListResult *result, int row, const char *expected)
 {
 	char		line[1000] = "";
 	int			i;
 
-	for (i = 0; i < list->field_count; i++)
+	for (i = 0; i < result->list->field_count; i++)
 	{
-		const char *value = result->values[row * list->field_count + i];
+		const char *value = mf_list_row(result, row)[i];
 
 		snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s", i > 0 ? "|" : "", value != NULL ? value : "-");
 	}
@@ -57,8 +40,8 @@ read_sample(const MfList *list, const char *name, int rows)
 	MfListResult result = read_list(list, 200, sample);
 
 	free(sample);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_null(result.error);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
+	assert_null(result.base.error);
 	assert_int_equal(result.row_count, rows);
 	return result;
 }
@@ -69,23 +52,23 @@ test_samples(void **state)
 	MfListResult result = read_sample(&mf_payment_method_list, "initiate-payment.response.json", 3);
 
 	(void) state;
-	check_row(&mf_payment_method_list, &result, 1, "1|kn|KNET|\xD9\x83\xD9\x8A \xD9\x86\xD8\xAA|false|false|0.02|100|KWD|KWD|"
+	check_row(&result, 1, "1|kn|KNET|\xD9\x83\xD9\x8A \xD9\x86\xD8\xAA|false|false|0.02|100|KWD|KWD|"
 			  "https://demo.myfatoorah.com/imgs/payment-methods/kn.png");
 	mf_list_result_free(&result);
 	mf_list_result_free(&result);
 
 	result = read_sample(&mf_exchange_rate_list, "get-currencies-exchange-list.response.json", 10);
-	check_row(&mf_exchange_rate_list, &result, 1, "SAR|12.35100000");
+	check_row(&result, 1, "SAR|12.35100000");
 	mf_list_result_free(&result);
 
 	result = read_sample(&mf_supplier_list, "get-suppliers.response.json", 2);
-	check_row(&mf_supplier_list, &result, 1, "53|dasd sads|Pending||0555555555|supplier53@example.com|-|1.00|1.000|false|Daily|-|false|"
+	check_row(&result, 1, "53|dasd sads|Pending||0555555555|supplier53@example.com|-|1.00|1.000|false|Daily|-|false|"
 			  "[{\"PaymentMethodName\":\"Apple Pay\",\"CommissionValue\":1.000,\"CommissionPercentage\":3.000,\"IsPercentageOfNetValue\":\"False\"}]|"
 			  "{\"Code\":null,\"Name\":null}");
 	mf_list_result_free(&result);
 
 	result = read_sample(&mf_recurring_list, "get-recurring-payment.response.json", 3);
-	check_row(&mf_recurring_list, &result, 0, "RECUR2136|Canceled|2021-04-13 11:57:51.733000|50|Custom|1|0|2021-04-13 11:57:51.733000|"
+	check_row(&result, 0, "RECUR2136|Canceled|2021-04-13 11:57:51.733000|50|Custom|1|0|2021-04-13 11:57:51.733000|"
 			  "2021-04-14 00:00:00.000000|false|-");
 	mf_list_result_free(&result);
 }
@@ -144,12 +127,12 @@ test_answers(void **state)
 	{
 		MfListResult result = read_list(cases[i].list, cases[i].status, cases[i].body);
 
-		if (result.lookup != cases[i].lookup || result.row_count != cases[i].rows)
-			fail_msg("%s: %d, %d rows", cases[i].body, result.lookup, result.row_count);
+		if (result.base.lookup != cases[i].lookup || result.row_count != cases[i].rows)
+			fail_msg("%s: %d, %d rows", cases[i].body, result.base.lookup, result.row_count);
 		if (cases[i].error == NULL)
-			assert_null(result.error);
-		else if (strstr(result.error, cases[i].error) == NULL)
-			fail_msg("%s: %s", cases[i].body, result.error);
+			assert_null(result.base.error);
+		else if (strstr(result.base.error, cases[i].error) == NULL)
+			fail_msg("%s: %s", cases[i].body, result.base.error);
 		mf_list_result_free(&result);
 	}
 }

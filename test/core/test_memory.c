@@ -279,8 +279,8 @@ read_status(void *arg)
 	bool		complete;
 
 	mf_status_result_read(&verdict->exchange, &result);
-	assert_true(result.lookup == verdict->lookup || result.lookup == MF_LOOKUP_FAILED);
-	complete = (result.lookup == verdict->lookup && (result.lookup == MF_LOOKUP_FOUND || result.error != NULL));
+	assert_true(result.base.lookup == verdict->lookup || result.base.lookup == MF_LOOKUP_FAILED);
+	complete = (result.base.lookup == verdict->lookup && (result.base.lookup == MF_LOOKUP_FOUND || result.base.error != NULL));
 	mf_status_result_free(&result);
 	return complete;
 }
@@ -367,11 +367,11 @@ read_log(void *arg)
 	char	   *body;
 
 	mf_list_result_read(&mf_webhook_log, arg, &result);
-	found = (result.lookup == MF_LOOKUP_FOUND);
+	found = (result.base.lookup == MF_LOOKUP_FOUND);
 	if (!found)
-		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
+		assert_int_equal(result.base.lookup, MF_LOOKUP_FAILED);
 	assert_int_equal(result.row_count, found ? 2 : 0);
-	assert_true(!found || (mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_DATA] != NULL && mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_STATUS] != NULL));
+	assert_true(!found || (mf_list_row(&result, 1)[MF_WL_DATA] != NULL && mf_list_row(&result, 1)[MF_WL_STATUS] != NULL));
 	mf_list_result_free(&result);
 	body = mf_webhook_log_body("2024-02-12T00:16:29Z", "2025-02-12T20:43:43Z", "Failed", 1, &len);
 	found &= (body != NULL);
@@ -388,11 +388,11 @@ read_refunds(void *arg)
 	char	   *body;
 
 	mf_list_result_read(&mf_refund_list, arg, &result);
-	found = (result.lookup == MF_LOOKUP_FOUND);
+	found = (result.base.lookup == MF_LOOKUP_FOUND);
 	if (!found)
-		assert_int_equal(result.lookup, MF_LOOKUP_FAILED);
+		assert_int_equal(result.base.lookup, MF_LOOKUP_FAILED);
 	assert_int_equal(result.row_count, found ? 2 : 0);
-	assert_true(!found || (mf_list_row(&mf_refund_list, &result, 1)[MF_RF_AMOUNT] != NULL && mf_list_row(&mf_refund_list, &result, 1)[MF_RF_INVOICE_ID] != NULL));
+	assert_true(!found || (mf_list_row(&result, 1)[MF_RF_AMOUNT] != NULL && mf_list_row(&result, 1)[MF_RF_INVOICE_ID] != NULL));
 	mf_list_result_free(&result);
 	body = mf_key_body("1", "InvoiceId", &len);
 	found &= (body != NULL);
@@ -475,7 +475,7 @@ exchange_everything(void *arg)
 		countdown = 0;
 		body = strdup(BODY);
 		countdown = armed;
-		exchange = mf_http_post(http, target, PATH, body, strlen(BODY), 0, NULL, error, sizeof(error));
+		exchange = http_post(http, target, PATH, body, strlen(BODY), 0, NULL, error, sizeof(error));
 	}
 	if (exchange == NULL)
 		assert_string_not_equal(error, "");

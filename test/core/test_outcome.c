@@ -42,16 +42,11 @@ typedef enum Stage
 static void
 make_exchange(MfHttpExchange *exchange, Stage stage, int code, long status, const char *body)
 {
-	memset(exchange, 0, sizeof(*exchange));
+	*exchange = answered(status, body);
 	exchange->gate_reached = (stage >= STOPPED);
 	exchange->gate_passed = (stage >= PASSED);
-	exchange->body_len = 100;
 	exchange->body_sent = stage == WHOLE ? 100 : stage == CUT ? 50 : 0;
 	exchange->curl_code = code;
-	exchange->http_status = status;
-	exchange->response = strdup(body);
-	exchange->response_len = strlen(body);
-	strcpy(exchange->host, "api.example");
 }
 
 static void
@@ -78,10 +73,10 @@ check_status(int line, const MfHttpExchange *exchange, MfLookup expected, bool n
 	MfStatusResult result;
 
 	mf_status_result_read(exchange, &result);
-	if (result.lookup != expected || result.not_sent != not_sent)
-		fail_msg("line %d: lookup %d instead of %d (%s)", line, result.lookup, expected,
-				 result.error ? result.error : "no error");
-	assert_int_equal(result.error == NULL, expected == MF_LOOKUP_FOUND);
+	if (result.base.lookup != expected || result.base.not_sent != not_sent)
+		fail_msg("line %d: lookup %d instead of %d (%s)", line, result.base.lookup, expected,
+				 result.base.error ? result.base.error : "no error");
+	assert_int_equal(result.base.error == NULL, expected == MF_LOOKUP_FOUND);
 	assert_int_equal(result.values[MF_PS_INVOICE_ID] != NULL, expected == MF_LOOKUP_FOUND);
 	mf_status_result_free(&result);
 	mf_status_result_free(&result);
@@ -501,10 +496,10 @@ test_retry_after(void **state)
 	mf_send_result_free(&result);
 	assert_int_equal(result.retry_after, 0);
 	mf_status_result_read(&exchange, &status);
-	assert_int_equal(status.lookup, MF_LOOKUP_THROTTLED);
-	assert_int_equal(status.retry_after, 17);
+	assert_int_equal(status.base.lookup, MF_LOOKUP_THROTTLED);
+	assert_int_equal(status.base.retry_after, 17);
 	mf_status_result_free(&status);
-	assert_int_equal(status.retry_after, 0);
+	assert_int_equal(status.base.retry_after, 0);
 	free(exchange.response);
 }
 
@@ -594,24 +589,24 @@ test_lookup_values(void **state)
 	(void) state;
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, sample);
 	mf_status_result_read(&exchange, &result);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
 	assert_string_equal(result.values[MF_PS_INVOICE_ID], "6424733");
 	assert_string_equal(result.values[MF_PS_INVOICE_STATUS], "Paid");
 	assert_non_null(result.envelope.data);
-	assert_null(result.error);
+	assert_null(result.base.error);
 	mf_status_result_free(&result);
 	free(exchange.response);
 	free(sample);
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 400, NO_DATA);
 	mf_status_result_read(&exchange, &result);
-	assert_string_equal(result.error, "No data match the provided values");
+	assert_string_equal(result.base.error, "No data match the provided values");
 	mf_status_result_free(&result);
 	free(exchange.response);
 
 	make_exchange(&exchange, WHOLE, CURLE_OK, 200, "{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":true}}");
 	mf_status_result_read(&exchange, &result);
-	assert_string_equal(result.error, "HTTP 200: the answer's InvoiceId cannot be read");
+	assert_string_equal(result.base.error, "HTTP 200: the answer's InvoiceId cannot be read");
 	mf_status_result_free(&result);
 	free(exchange.response);
 }

@@ -50,19 +50,14 @@
 static void
 read_answer(const char *word, const char *tries, MfPayment *payment)
 {
-	MfHttpExchange exchange;
+	char	   *body = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceStatus\":\"%s\",\"InvoiceValue\":1%s%s}}",
+							 word, tries ? ",\"InvoiceTransactions\":" : "", tries ? tries : "");
+	MfHttpExchange exchange = answered(200, body);
 	MfStatusResult answer;
 
-	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = exchange.body_sent = 10;
-	exchange.curl_code = CURLE_OK;
-	exchange.http_status = 200;
-	exchange.response = text("{\"IsSuccess\":true,\"Data\":{\"InvoiceId\":1,\"InvoiceStatus\":\"%s\",\"InvoiceValue\":1%s%s}}",
-							 word, tries ? ",\"InvoiceTransactions\":" : "", tries ? tries : "");
-	exchange.response_len = strlen(exchange.response);
+	free(body);
 	mf_status_result_read(&exchange, &answer);
-	assert_int_equal(answer.lookup, MF_LOOKUP_FOUND);
+	assert_int_equal(answer.base.lookup, MF_LOOKUP_FOUND);
 	assert_true(mf_payment_read(&answer, payment));
 	mf_status_result_free(&answer);
 	free(exchange.response);

@@ -127,17 +127,11 @@ expected_outcome(const Answer *answer)
 static void
 check_answer(const Answer *answer)
 {
-	MfHttpExchange exchange;
+	char	   *body = text_of(answer);
+	MfHttpExchange exchange = answered(answer->status, body);
 	MfSendResult result;
 
-	memset(&exchange, 0, sizeof(exchange));
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = exchange.body_sent = 100;
-	exchange.curl_code = CURLE_OK;
-	exchange.http_status = answer->status;
-	exchange.response = text_of(answer);
-	exchange.response_len = strlen(exchange.response);
-
+	free(body);
 	mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 	if (result.outcome != expected_outcome(answer))
 		fail_msg("HTTP %d %s: %s instead of %s", answer->status, exchange.response,
@@ -230,25 +224,20 @@ test_every_lookup(void **state)
 	{
 		for (i = 0; i < LENGTH(bodies); i++)
 		{
-			MfHttpExchange exchange;
+			MfHttpExchange exchange = answered(status, bodies[i].body);
 			MfStatusResult result;
 			MfLookup	expected;
 			bool		says_yes = i >= 5;
 
-			memset(&exchange, 0, sizeof(exchange));
-			exchange.gate_reached = exchange.gate_passed = true;
-			exchange.http_status = status;
-			exchange.response = strdup(bodies[i].body);
-			exchange.response_len = strlen(bodies[i].body);
 			expected = expected_lookup(status, says_yes ? "found" : bodies[i].kind);
 			/* found, but nothing that could be read */
 			if (expected == MF_LOOKUP_FOUND && i > 5)
 				expected = MF_LOOKUP_INCONCLUSIVE;
 			mf_status_result_read(&exchange, &result);
-			if (result.lookup != expected)
-				fail_msg("HTTP %d, %s: %d instead of %d", status, bodies[i].kind, result.lookup, expected);
-			assert_false(result.not_sent);
-			assert_int_equal(result.error == NULL, expected == MF_LOOKUP_FOUND);
+			if (result.base.lookup != expected)
+				fail_msg("HTTP %d, %s: %d instead of %d", status, bodies[i].kind, result.base.lookup, expected);
+			assert_false(result.base.not_sent);
+			assert_int_equal(result.base.error == NULL, expected == MF_LOOKUP_FOUND);
 			mf_status_result_free(&result);
 			free(exchange.response);
 		}
@@ -276,14 +265,9 @@ test_kept(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfHttpExchange exchange;
+		MfHttpExchange exchange = answered(400, cases[i].body);
 		MfSendResult result;
 
-		memset(&exchange, 0, sizeof(exchange));
-		exchange.gate_passed = true;
-		exchange.http_status = 400;
-		exchange.response = strdup(cases[i].body);
-		exchange.response_len = strlen(cases[i].body);
 		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 		assert_int_equal(result.outcome, MF_OUTCOME_UNKNOWN);
 		assert_true((result.invoice_id == NULL) == (cases[i].number == NULL));
@@ -324,14 +308,9 @@ test_words(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfHttpExchange exchange;
+		MfHttpExchange exchange = answered(cases[i].status, cases[i].body);
 		MfSendResult result;
 
-		memset(&exchange, 0, sizeof(exchange));
-		exchange.gate_passed = true;
-		exchange.http_status = cases[i].status;
-		exchange.response = strdup(cases[i].body);
-		exchange.response_len = strlen(cases[i].body);
 		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &result);
 		assert_string_equal(result.error, cases[i].error);
 		mf_send_result_free(&result);
@@ -364,15 +343,10 @@ test_redirects(void **state)
 	(void) state;
 	for (i = 0; i <= LENGTH(cases); i++)
 	{
-		MfHttpExchange exchange;
+		MfHttpExchange exchange = answered(i < LENGTH(cases) ? cases[i].status : 302, i < LENGTH(cases) ? cases[i].body : "");
 		MfSendResult result;
 		const char *error = i < LENGTH(cases) ? cases[i].error : "HTTP 302, a redirect to another host";
 
-		memset(&exchange, 0, sizeof(exchange));
-		exchange.gate_passed = true;
-		exchange.http_status = i < LENGTH(cases) ? cases[i].status : 302;
-		exchange.response = strdup(i < LENGTH(cases) ? cases[i].body : "");
-		exchange.response_len = strlen(exchange.response);
 		exchange.api_key = strdup("key-of-u");
 		/* cut off in the name of the host, which may say anything back */
 		if (i == LENGTH(cases))

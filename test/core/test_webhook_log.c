@@ -27,48 +27,6 @@
 #define NO_DATA "{\"IsSuccess\":false,\"Message\":\"No data match the provided values\",\"ValidationErrors\":null,\"Data\":null}"
 #define REFUSED "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"is bad\"}],\"Data\":null}"
 
-/* An exchange that ended with this answer; the caller keeps the texts. */
-static MfHttpExchange
-exchange_of(long status, char *body)
-{
-	MfHttpExchange exchange = {0};
-
-	exchange.gate_reached = exchange.gate_passed = true;
-	exchange.body_len = exchange.body_sent = 10;
-	exchange.curl_code = CURLE_OK;
-	exchange.http_status = status;
-	exchange.response = body;
-	exchange.response_len = strlen(body);
-	strcpy(exchange.host, "api.example");
-	return exchange;
-}
-
-static MfListResult
-read_log(long status, const char *body)
-{
-	char	   *copy = strdup(body);
-	MfHttpExchange exchange = exchange_of(status, copy);
-	MfListResult result;
-
-	memset(&result, 0xA5, sizeof(result));
-	mf_list_result_read(&mf_webhook_log, &exchange, &result);
-	free(copy);
-	return result;
-}
-
-static MfListResult
-read_refunds(long status, const char *body)
-{
-	char	   *copy = strdup(body);
-	MfHttpExchange exchange = exchange_of(status, copy);
-	MfListResult result;
-
-	memset(&result, 0xA5, sizeof(result));
-	mf_list_result_read(&mf_refund_list, &exchange, &result);
-	free(copy);
-	return result;
-}
-
 static void
 check_text(const char *actual, const char *expected)
 {
@@ -153,25 +111,25 @@ test_log_sample(void **state)
 		"\"InvoiceValueInPayCurrency\":\"260.45\",\"PayCurrency\":\"SAR\"}"},
 	};
 	char	   *sample = fixture("get-webhooks.response.json");
-	MfListResult result = read_log(200, sample);
+	MfListResult result = read_list(&mf_webhook_log, 200, sample);
 	int			i;
 
 	(void) state;
-	assert_null(result.error);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_false(result.not_sent);
-	assert_int_equal(result.retry_after, 0);
+	assert_null(result.base.error);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
+	assert_false(result.base.not_sent);
+	assert_int_equal(result.base.retry_after, 0);
 	assert_int_equal(result.page, 1);
 	assert_int_equal(result.pages, 1);
 	assert_int_equal(result.row_count, 2);
 	for (i = 0; i < 2; i++)
 	{
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_CODE], "1");
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_NAME], "TransactionsStatusChanged");
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_EVENT_ENTITY_ID], expected[i].entity);
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_WEBHOOK_REFERENCE], expected[i].reference);
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_STATUS], "Failed");
-		check_text(mf_list_row(&mf_webhook_log, &result, i)[MF_WL_DATA], expected[i].data);
+		check_text(mf_list_row(&result, i)[MF_WL_EVENT_CODE], "1");
+		check_text(mf_list_row(&result, i)[MF_WL_EVENT_NAME], "TransactionsStatusChanged");
+		check_text(mf_list_row(&result, i)[MF_WL_EVENT_ENTITY_ID], expected[i].entity);
+		check_text(mf_list_row(&result, i)[MF_WL_WEBHOOK_REFERENCE], expected[i].reference);
+		check_text(mf_list_row(&result, i)[MF_WL_STATUS], "Failed");
+		check_text(mf_list_row(&result, i)[MF_WL_DATA], expected[i].data);
 	}
 	mf_list_result_free(&result);
 	mf_list_result_free(&result);
@@ -207,20 +165,20 @@ test_log_items(void **state)
 	for (i = 0; i < LENGTH(cases); i++)
 	{
 		char	   *body = text(LOG("[{\"EventCode\":1},%s]", "\"2\"", "3"), cases[i].item);
-		MfListResult result = read_log(200, body);
+		MfListResult result = read_list(&mf_webhook_log, 200, body);
 
-		assert_null(result.error);
-		assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
+		assert_null(result.base.error);
+		assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
 		assert_int_equal(result.page, 2);
 		assert_int_equal(result.pages, 3);
 		assert_int_equal(result.row_count, 2);
-		check_text(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_CODE], "1");
-		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_CODE], cases[i].code);
-		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_NAME], cases[i].name);
-		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_EVENT_ENTITY_ID], cases[i].entity);
-		check_text(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_DATA], cases[i].data);
-		assert_null(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_WEBHOOK_REFERENCE]);
-		assert_null(mf_list_row(&mf_webhook_log, &result, 1)[MF_WL_STATUS]);
+		check_text(mf_list_row(&result, 0)[MF_WL_EVENT_CODE], "1");
+		check_text(mf_list_row(&result, 1)[MF_WL_EVENT_CODE], cases[i].code);
+		check_text(mf_list_row(&result, 1)[MF_WL_EVENT_NAME], cases[i].name);
+		check_text(mf_list_row(&result, 1)[MF_WL_EVENT_ENTITY_ID], cases[i].entity);
+		check_text(mf_list_row(&result, 1)[MF_WL_DATA], cases[i].data);
+		assert_null(mf_list_row(&result, 1)[MF_WL_WEBHOOK_REFERENCE]);
+		assert_null(mf_list_row(&result, 1)[MF_WL_STATUS]);
 		mf_list_result_free(&result);
 		free(body);
 	}
@@ -267,13 +225,13 @@ test_log_pages(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfListResult result = read_log(cases[i].status, cases[i].body);
+		MfListResult result = read_list(&mf_webhook_log, cases[i].status, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
-			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
-		assert_int_equal(result.error == NULL, cases[i].count >= 0);
-		if (result.error != NULL)
-			assert_non_null(strstr(result.error, "HTTP 200: the answer's "));
+		if (result.base.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
+			fail_msg("%s: %s", cases[i].body, result.base.error ? result.base.error : "read");
+		assert_int_equal(result.base.error == NULL, cases[i].count >= 0);
+		if (result.base.error != NULL)
+			assert_non_null(strstr(result.base.error, "HTTP 200: the answer's "));
 		assert_int_equal(result.row_count, cases[i].count < 0 ? 0 : cases[i].count);
 		assert_int_equal(result.values != NULL, cases[i].count > 0);
 		assert_int_equal(result.page, cases[i].page);
@@ -291,22 +249,22 @@ static void
 test_refund_sample(void **state)
 {
 	char	   *sample = fixture("get-refund-status.response.json");
-	MfListResult result = read_refunds(200, sample);
+	MfListResult result = read_list(&mf_refund_list, 200, sample);
 
 	(void) state;
-	assert_null(result.error);
-	assert_int_equal(result.lookup, MF_LOOKUP_FOUND);
-	assert_false(result.not_sent);
-	assert_int_equal(result.retry_after, 0);
+	assert_null(result.base.error);
+	assert_int_equal(result.base.lookup, MF_LOOKUP_FOUND);
+	assert_false(result.base.not_sent);
+	assert_int_equal(result.base.retry_after, 0);
 	assert_int_equal(result.row_count, 2);
-	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_ID], "275988");
-	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_STATUS], "Refunded");
-	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], "6867014");
-	check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], "1.000");
-	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_REFUND_ID], "275990");
-	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_REFUND_STATUS], "Pending");
-	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_INVOICE_ID], "6867014");
-	check_text(mf_list_row(&mf_refund_list, &result, 1)[MF_RF_AMOUNT], "1.000");
+	check_text(mf_list_row(&result, 0)[MF_RF_REFUND_ID], "275988");
+	check_text(mf_list_row(&result, 0)[MF_RF_REFUND_STATUS], "Refunded");
+	check_text(mf_list_row(&result, 0)[MF_RF_INVOICE_ID], "6867014");
+	check_text(mf_list_row(&result, 0)[MF_RF_AMOUNT], "1.000");
+	check_text(mf_list_row(&result, 1)[MF_RF_REFUND_ID], "275990");
+	check_text(mf_list_row(&result, 1)[MF_RF_REFUND_STATUS], "Pending");
+	check_text(mf_list_row(&result, 1)[MF_RF_INVOICE_ID], "6867014");
+	check_text(mf_list_row(&result, 1)[MF_RF_AMOUNT], "1.000");
 	mf_list_result_free(&result);
 	mf_list_result_free(&result);
 	free(sample);
@@ -357,28 +315,28 @@ test_refunds(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfListResult result = read_refunds(200, cases[i].body);
+		MfListResult result = read_list(&mf_refund_list, 200, cases[i].body);
 
-		if (result.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
-			fail_msg("%s: %s", cases[i].body, result.error ? result.error : "read");
+		if (result.base.lookup != (cases[i].count < 0 ? MF_LOOKUP_INCONCLUSIVE : MF_LOOKUP_FOUND))
+			fail_msg("%s: %s", cases[i].body, result.base.error ? result.base.error : "read");
 		if (cases[i].count < 0)
 		{
 			char	   *expected = text("HTTP 200: the answer's %s cannot be read", cases[i].amount);
 
-			assert_string_equal(result.error, expected);
+			assert_string_equal(result.base.error, expected);
 			free(expected);
 			assert_int_equal(result.row_count, 0);
 			assert_null(result.values);
 		}
 		else
 		{
-			assert_null(result.error);
+			assert_null(result.base.error);
 			assert_int_equal(result.row_count, cases[i].count);
 		}
 		if (cases[i].count > 0)
 		{
-			check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], cases[i].amount);
-					check_text(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], NULL);
+			check_text(mf_list_row(&result, 0)[MF_RF_AMOUNT], cases[i].amount);
+					check_text(mf_list_row(&result, 0)[MF_RF_INVOICE_ID], NULL);
 						}
 		mf_list_result_free(&result);
 	}
@@ -418,13 +376,13 @@ test_verdicts(void **state)
 	(void) state;
 	for (i = 0; i < LENGTH(cases); i++)
 	{
-		MfListResult log = read_log(cases[i].status, cases[i].body);
-		MfListResult refund = read_refunds(cases[i].status, cases[i].body);
+		MfListResult log = read_list(&mf_webhook_log, cases[i].status, cases[i].body);
+		MfListResult refund = read_list(&mf_refund_list, cases[i].status, cases[i].body);
 
-		assert_int_equal(log.lookup, cases[i].log);
-		assert_int_equal(refund.lookup, cases[i].refund);
-		check_text(log.error, cases[i].log == MF_LOOKUP_FOUND ? NULL : cases[i].error);
-		check_text(refund.error, cases[i].error);
+		assert_int_equal(log.base.lookup, cases[i].log);
+		assert_int_equal(refund.base.lookup, cases[i].refund);
+		check_text(log.base.error, cases[i].log == MF_LOOKUP_FOUND ? NULL : cases[i].error);
+		check_text(refund.base.error, cases[i].error);
 		assert_int_equal(log.row_count, 0);
 		assert_int_equal(refund.row_count, 0);
 		assert_null(log.values);
@@ -438,8 +396,7 @@ test_verdicts(void **state)
 static void
 test_evidence(void **state)
 {
-	char	   *body = strdup(LOG("[{}]", "1", "1"));
-	MfHttpExchange exchange = exchange_of(200, body);
+	MfHttpExchange exchange = answered(200, LOG("[{}]", "1", "1"));
 	MfListResult log;
 	MfListResult refund;
 	int			i;
@@ -454,14 +411,14 @@ test_evidence(void **state)
 		exchange.http_status = (i == 2) ? 0 : 200;
 		mf_list_result_read(&mf_webhook_log, &exchange, &log);
 		mf_list_result_read(&mf_refund_list, &exchange, &refund);
-		assert_int_equal(log.lookup, MF_LOOKUP_FAILED);
-		assert_int_equal(refund.lookup, MF_LOOKUP_FAILED);
-		assert_int_equal(log.not_sent, i == 2);
-		assert_int_equal(refund.not_sent, i == 2);
-		assert_int_equal(log.retry_after, 0);
-		assert_int_equal(refund.retry_after, 0);
-		assert_non_null(log.error);
-		assert_non_null(refund.error);
+		assert_int_equal(log.base.lookup, MF_LOOKUP_FAILED);
+		assert_int_equal(refund.base.lookup, MF_LOOKUP_FAILED);
+		assert_int_equal(log.base.not_sent, i == 2);
+		assert_int_equal(refund.base.not_sent, i == 2);
+		assert_int_equal(log.base.retry_after, 0);
+		assert_int_equal(refund.base.retry_after, 0);
+		assert_non_null(log.base.error);
+		assert_non_null(refund.base.error);
 		assert_int_equal(log.row_count, 0);
 		mf_list_result_free(&log);
 		mf_list_result_free(&refund);
@@ -470,11 +427,11 @@ test_evidence(void **state)
 	exchange.http_status = 429;
 	mf_list_result_read(&mf_webhook_log, &exchange, &log);
 	mf_list_result_read(&mf_refund_list, &exchange, &refund);
-	assert_int_equal(log.retry_after, 7);
-	assert_int_equal(refund.retry_after, 7);
+	assert_int_equal(log.base.retry_after, 7);
+	assert_int_equal(refund.base.retry_after, 7);
 	mf_list_result_free(&log);
 	mf_list_result_free(&refund);
-	free(body);
+	free(exchange.response);
 }
 
 int

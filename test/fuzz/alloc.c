@@ -368,18 +368,18 @@ task_status_result(void)
 	{
 		make_exchange(&exchange, cases[i].status, cases[i].body);
 		mf_status_result_read(&exchange, &right);
-		CHECK(right.lookup == cases[i].right);
+		CHECK(right.base.lookup == cases[i].right);
 		begin();
 		mf_status_result_read(&exchange, &result);
 		end();
-		CHECK(result.lookup == right.lookup || (fired && result.lookup == MF_LOOKUP_FAILED));
-		if (right.lookup == MF_LOOKUP_THROTTLED)
-			CHECK(result.lookup == right.lookup);
-		CHECK(!result.not_sent);
-		if (result.lookup == MF_LOOKUP_FOUND)
+		CHECK(result.base.lookup == right.base.lookup || (fired && result.base.lookup == MF_LOOKUP_FAILED));
+		if (right.base.lookup == MF_LOOKUP_THROTTLED)
+			CHECK(result.base.lookup == right.base.lookup);
+		CHECK(!result.base.not_sent);
+		if (result.base.lookup == MF_LOOKUP_FOUND)
 			check_values(result.values, right.values, MF_PS_COUNT);
 		else
-			CHECK(result.values[MF_PS_INVOICE_ID] == NULL && (result.error != NULL || fired));
+			CHECK(result.values[MF_PS_INVOICE_ID] == NULL && (result.base.error != NULL || fired));
 		mf_status_result_free(&result);
 		mf_status_result_free(&right);
 		free(exchange.response);

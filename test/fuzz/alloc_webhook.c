@@ -72,16 +72,16 @@ task_webhook_log(void)
 	begin();
 	mf_list_result_read(&mf_webhook_log, &exchange, &result);
 	end();
-	if (result.lookup == MF_LOOKUP_FOUND)
+	if (result.base.lookup == MF_LOOKUP_FOUND)
 	{
 		CHECK(result.row_count == 2 && result.page == 1 && result.pages == 1);
-		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_CODE], "1") == 0);
-		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_ENTITY_ID], "7") == 0);
-		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_EVENT_NAME], "N") == 0 && strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_STATUS], "Failed") == 0);
-		CHECK(strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_WEBHOOK_REFERENCE], "WH-1") == 0 && strcmp(mf_list_row(&mf_webhook_log, &result, 0)[MF_WL_DATA], "{\"a\":2}") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_WL_EVENT_CODE], "1") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_WL_EVENT_ENTITY_ID], "7") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_WL_EVENT_NAME], "N") == 0 && strcmp(mf_list_row(&result, 0)[MF_WL_STATUS], "Failed") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_WL_WEBHOOK_REFERENCE], "WH-1") == 0 && strcmp(mf_list_row(&result, 0)[MF_WL_DATA], "{\"a\":2}") == 0);
 	}
 	else
-		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
+		CHECK(fired && result.base.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
 	mf_list_result_free(&result);
 	free(exchange.response);
 
@@ -102,14 +102,14 @@ task_refunds(void)
 	begin();
 	mf_list_result_read(&mf_refund_list, &exchange, &result);
 	end();
-	if (result.lookup == MF_LOOKUP_FOUND)
+	if (result.base.lookup == MF_LOOKUP_FOUND)
 	{
-		CHECK(result.row_count == 1 && strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_ID], "1") == 0);
-		CHECK(strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_REFUND_STATUS], "Refunded") == 0 && strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_INVOICE_ID], "7") == 0);
-		CHECK(strcmp(mf_list_row(&mf_refund_list, &result, 0)[MF_RF_AMOUNT], "1000.500") == 0);
+		CHECK(result.row_count == 1 && strcmp(mf_list_row(&result, 0)[MF_RF_REFUND_ID], "1") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_RF_REFUND_STATUS], "Refunded") == 0 && strcmp(mf_list_row(&result, 0)[MF_RF_INVOICE_ID], "7") == 0);
+		CHECK(strcmp(mf_list_row(&result, 0)[MF_RF_AMOUNT], "1000.500") == 0);
 	}
 	else
-		CHECK(fired && result.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
+		CHECK(fired && result.base.lookup == MF_LOOKUP_FAILED && result.row_count == 0 && result.values == NULL);
 	mf_list_result_free(&result);
 	free(exchange.response);
 }

@@ -105,19 +105,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&result, 0xA5, sizeof(result));
 	mf_status_result_read(&exchange, &result);
-	CHECK(result.retry_after >= 0 && result.retry_after <= MF_RETRY_AFTER_CAP);
-	CHECK((result.error == NULL) == (result.lookup == MF_LOOKUP_FOUND));
-	if (result.error != NULL)
-		CHECK(judge_line(result.error, 1200));
-	if (result.not_sent)
-		CHECK(result.lookup == MF_LOOKUP_FAILED && !exchange.gate_passed && status == 0);
-	if (result.lookup != MF_LOOKUP_FOUND)
+	CHECK(result.base.retry_after >= 0 && result.base.retry_after <= MF_RETRY_AFTER_CAP);
+	CHECK((result.base.error == NULL) == (result.base.lookup == MF_LOOKUP_FOUND));
+	if (result.base.error != NULL)
+		CHECK(judge_line(result.base.error, 1200));
+	if (result.base.not_sent)
+		CHECK(result.base.lookup == MF_LOOKUP_FAILED && !exchange.gate_passed && status == 0);
+	if (result.base.lookup != MF_LOOKUP_FOUND)
 	{
 		for (i = 0; i < MF_PS_COUNT; i++)
 			CHECK(result.values[i] == NULL);
 	}
 
-	switch (result.lookup)
+	switch (result.base.lookup)
 	{
 		case MF_LOOKUP_FOUND:
 			CHECK(whole && status >= 200 && status <= 299);
@@ -134,7 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case MF_LOOKUP_NOT_FOUND:
 			CHECK(whole && status >= 400 && status <= 499 && status != 429);
 			CHECK(success != NULL && cJSON_IsFalse(success));
-			CHECK(strcasestr(result.error, "No data match the provided values") != NULL);
+			CHECK(strcasestr(result.base.error, "No data match the provided values") != NULL);
 			break;
 		case MF_LOOKUP_REFUSED:
 			CHECK(whole && status >= 400 && status <= 499);

@@ -78,10 +78,10 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 
 	memset(&result, 0xA5, sizeof(result));
 	mf_list_result_read(&mf_webhook_log, exchange, &result);
-	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, true);
+	check_lookup(result.base.lookup, result.base.error, result.base.not_sent, result.base.retry_after, exchange, root, true);
 	CHECK((result.values != NULL) == (result.row_count > 0));
 	CHECK(result.page >= 0 && result.pages >= 0);
-	if (result.lookup != MF_LOOKUP_FOUND || exchange->http_status == 400)
+	if (result.base.lookup != MF_LOOKUP_FOUND || exchange->http_status == 400)
 		CHECK(result.row_count == 0 && result.page == 0 && result.pages == 0);
 	else
 	{
@@ -90,7 +90,7 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 		item = item->child;
 		for (i = 0; i < result.row_count; i++, item = item->next)
 		{
-			char *const *read = mf_list_row(&mf_webhook_log, &result, i);
+			char *const *read = mf_list_row(&result, i);
 
 			CHECK(read[MF_WL_EVENT_CODE] == NULL || (read[MF_WL_EVENT_CODE][0] >= '1' && read[MF_WL_EVENT_CODE][0] <= '7'));
 			check_same(read[MF_WL_EVENT_NAME], item, "EventName");
@@ -114,9 +114,9 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 
 	memset(&result, 0xA5, sizeof(result));
 	mf_list_result_read(&mf_refund_list, exchange, &result);
-	check_lookup(result.lookup, result.error, result.not_sent, result.retry_after, exchange, root, false);
+	check_lookup(result.base.lookup, result.base.error, result.base.not_sent, result.base.retry_after, exchange, root, false);
 	CHECK((result.values != NULL) == (result.row_count > 0));
-	if (result.lookup != MF_LOOKUP_FOUND)
+	if (result.base.lookup != MF_LOOKUP_FOUND)
 		CHECK(result.row_count == 0);
 	else
 	{
@@ -124,7 +124,7 @@ check_refunds(const MfHttpExchange *exchange, const cJSON *root)
 		item = item->child;
 		for (i = 0; i < result.row_count; i++, item = item->next)
 		{
-			char *const *read = mf_list_row(&mf_refund_list, &result, i);
+			char *const *read = mf_list_row(&result, i);
 			const cJSON *amount = mf_json_get(item, "Amount");
 
 			CHECK(judge_integer(read[MF_RF_REFUND_ID]) && read[MF_RF_REFUND_ID][0] != '-');

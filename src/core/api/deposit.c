@@ -59,14 +59,14 @@ mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, Mf
 	mf_list_result_read(&list, exchange, result);
 	for (i = 0; i < result->row_count; i++)
 	{
-		char	   *const *values = result->values + i * MF_DI_COUNT;
+		char	   *const *values = mf_list_row(result, i);
 		const char *bad = !mf_invoice_id_valid(values[MF_DI_INVOICE_ID]) ? "InvoiceId" :
 			strcmp(values[MF_DI_DEPOSIT_REFERENCE], reference) != 0 ? "DepositReference" : NULL;
 
 		if (bad == NULL)
 			continue;
 		mf_list_result_free(result);
-		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
+		mf_lookup_unreadable(exchange, bad, &result->base);
 		return;
 	}
 }

@@ -89,10 +89,10 @@ static void
 free_rows(MfListResult *result)
 {
 	if (result->values != NULL)
-		mf_values_free(result->values, result->value_count);
+		mf_values_free(result->values, result->row_count * result->list->field_count);
 	free(result->values);
 	result->values = NULL;
-	result->value_count = result->row_count = result->page = result->pages = 0;
+	result->row_count = result->page = result->pages = 0;
 }
 
 static bool
@@ -167,9 +167,8 @@ read_rows(const MfList *list, const cJSON *data, MfListResult *result, const cha
 		return false;
 	cJSON_ArrayForEach(node, rows)
 	{
-		if (!read_row(list, node, result->values + result->value_count, bad))
+		if (!read_row(list, node, result->values + (size_t) result->row_count * (size_t) list->field_count, bad))
 			return false;
-		result->value_count += list->field_count;
 		result->row_count++;
 	}
 	return true;
@@ -182,18 +181,19 @@ mf_list_result_read(const MfList *list, const MfHttpExchange *exchange, MfListRe
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(&mf_endpoints[list->endpoint], exchange, &envelope, &result->not_sent,
-									&result->error, &result->retry_after);
-	if (list->paged && result->lookup == MF_LOOKUP_NOT_FOUND)
+	result->list = list;
+	if (mf_lookup_read(&mf_endpoints[list->endpoint], exchange, &envelope, &result->base))
 	{
-		result->lookup = MF_LOOKUP_FOUND;
-		free(result->error);
-		result->error = NULL;
+		if (!read_rows(list, envelope.data, result, &bad))
+		{
+			free_rows(result);
+			mf_lookup_unreadable(exchange, bad, &result->base);
+		}
 	}
-	else if (result->lookup == MF_LOOKUP_FOUND && !read_rows(list, envelope.data, result, &bad))
+	else if (list->paged && result->base.lookup == MF_LOOKUP_NOT_FOUND)
 	{
-		free_rows(result);
-		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
+		mf_lookup_free(&result->base);
+		result->base.lookup = MF_LOOKUP_FOUND;
 	}
 	mf_envelope_free(&envelope);
 }
@@ -202,13 +202,11 @@ void
 mf_list_result_free(MfListResult *result)
 {
 	free_rows(result);
-	free(result->error);
-	memset(result, 0, sizeof(*result));
-	result->lookup = MF_LOOKUP_FAILED;
+	mf_lookup_free(&result->base);
 }
 
 char *const *
-mf_list_row(const MfList *list, const MfListResult *result, int row)
+mf_list_row(const MfListResult *result, int row)
 {
-	return result->values + (size_t) row * (size_t) list->field_count;
+	return result->values + (size_t) row * (size_t) result->list->field_count;
 }

@@ -41,15 +41,12 @@ extern const MfList mf_recurring_list;
 
 typedef struct MfListResult
 {
-	MfLookup	lookup;			/* MF_LOOKUP_FOUND, even if there are no rows */
-	bool		not_sent;
+	MfLookupResult base;		/* MF_LOOKUP_FOUND, even if there are no rows */
+	const MfList *list;
 	char	  **values;			/* row by row, in the canonical form of their kinds, or NULL */
-	int			value_count;
 	int			row_count;
 	int			page;			/* of a list with pages, from 1; 0 if it has no number, and then no rows */
 	int			pages;
-	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;	/* seconds, 0 if the answer names none */
 } MfListResult;
 
 /* {"InvoiceAmount":...,"CurrencyIso":...}; malloc'd, NULL when out of memory or not valid */
@@ -64,6 +61,6 @@ extern void mf_list_result_read(const MfList *list, const MfHttpExchange *exchan
 extern void mf_list_result_free(MfListResult *result);
 
 /* The values of a row, in the order of the list's fields */
-extern char *const *mf_list_row(const MfList *list, const MfListResult *result, int row);
+extern char *const *mf_list_row(const MfListResult *result, int row);
 
 #endif							/* MF_LISTS_H */

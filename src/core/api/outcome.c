@@ -453,39 +453,41 @@ lookup_evidence(const MfEnvelope *envelope)
 	return mf_has_phrase(envelope->error, NO_DATA) ? LOOKUP_NO_DATA : LOOKUP_NO;
 }
 
-MfLookup
+bool
 mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnvelope *envelope,
-			   bool *not_sent, char **error, int *retry_after)
+			   MfLookupResult *result)
 {
 	const char *problem = NULL;
 	char		text[1100];
 	StatusClass class;
-	MfLookup	lookup;
 
 	memset(envelope, 0, sizeof(*envelope));
 	envelope->is_success = -1;
-	*not_sent = false;
-	*error = NULL;
-	*retry_after = 0;
+	memset(result, 0, sizeof(*result));
+	result->lookup = MF_LOOKUP_FAILED;
 
 	if (!mf_is_answered(exchange))
 	{
-		*not_sent = proves_nothing_left(exchange);
-		*error = describe_exchange(exchange);
-		return MF_LOOKUP_FAILED;
+		result->not_sent = proves_nothing_left(exchange);
+		result->error = describe_exchange(exchange);
+		return false;
 	}
-	*retry_after = exchange->retry_after;
+	result->retry_after = exchange->retry_after;
 	class = classify_status(exchange->http_status);
 	if (!mf_envelope_read(endpoint, exchange->response, exchange->response_len, exchange->api_key, envelope))
-		return class == STATUS_THROTTLED ? MF_LOOKUP_THROTTLED : MF_LOOKUP_FAILED;
-
-	lookup = lookup_verdicts[class][lookup_evidence(envelope)];
-	if (lookup == MF_LOOKUP_FOUND)
-		return MF_LOOKUP_FOUND;
-	if (lookup == MF_LOOKUP_NOT_FOUND || lookup == MF_LOOKUP_REFUSED)
 	{
-		*error = copy_text(envelope->error);
-		return lookup;
+		if (class == STATUS_THROTTLED)
+			result->lookup = MF_LOOKUP_THROTTLED;
+		return false;
+	}
+
+	result->lookup = lookup_verdicts[class][lookup_evidence(envelope)];
+	if (result->lookup == MF_LOOKUP_FOUND)
+		return true;
+	if (result->lookup == MF_LOOKUP_NOT_FOUND || result->lookup == MF_LOOKUP_REFUSED)
+	{
+		result->error = copy_text(envelope->error);
+		return false;
 	}
 	if (class == STATUS_SUCCESS)
 		problem = envelope->root == NULL ? "the answer is not valid JSON" : "the answer does not confirm success";
@@ -496,20 +498,28 @@ mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnv
 	}
 	else if (problem == NULL)
 		problem = envelope->error != NULL ? envelope->error : "the answer contradicts its status";
-	*error = answer_error(exchange, problem);
-	return lookup;
+	result->error = answer_error(exchange, problem);
+	return false;
 }
 
-MfLookup
-mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, char **error)
+void
+mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, MfLookupResult *result)
 {
 	char		text[100];
 
+	result->lookup = bad == NULL ? MF_LOOKUP_FAILED : MF_LOOKUP_INCONCLUSIVE;
 	if (bad == NULL)
-		return MF_LOOKUP_FAILED;
+		return;
 	snprintf(text, sizeof(text), "the answer's %s cannot be read", bad);
-	*error = answer_error(exchange, text);
-	return MF_LOOKUP_INCONCLUSIVE;
+	result->error = answer_error(exchange, text);
+}
+
+void
+mf_lookup_free(MfLookupResult *result)
+{
+	free(result->error);
+	memset(result, 0, sizeof(*result));
+	result->lookup = MF_LOOKUP_FAILED;
 }
 
 void
@@ -519,13 +529,11 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 	const char *bad;
 
 	memset(result, 0, sizeof(*result));
-	result->lookup = mf_lookup_read(&mf_endpoints[MF_GET_PAYMENT_STATUS], exchange, &result->envelope,
-									&result->not_sent, &result->error, &result->retry_after);
-	if (result->lookup != MF_LOOKUP_FOUND)
+	if (!mf_lookup_read(&mf_endpoints[MF_GET_PAYMENT_STATUS], exchange, &result->envelope, &result->base))
 		return;
 	if (!mf_payment_status_read(result->envelope.data, result->values, &bad))
 	{
-		result->lookup = mf_lookup_unreadable(exchange, bad, &result->error);
+		mf_lookup_unreadable(exchange, bad, &result->base);
 		return;
 	}
 	if (!mf_invoice_id_valid(result->values[MF_PS_INVOICE_ID]))
@@ -536,8 +544,8 @@ mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result)
 	if (problem != NULL)
 	{
 		mf_values_free(result->values, MF_PS_COUNT);
-		result->lookup = MF_LOOKUP_INCONCLUSIVE;
-		result->error = answer_error(exchange, problem);
+		result->base.lookup = MF_LOOKUP_INCONCLUSIVE;
+		result->base.error = answer_error(exchange, problem);
 	}
 }
 
@@ -546,8 +554,5 @@ mf_status_result_free(MfStatusResult *result)
 {
 	mf_values_free(result->values, MF_PS_COUNT);
 	mf_envelope_free(&result->envelope);
-	free(result->error);
-	memset(result, 0, sizeof(*result));
-	result->lookup = MF_LOOKUP_FAILED;
-	result->envelope.is_success = -1;
+	mf_lookup_free(&result->base);
 }

@@ -62,15 +62,21 @@ typedef enum MfLookup
 	MF_LOOKUP_FAILED			/* network, 5xx: no answer, ask again */
 } MfLookup;
 
-typedef struct MfStatusResult
+/* What the results of all look-ups have */
+typedef struct MfLookupResult
 {
 	MfLookup	lookup;
 	bool		not_sent;		/* with MF_LOOKUP_FAILED: the request never
 								 * left */
+	char	   *error;			/* one line, NULL only if found */
+	int			retry_after;	/* seconds, 0 if the answer names none */
+} MfLookupResult;
+
+typedef struct MfStatusResult
+{
+	MfLookupResult base;
 	MfEnvelope	envelope;		/* owns the memory that values[] came from */
 	char	   *values[MF_PS_COUNT];	/* MF_LOOKUP_FOUND only */
-	char	   *error;			/* one line, NULL only if found */
-	int			retry_after;
 } MfStatusResult;
 
 /* "accepted", "rejected", "not_sent", ...: values of mf_attempt.outcome */
@@ -92,20 +98,21 @@ extern bool mf_is_answered(const MfHttpExchange *exchange);
 
 /*
  * The result of any look-up, a question to that endpoint, as far as its envelope shows.  With
- * MF_LOOKUP_FOUND the answer reports success; the caller checks whether its
- * Data can be read.  Sets all outputs.  *error is malloc'd; it stays NULL
- * with MF_LOOKUP_FOUND, and when out of memory.  The caller frees the
- * envelope, whatever the result.
+ * MF_LOOKUP_FOUND, which it returns as true, the answer reports success; the caller checks
+ * whether its Data can be read.  The error is malloc'd; it stays NULL with MF_LOOKUP_FOUND,
+ * and when out of memory.  The caller frees the envelope, whatever the result.
  */
-extern MfLookup mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnvelope *envelope,
-							   bool *not_sent, char **error, int *retry_after);
+extern bool mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnvelope *envelope,
+						   MfLookupResult *result);
 
 /*
- * The result of a look-up whose Data a reader of api.h has rejected, with its
- * *bad.  MF_LOOKUP_FAILED if that is NULL, which means out of memory; else
- * *error is set as by mf_lookup_read().
+ * Changes the result of a look-up whose Data a reader of api.h has rejected, with its *bad:
+ * to MF_LOOKUP_FAILED if that is NULL, which means out of memory.
  */
-extern MfLookup mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, char **error);
+extern void mf_lookup_unreadable(const MfHttpExchange *exchange, const char *bad, MfLookupResult *result);
+
+/* Frees the error; the result is MF_LOOKUP_FAILED then. */
+extern void mf_lookup_free(MfLookupResult *result);
 
 /* Determines the result of a GetPaymentStatus exchange, as mf_send_result_read() does. */
 extern void mf_status_result_read(const MfHttpExchange *exchange, MfStatusResult *result);

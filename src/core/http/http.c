@@ -14,8 +14,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void unuse_target(MfHttpTarget *target);
-
 /*
  * Initializes libcurl, once per process and as late as possible: it may start
  * threads, which do not survive a fork.
@@ -140,7 +138,7 @@ mf_http_target_release(MfHttpTarget *target)
 		return;
 	target->released = true;
 	target->users++;
-	unuse_target(target);
+	mf_http_target_let_go(target);
 }
 
 void
@@ -149,18 +147,12 @@ mf_http_target_hold(MfHttpTarget *target)
 	target->users++;
 }
 
+/*
+ * The last one to let go frees a released target.  No easy handle uses it any more: a
+ * transfer ends before its exchange is handed out.
+ */
 void
 mf_http_target_let_go(MfHttpTarget *target)
-{
-	unuse_target(target);
-}
-
-/*
- * Gives up one use.  The last one frees a released target.  No easy handle
- * uses it any more: a transfer ends before its exchange is handed out.
- */
-static void
-unuse_target(MfHttpTarget *target)
 {
 	target->users--;
 	if (!target->released || target->users > 0)
@@ -223,17 +215,6 @@ mf_http_send(MfHttp *http, MfHttpTarget *target, const MfHttpRequest *request, c
 	return &record->exchange;
 }
 
-MfHttpExchange *
-mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
-			 char *body, size_t body_len, int64_t send_by, void *tag,
-			 char *error, size_t error_size)
-{
-	MfHttpRequest request = {.verb = MF_HTTP_POST, .path = path, .body = body, .body_len = body_len,
-	.send_by = send_by, .tag = tag};
-
-	return mf_http_send(http, target, &request, error, error_size);
-}
-
 void
 mf_http_perform(MfHttp *http)
 {
@@ -266,7 +247,7 @@ mf_http_next_done(MfHttp *http)
 	if (record == NULL)
 		return NULL;
 	http->in_flight--;
-	unuse_target(record->target);
+	mf_http_target_let_go(record->target);
 	return &record->exchange;
 }
 
@@ -284,7 +265,7 @@ mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 		mf_http_list_remove(&http->done, record);
 	}
 	http->in_flight--;
-	unuse_target(record->target);
+	mf_http_target_let_go(record->target);
 	mf_http_exchange_free(exchange);
 }
 

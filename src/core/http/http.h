@@ -116,7 +116,7 @@ typedef struct MfHttpExchange
 	char	   *api_key;		/* of the target, malloc'd, for
 								 * mf_http_hide_key(); may be NULL */
 
-	/* when each phase ended, in microseconds since mf_http_post(), 0 = it did not */
+	/* when each phase ended, in microseconds since mf_http_send(), 0 = it did not */
 	int64_t		name_lookup_us;
 	int64_t		connect_us;
 	int64_t		tls_us;
@@ -207,11 +207,6 @@ extern void mf_http_target_let_go(MfHttpTarget *target);
  * Any other failure is the result of the exchange.
  */
 extern MfHttpExchange *mf_http_send(MfHttp *http, MfHttpTarget *target, const MfHttpRequest *request,
-									char *error, size_t error_size);
-
-/* Likewise a POST without Idempotency-Key */
-extern MfHttpExchange *mf_http_post(MfHttp *http, MfHttpTarget *target, const char *path,
-									char *body, size_t body_len, int64_t send_by, void *tag,
 									char *error, size_t error_size);
 
 /* The descriptor to wait on; when it is readable, call mf_http_perform(). */

@@ -19,8 +19,6 @@
 
 #include "core/http/http_private.h"
 
-
-
 int64_t
 mf_http_clock(void)
 {
