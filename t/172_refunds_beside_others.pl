@@ -46,11 +46,11 @@ my $archive = q{SELECT mf_archive('2020-02-01', 1)};
 
 # Somebody has cancelled a refund that waits for another one, and does not commit.
 {
-	$sandbox->faults({ path => 'MakeRefund', delay_ms => 1000 });
+	my $open = $mf->session($node, $db);
+	$sandbox->faults({ path => 'MakeRefund', delay_ms => 5000 });
 	my ($first, $second) = map { refund($id{open}, $_) } 1, 2;
 	wait_for("SELECT status = 'queued' AND due > now() FROM mf_operation WHERE id = $second");
 	is(sql("SELECT status FROM mf_refund WHERE id = $first"), 'sending', 'a refund waits for another one that is under way');
-	my $open = $mf->session($node, $db);
 	$open->query_safe("BEGIN; SELECT mf_cancel_refund($second)");
 	ok(wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $first"), 'whoever cancels it and does not commit keeps no answer from being recorded');
 	$mf->insert($node, $db, 'beside');

@@ -458,7 +458,7 @@ mutate kept_name 'closed bills that are old keep their customers' billing/instal
 mutate bills_stay 'bills keep the old name of their account' src/store/move_account.c \
 	's/\(void\) call_followers\(schema, old_name, new_name\);//' 141_bill_links
 mutate role_by_name 'what an extension has registered ends with the name of its role' src/database/user_call.c \
-	's/call->registrant == NULL \? mf_user_function\(call\) : InvalidOid/InvalidOid/' 141_bill_links
+	's/call->registrant == NULL \? user_function\(call\) : InvalidOid/InvalidOid/' 141_bill_links
 mutate pay_in_progress 'a page sends to pay while a payment is in progress' billing/install/75_page.sql \
 	's/ELSIF \@extschema\@\.mf_bill_in_progress\(b\.id, as_of\) THEN/ELSIF false THEN/' 141_bill_links
 mutate past_the_callback 'payers come back to a bill before MyFatoorah was asked' src/request/request.c \
