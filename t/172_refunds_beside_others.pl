@@ -128,7 +128,7 @@ foreach (qw(kind status))
 		"an operation has a $_");
 }
 
-sql("SELECT mf_resume(), mf_unarchive(ARRAY[$id{first}, $id{archived}])");
+sql("SELECT mf_resume(), mf_unarchive(ARRAY[$id{first}, $id{archived}, $id{behind}])");
 wait_for(q{SELECT count(*) = 0 FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown')});
 is_deeply([ $mf->problems($node, $db, $sandbox) ], [], 'each row has its one invoice');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');

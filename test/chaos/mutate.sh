@@ -148,6 +148,8 @@ mutate refund_waits 'the worker waits for a session that has cancelled another r
 	's/ FOR UPDATE OF p SKIP LOCKED\) l/ FOR UPDATE OF p) l/' 172_refunds_beside_others
 mutate refund_before_lock 'mf_archive() does not look again at what it has locked' src/store/archive.c \
 	's/(archivable_statement = \{\n.*? ANY \(\$1\)) AND " ARCHIVABLE\("i"\)/$1"/s' 172_refunds_beside_others
+mutate archive_ends 'mf_archive() ends at an invoice that it passes over' src/store/archive.c \
+	's/return locked == most;/return count == most;/' 172_refunds_beside_others
 mutate log_waits 'the worker waits for a session that has asked for what the log of webhooks has' src/inquiry/missed_webhooks.c \
 	's/\n\t\tmf_process_limit_lock_waits\(\);//' 055_open_transactions
 mutate operation_again 'a refund whose outcome nobody recorded is asked for again' src/operation/operation_decide.c \
