@@ -108,7 +108,7 @@ sent_in_time('while down', 'due while the server was down');
 my $before = $sandbox->count(%$send);
 $node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, 'postgres');
-$mf->insert_many($node, 'postgres', 'soon', 20, send_at => "clock_timestamp() + interval '3 s' - n * interval '20 ms'");
+$mf->insert_many($node, 'postgres', 'soon', 20, send_at => "now() + interval '3 s' - n * interval '20 ms'");
 $mf->insert_many($node, 'postgres', 'backlog', 280, send_at => "'2000-01-01'::timestamptz - n * interval '1 d'");
 $mf->insert_many($node, 'postgres', 'moved', 3, send_at => "'2100-01-01'");
 $node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = '1999-01-01' WHERE customer_reference LIKE 'moved-%'");
