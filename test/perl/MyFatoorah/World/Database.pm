@@ -65,15 +65,15 @@ sub forget_sessions
 	return;
 }
 
-# sql(text, who): the answer of a session; what no statement may say is a finding
+# sql(text, who, seconds): the answer of a session; what no statement may say is a finding, and so is none in these seconds
 sub sql
 {
-	my ($self, $text, $who) = @_;
+	my ($self, $text, $who, $seconds) = @_;
 	my $session = $self->session($who);
 
 	# a trigger may have spoilt the session's own settings; the holder's transaction sees none of them
 	$session->run($settings) if $self->{state}{spoilt} && ($who // '') ne 'holder';
-	my $answer = $session->run($text);
+	my $answer = $session->run($text, $seconds);
 
 	$self->{world}{statements}++;
 	delete $self->{sessions}{ $who // 'postgres' } if $answer->{state} =~ /^(?:lost|down|hang)$/;
@@ -94,13 +94,13 @@ sub value
 	return $answer->{state} eq '00000' ? $answer->{out} : undef;
 }
 
-# insist(text): until it worked, the server may be on its way up
+# insist(text, who, seconds): until it worked, the server may be on its way up
 sub insist
 {
-	my ($self, $text, $who) = @_;
+	my ($self, $text, $who, $seconds) = @_;
 	my $answer;
 
-	MyFatoorah::Chaos->until_true($text, sub { ($answer = $self->sql($text, $who))->{state} !~ /^(?:lost|down|57P0[123]|57014|40|55P03|55006)/ });
+	MyFatoorah::Chaos->until_true($text, sub { ($answer = $self->sql($text, $who, $seconds))->{state} !~ /^(?:lost|down|57P0[123]|57014|40|55P03|55006)/ });
 	return $answer;
 }
 
