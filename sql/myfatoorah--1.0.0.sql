@@ -774,6 +774,20 @@ COMMENT ON COLUMN mf_identity.marker IS 'inode number and creation time of the f
 COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which a server started from a base backup leaves; empty if there is none';
 
 --
+-- A dump has the row of the database that it was made of, whatever keeps triggers from seeing its rows come.
+--
+CREATE TABLE mf_home (
+	here bigint NOT NULL DEFAULT mf_here()
+);
+
+-- no key: a dump may also come back into the database that it was made of
+ALTER TABLE mf_home REPLICA IDENTITY FULL;
+INSERT INTO mf_home DEFAULT VALUES;
+
+COMMENT ON TABLE mf_home IS 'the database whose functions of mf_on_change(), mf_on_time() and mf_on_request() are called; a row of another one comes with a dump, and until mf_resume(''*'') none is called';
+COMMENT ON COLUMN mf_home.here IS 'mf_here() of that database';
+
+--
 -- Functions of users that are called after changes of mf_invoice
 --
 -- They are stored by name, so that a dump contains them.
@@ -2040,7 +2054,7 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_home, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
 	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
 	TO myfatoorah_read;
@@ -2094,4 +2108,5 @@ SELECT pg_catalog.pg_extension_config_dump('mf_reaction', 'WHERE extension IS NU
 SELECT pg_catalog.pg_extension_config_dump('mf_route', 'WHERE extension IS NULL');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reaction_queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('mf_home', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_account', $$WHERE account <> '*'$$);

@@ -81,6 +81,12 @@ my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 sql('CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
+# no trigger tells that these rows came from elsewhere
+sql('CREATE DATABASE untriggered');
+$mf->setup_account($node, 'untriggered', $sandbox, %quick);
+$node->safe_psql('untriggered', 'CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, 'untriggered');
+$node->command_ok([ 'pg_restore', '-e', '-a', '--disable-triggers', '-d', $node->connstr('untriggered'), $dump ], 'also without triggers');
 my $sent = $sandbox->invoices;
 
 # Bills come before invoices; what is paused then says of both who must not go on, and counts as a copy that awaits a decision.
@@ -101,7 +107,7 @@ sub looked
 	return $mf->wait_idle($where, $db);
 }
 
-my @copies = ([ $node, 'restored', 'restored' ], [ $subscriber, 'postgres', 'subscriber' ], [ $standby, 'postgres', 'promoted' ]);
+my @copies = ([ $node, 'restored', 'restored' ], [ $node, 'untriggered', 'without triggers' ], [ $subscriber, 'postgres', 'subscriber' ], [ $standby, 'postgres', 'promoted' ]);
 foreach my $copy (@copies)
 {
 	my ($where, $db, $what) = @$copy;
@@ -109,10 +115,13 @@ foreach my $copy (@copies)
 	$where->safe_psql($db, 'SELECT setval(oid::regclass, 1000000) FROM pg_class WHERE relkind = \'S\' AND relname LIKE \'mf_%\'') if $what eq 'subscriber';
 	# as if nobody had paused it
 	$where->safe_psql($db, q{DELETE FROM mf_account WHERE account = '*'}) if $what eq 'subscriber';
+	$where->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())}) if $db eq 'untriggered';
 	looked($where, $db), ticked($where, $db, $what), visited($where, $db, $what) if $what ne 'promoted';
 	is($where->safe_psql($db, $books), '3|4|0|1|3', "$what: nobody is billed or reminded");
 	is(scalar($sandbox->invoices), $sent, "$what: and nothing is sent");
 }
+
+$mf->wait_for($node, 'untriggered', q{SELECT paused_by || ': ' || reason FROM mf_account WHERE account = '*'}, 'restore: a dump of another database was restored here; that may call the same functions, and bill the same');
 
 # The original is gone, and each copy is told to go on
 $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');

@@ -9,6 +9,7 @@ LANGUAGE sql VOLATILE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT EXISTS (SELECT FROM @extschema@.mf_account a WHERE a.account IN ('*', '* (subscriber ' || @extschema@.mf_here() || ')') AND a.paused_at IS NOT NULL)
+		OR EXISTS (SELECT FROM @extschema@.mf_home h WHERE h.here <> @extschema@.mf_here())
 $$;
 COMMENT ON FUNCTION mf_all_paused() IS 'whether all accounts are paused by mf_pause(''*''), by a restore, or because a subscription fills these tables';
 

@@ -26,6 +26,7 @@
 #include "database/user_call.h"
 #include "inbound/route.h"
 #include "process/wakeup.h"
+#include "store/queue_pause.h"
 #include "store/row_rights.h"
 
 /* Paths of the listener's own */
@@ -77,8 +78,7 @@ static MfStatement states_statement = {
 
 /* A copy of a database calls nothing before an operator has decided, nor does a subscriber. */
 static MfStatement find_statement = {
-	"SELECT r.function::text, r.owner::text, " REGISTRANT ", EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL "
-	"  AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')')) FROM @mf_route r WHERE r.prefix = $1 AND " IS_LIVE,
+	"SELECT r.function::text, r.owner::text, " REGISTRANT ", " MF_CALLS_PAUSED " FROM @mf_route r WHERE r.prefix = $1 AND " IS_LIVE,
 	1, {TEXTOID}, NULL
 };
 

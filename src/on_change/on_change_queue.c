@@ -41,6 +41,7 @@
 #include "process/metrics.h"
 #include "process/process.h"
 #include "process/wakeup.h"
+#include "store/queue_pause.h"
 
 /* Back-off: doubled with each consecutive failure, of a change and of a function */
 #define BACKOFF_MS 1000
@@ -56,10 +57,6 @@
 /* The changes of an invoice are processed in order. */
 #define IS_FIRST "NOT EXISTS (SELECT FROM @mf_reaction_queue o WHERE o.function = q.function AND o.invoice = q.invoice AND o.id < q.id)"
 
-/* A copy of a database calls nothing before an operator has decided, nor does a subscriber. */
-#define NOT_PAUSED "NOT EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL " \
-	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
-
 static MfStatement add_statement = {
 	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE (r.kind = 'change' OR (r.kind = 'payment' AND NOT $4)) AND " MF_REACTION_LIVE "), "
 	"q AS (INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due) "
@@ -74,7 +71,7 @@ static MfStatement next_statement = {
 	"  " MF_REGISTRANT " "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
-	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REACTION_LIVE " AND " NOT_PAUSED " "
+	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REACTION_LIVE " AND NOT " MF_CALLS_PAUSED " "
 	"ORDER BY r.function <= $2, r.function LIMIT 1",
 	2, {TIMESTAMPTZOID, TEXTOID}, NULL
 };
@@ -82,7 +79,7 @@ static MfStatement next_statement = {
 static MfStatement alarm_statement = {
 	MF_IN_ORDER "SELECT min(greatest(q.due, r.retry_at))::timestamptz "
 	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
-	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " MF_REACTION_LIVE " AND " NOT_PAUSED,
+	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " MF_REACTION_LIVE " AND NOT " MF_CALLS_PAUSED,
 	0, {0}, NULL
 };
 
@@ -357,6 +354,7 @@ find_next_due(const MfSqlScope *scope, void *argument)
 {
 	TimestampTz *next = (TimestampTz *) argument;
 
+	mf_queue_pause_restored(scope);
 	(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
 	*next = mf_result_timestamp(0, 1);
 	return true;

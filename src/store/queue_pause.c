@@ -13,6 +13,7 @@
 
 #include "account/account.h"
 #include "base/compat.h"
+#include "base/log_event.h"
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
@@ -20,6 +21,8 @@
 #include "store/queue_internal.h"
 #include "store/operations.h"
 #include "store/queue_pause.h"
+
+#define DUMP_REASON "a dump of another database was restored here; that may call the same functions, and bill the same"
 
 /* one after a restore takes the place of a person's, because more has to be decided when it ends */
 static MfStatement pause_statement = {
@@ -100,6 +103,12 @@ static MfStatement awaits_decision_statement = {
 	0, {0}, NULL
 };
 
+static MfStatement from_dump_statement = {"SELECT WHERE " MF_FROM_DUMP " AND NOT " MF_ALL_PAUSED, 0, {0}, NULL};
+
+static MfStatement at_home_statement = {
+	"UPDATE @mf_home SET here = @mf_here() WHERE here <> @mf_here()", 0, {0}, NULL
+};
+
 void
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
@@ -117,6 +126,17 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 		mf_change_suppressed();
 	mf_sql_end(&scope);
 	mf_pause_at_commit();
+}
+
+void
+mf_queue_pause_restored(const MfSqlScope *scope)
+{
+	if (mf_sql_execute(scope, &from_dump_statement, NULL, NULL) == 0)
+		return;
+	mf_queue_pause(scope->schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE, DUMP_REASON);
+	ereport(LOG,
+			(mf_log_event("copy_paused", "sending is paused: %s", DUMP_REASON),
+			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 
 char *
@@ -145,6 +165,8 @@ mf_queue_resume(Oid schema, const char *account)
 	bool		was_copy;
 
 	mf_sql_begin(&scope, schema);
+	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
+		(void) mf_sql_execute(&scope, &at_home_statement, NULL, NULL);
 	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
 	if (resumed && strcmp(account, MF_ALL_ACCOUNTS) == 0)
 	{

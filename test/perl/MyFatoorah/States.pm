@@ -132,7 +132,7 @@ sub contents
 {
 	my ($class, $node, $dbname) = @_;
 	my @tables = split /\n/, $node->safe_psql($dbname, q{
-		SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relname ~ '^mf_' AND c.relname NOT IN ('mf_identity', 'mf_part', 'mf_account') ORDER BY 1});
+		SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relname ~ '^mf_' AND c.relname NOT IN ('mf_identity', 'mf_home', 'mf_part', 'mf_account') ORDER BY 1});
 
 	return { map { $_ => $node->safe_psql($dbname, qq{SELECT (to_jsonb(t) - ARRAY['origin'])::text FROM $_ t ORDER BY 1}) } @tables };
 }
