@@ -82,7 +82,7 @@ sub transplant
 	{
 		in($to, "CREATE TABLE $_");
 	}
-	for my $table (split /\n/, in($to, q{SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname ~ '^mf_' AND relname NOT IN ('mf_part', 'mf_identity')}))
+	for my $table (split /\n/, in($to, q{SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname ~ '^mf_' AND relname NOT IN ('mf_part', 'mf_identity', 'mf_home')}))
 	{
 		my $columns = join ', ', split /\n/, in($to, qq{SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = '$table'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'origin' ORDER BY attnum});
 
