@@ -45,7 +45,7 @@ CREATE TABLE mf_bill (
 	CHECK ((status = 'paid') = (paid_on IS NOT NULL)),
 	CHECK ((status = 'open') = (closed_at IS NULL)),
 	CHECK (status = 'open' OR invoice IS NULL)
-) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 -- Not partial, so that a plain ON CONFLICT (account, bill_key) finds it.
 CREATE UNIQUE INDEX mf_bill_key_idx ON mf_bill (bill_key, account COLLATE "C");
@@ -55,6 +55,9 @@ CREATE INDEX mf_bill_link_ahead_idx ON mf_bill (link_ahead) WHERE link_ahead IS 
 CREATE INDEX mf_bill_open_idx ON mf_bill (account COLLATE "C", due_date, id) WHERE status = 'open';
 CREATE INDEX mf_bill_overpaid_idx ON mf_bill (id) WHERE overpaid > 0;
 CREATE INDEX mf_bill_link_error_idx ON mf_bill (account COLLATE "C", id) WHERE link_error IS NOT NULL;
+-- mf_aging reads it alone, in its order: by customer, so that neither memory for all of them nor a sort is needed
+CREATE INDEX mf_bill_aging_idx ON mf_bill (account COLLATE "C", currency, (coalesce(customer_reference, customer_name)) COLLATE "C")
+	INCLUDE (id, customer_reference, customer_name, balance, due_date) WHERE status = 'open';
 CREATE INDEX mf_bill_customer_reference_idx ON mf_bill (customer_reference) WHERE customer_reference IS NOT NULL;
 
 COMMENT ON TABLE mf_bill IS 'insert a row, and it is a debt that is paid by links, in cash, or in parts';
@@ -321,10 +324,11 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_check_right(bigint, oid) IS 'raises an error unless the current role may change a bill of that role';
 
--- Views belong to us, and policies do not hide rows from us: so each view about bills asks this.
+-- Views belong to us, and policies do not hide rows from us: so each view about bills asks this.  Where there are no policies it is mostly not called, and no
+-- plan should be chosen for its cost.
 CREATE FUNCTION mf_bill_visible(bill bigint)
 RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -370,7 +374,7 @@ RETURN pg_catalog.rtrim(nullif(pg_catalog.current_setting('myfatoorah.public_url
 COMMENT ON FUNCTION mf_bill_address(text) IS 'the address of the bill with that token; null if myfatoorah.public_url is not set';
 
 -- The row of mf_invoice that asks for a value of a bill
-CREATE FUNCTION mf_bill_invoice(b mf_bill, base_currency text, value numeric, notification_option text, send_at timestamptz, expires_at timestamptz)
+CREATE FUNCTION mf_bill_invoice(b mf_bill, base_currency text, value numeric, notification_option text, send_at timestamptz, expires_at timestamptz, address text)
 RETURNS mf_invoice
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN mf_new_invoice(account => (b).account, customer_name => (b).customer_name, customer_email => (b).customer_email,
@@ -379,8 +383,8 @@ RETURN mf_new_invoice(account => (b).account, customer_name => (b).customer_name
 	display_currency_iso => nullif((b).currency, base_currency), notification_option => notification_option, send_at => send_at,
 	expiry_date => expires_at, metadata => pg_catalog.jsonb_build_object('bill', (b).id),
 	invoice_items => CASE WHEN (b).lines IS NOT NULL AND value = (b).total THEN mf_bill_items((b).lines, (b).currency) END,
-	call_back_url => mf_bill_address((b).token), error_url => mf_bill_address((b).token));
-COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz) IS 'the invoice that asks for a value of a bill';
+	call_back_url => address || (b).token, error_url => address || (b).token);
+COMMENT ON FUNCTION mf_bill_invoice(mf_bill, text, numeric, text, timestamptz, timestamptz, text) IS 'the invoice that asks for a value of a bill; the address is that of mf_bill_address() without a token';
 
 -- An error about an invoice, in the names of the bill's fields
 CREATE FUNCTION mf_bill_words(message text)
@@ -426,9 +430,9 @@ BEGIN
 		PERFORM pg_notify('mf_bill', '{"bill": ' || n || '}') FROM unnest(part.bills) n;
 		CONTINUE WHEN NOT part.asks;
 		-- one INSERT for the bills of a role and an account; nobody can have paid yet, so the links are over the totals
-		SELECT * INTO facts FROM @extschema@.mf_account_facts(part.account);
+		SELECT f.currency, @extschema@.mf_bill_address(''::text) AS address INTO facts FROM @extschema@.mf_account_facts(part.account) f;
 		SELECT array_agg(b.id) AS bills, array_agg(b.total) AS totals, array_agg(b.link_due) AS ends, array_agg(b.invoice) AS numbers,
-				array_agg(@extschema@.mf_bill_invoice(ROW(b.*)::@extschema@.mf_bill, facts.currency, b.total, b.notification_option, b.send_at, b.link_due)) AS invoices INTO made
+				array_agg(@extschema@.mf_bill_invoice(ROW(b.*)::@extschema@.mf_bill, facts.currency, b.total, b.notification_option, b.send_at, b.link_due, facts.address)) AS invoices INTO made
 			FROM new_bills b WHERE b.account = part.account AND b.created_by_id = part.role AND b.created_at = now() AND b.invoice IS NOT NULL;
 		BEGIN
 			PERFORM @extschema@.mf_insert_as(part.role, made.invoices, NULL::bigint[], made.numbers);

@@ -200,7 +200,7 @@ BEGIN
 			AND i.received_value = 0 ORDER BY k.invoice DESC LIMIT 1;
 	made := (@extschema@.mf_insert_as(b.created_by_id, ARRAY[@extschema@.mf_bill_invoice(b, facts.currency, value,
 				coalesce(b.link_option, CASE WHEN NOT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
-					WHERE k.bill = b.id AND i.sent_at IS NOT NULL) THEN b.notification_option END, 'LNK'), CASE WHEN b.send_at > as_of THEN b.send_at END, ends)], ARRAY[replaced], NULL::bigint[]))[1];
+					WHERE k.bill = b.id AND i.sent_at IS NOT NULL) THEN b.notification_option END, 'LNK'), CASE WHEN b.send_at > as_of THEN b.send_at END, ends, @extschema@.mf_bill_address(''::text))], ARRAY[replaced], NULL::bigint[]))[1];
 	INSERT INTO @extschema@.mf_link (invoice, bill, live, value, made_at, expires_at) VALUES (made, b.id, true, value, greatest(as_of, (SELECT max(k.retired_at) FROM @extschema@.mf_link k WHERE k.bill = b.id)), ends);
 	UPDATE @extschema@.mf_bill t SET invoice = made, link_tries = 0, link_error = NULL, link_option = NULL WHERE t.id = b.id;
 	RETURN ends;

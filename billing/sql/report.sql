@@ -31,6 +31,13 @@ SELECT (SELECT sum(total) FROM mf_aging WHERE currency = 'KWD' AND account = 'es
 -- The day of the account is looked up once for a bill, not for each of the sums
 CREATE FUNCTION pg_temp.plans_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE 'EXPLAIN ' || query; END $$;
 SELECT count(*) AS look_ups FROM pg_temp.plans_of('SELECT * FROM mf_aging') p WHERE p ~ '^ *InitPlan';
+-- and bills can be read from an index in the order of customers, which are neither sorted nor held in memory
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_sort = off;
+SELECT count(*) FILTER (WHERE p ~ 'Index Only Scan using mf_bill_aging_idx') AS by_index, count(*) FILTER (WHERE p ~ 'Sort|HashAggregate') AS held FROM pg_temp.plans_of('SELECT * FROM mf_aging') p;
+ROLLBACK;
 
 -- An account that is gone does not hide what is owed
 BEGIN;

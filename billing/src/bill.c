@@ -73,7 +73,7 @@ typedef struct Filler
 	bool		ours;			/* the bill is made by one of our functions */
 	text	   *account;		/* NULL = none yet */
 	text	   *currency;
-	text	   *time_zone;
+	Datum		today;			/* civil day of the account */
 	int			link_days;
 	Oid			numbers;		/* sequence of the ids of mf_invoice */
 	int			tokens;			/* how many are left in "random"; -1 = first row */
@@ -190,7 +190,8 @@ read_account(Filler *filler, Datum account, MemoryContext context)
 	mf_hold_server(text_to_cstring(name));
 	facts = DatumGetHeapTupleHeader(FunctionCall1(&filler->facts, account));
 	filler->currency = copy_text(GetAttributeByNum(facts, 1, &isnull), context);
-	filler->time_zone = copy_text(GetAttributeByNum(facts, 2, &isnull), context);
+	filler->today = DirectFunctionCall1(timestamp_date, DirectFunctionCall2(timestamptz_zone, GetAttributeByNum(facts, 2, &isnull),
+																			TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())));
 	filler->link_days = DatumGetInt32(GetAttributeByNum(facts, 3, &isnull));
 	filler->numbers = DatumGetObjectId(GetAttributeByNum(facts, 4, &isnull));
 	filler->account = copy_text(account, context);
@@ -337,12 +338,10 @@ fill_days(NewBill *bill)
 {
 	const Filler *filler = bill->filler;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	Datum		today = DirectFunctionCall1(timestamp_date, DirectFunctionCall2(timestamptz_zone, PointerGetDatum(filler->time_zone),
-																			  TimestampTzGetDatum(now)));
 	int			sign = total_sign(bill);
 
 	if (bill->nulls[filler->columns[DUE_DATE]])
-		set_column(bill, DUE_DATE, today);
+		set_column(bill, DUE_DATE, filler->today);
 	clear_column(bill, LINK_DUE);
 	if (sign > 0)
 	{
@@ -353,7 +352,7 @@ fill_days(NewBill *bill)
 	else if (sign == 0)
 	{
 		set_column(bill, STATUS, CStringGetTextDatum("paid"));
-		set_column(bill, PAID_ON, today);
+		set_column(bill, PAID_ON, filler->today);
 		set_column(bill, CLOSED_AT, TimestampTzGetDatum(now));
 	}
 }
