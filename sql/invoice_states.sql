@@ -19,19 +19,9 @@ VALUES ('held', 'done', 1, 'restored-done', 'sent', 5, 'https://example.com/5', 
 SELECT count(*) FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL;
 SELECT mf_resume('*');
 -- a reference is never used twice, and the table's own rules hold
-CREATE FUNCTION pg_temp.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	result := mf_test.try(statement);
-	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
-EXCEPTION WHEN SQLSTATE 'MF000' THEN
-	RETURN SQLERRM;
-END
-$$;
-SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference) VALUES ('held', 'twice', 1, 'restored-done')$$);
-SELECT split_part(pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status) VALUES ('held', 'x', 1, 'r', 'gone')$$), E'\n', 1);
-SELECT split_part(pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, payment_status) VALUES ('held', 'x', 1, 'r', 'stolen')$$), E'\n', 1);
+SELECT mf_test.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference) VALUES ('held', 'twice', 1, 'restored-done')$$);
+SELECT split_part(mf_test.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status) VALUES ('held', 'x', 1, 'r', 'gone')$$), E'\n', 1);
+SELECT split_part(mf_test.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, payment_status) VALUES ('held', 'x', 1, 'r', 'stolen')$$), E'\n', 1);
 
 -- No transition is anybody's to write: not the owner's, and not that of the role that statements of myfatoorah run as,
 -- even if somebody gives it all rights
@@ -40,7 +30,7 @@ DECLARE
 	result text;
 BEGIN
 	PERFORM set_config('role', who, true);
-	result := pg_temp.undone(format('UPDATE mf_invoice SET status = %L WHERE reference = %L', target, 'restored-' || source));
+	result := mf_test.undone(format('UPDATE mf_invoice SET status = %L WHERE reference = %L', target, 'restored-' || source));
 	PERFORM set_config('role', 'none', true);
 	RETURN regexp_replace(split_part(result, E'\n', 1), 'invoice [0-9]+', 'invoice N');
 END
@@ -48,7 +38,7 @@ $$;
 CREATE TABLE pg_temp.status (number int, name text);
 INSERT INTO pg_temp.status SELECT o, s FROM unnest(ARRAY['queued', 'sending', 'sent', 'rejected', 'unknown', 'review', 'cancelled']) WITH ORDINALITY u(s, o);
 GRANT USAGE ON SCHEMA mf_test TO myfatoorah_worker;
-SELECT pg_temp.undone('SET ROLE myfatoorah_worker; ' || statement) FROM unnest(ARRAY[$$SELECT FROM mf_invoice$$, $$SELECT FROM mf_queue FOR UPDATE$$,
+SELECT mf_test.undone('SET ROLE myfatoorah_worker; ' || statement) FROM unnest(ARRAY[$$SELECT FROM mf_invoice$$, $$SELECT FROM mf_queue FOR UPDATE$$,
 	$$UPDATE mf_invoice SET status = 'sent'$$, $$DELETE FROM mf_invoice$$, $$TRUNCATE mf_invoice$$, $$INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('x', 1)$$,
 	$$UPDATE mf_queue SET due = now()$$, $$INSERT INTO mf_attempt (invoice) VALUES (1)$$, $$INSERT INTO mf_account VALUES ('*')$$]) statement;
 BEGIN;
@@ -59,15 +49,15 @@ ROLLBACK;
 RESET ROLE;
 
 -- Deleting: what is unfinished stays
-SELECT s.name, regexp_replace(pg_temp.undone(format('DELETE FROM mf_invoice WHERE reference = %L', 'restored-' || name)), '(invoice |mf_cancel\(|mf_resolve\()[0-9]+', '\1N', 'g')
+SELECT s.name, regexp_replace(mf_test.undone(format('DELETE FROM mf_invoice WHERE reference = %L', 'restored-' || name)), '(invoice |mf_cancel\(|mf_resolve\()[0-9]+', '\1N', 'g')
 FROM pg_temp.status s ORDER BY number;
 -- Changing what it asks for: only before it is sent
-SELECT s.name, split_part(regexp_replace(pg_temp.undone(format('UPDATE mf_invoice SET customer_name = ''y'' WHERE reference = %L', 'restored-' || name)), 'invoice [0-9]+', 'invoice N', 'g'), E'\n', 1)
+SELECT s.name, split_part(regexp_replace(mf_test.undone(format('UPDATE mf_invoice SET customer_name = ''y'' WHERE reference = %L', 'restored-' || name)), 'invoice [0-9]+', 'invoice N', 'g'), E'\n', 1)
 FROM pg_temp.status s ORDER BY number;
 
 -- People's functions: in which state which
 CREATE FUNCTION pg_temp.person(call text) RETURNS SETOF text LANGUAGE sql AS $$
-	SELECT s.name || ': ' || regexp_replace(pg_temp.undone(format('SELECT ' || call, i.id)), '(invoice |\()[0-9]+', '\1N', 'g')
+	SELECT s.name || ': ' || regexp_replace(mf_test.undone(format('SELECT ' || call, i.id)), '(invoice |\()[0-9]+', '\1N', 'g')
 	FROM pg_temp.status s JOIN mf_invoice i ON i.reference = 'restored-' || s.name ORDER BY s.number
 $$;
 SET client_min_messages = warning;	-- what may exist already is told with a number
@@ -81,7 +71,7 @@ SELECT mf_test.try('SELECT ' || call) FROM unnest(ARRAY['mf_cancel(NULL)', 'mf_r
 -- Decisions about an invoice in review
 SELECT id FROM mf_invoice WHERE reference = 'restored-review' \gset
 SELECT set_config('mf_test.id', :'id', false) IS NOT NULL AS noted;
-SELECT i || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), i)), 'invoice [0-9]+', 'invoice N')
+SELECT i || ': ' || regexp_replace(mf_test.undone(format('SELECT mf_resolve(%s, %s)', current_setting('mf_test.id'), i)), 'invoice [0-9]+', 'invoice N')
 FROM unnest(ARRAY['NULL, ''x''', '''resend'', NULL', '''resend'', ''''', '''delete'', ''x''', '''ADOPT'', ''x''', '''adopt'', ''x''', '''adopt'', ''x'', 0', '''adopt'', ''x'', -1', '''adopt'', ''x'', 9, ''javascript:alert(1)''']) i;
 CREATE FUNCTION pg_temp.decided(arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -102,7 +92,7 @@ SELECT status, duplicate_suspected, reference, attempts, last_outcome, all_refer
 -- a suspicion, once looked into, is dismissed; nothing else is decided about a sent invoice
 INSERT INTO mf_invoice (account, customer_name, invoice_value, reference, status, invoice_id, duplicate_suspected) VALUES ('held', 'suspected', 1, 'restored-suspected', 'sent', 9, true) RETURNING id \gset
 SELECT status, duplicate_suspected, regexp_replace(next_step, '\([0-9]+', '(N', 'g') FROM mf_review WHERE reference = 'restored-suspected';
-SELECT d || ': ' || regexp_replace(pg_temp.undone(format('SELECT mf_resolve(%s, %L, ''x'')', (SELECT i.id FROM mf_invoice i WHERE reference = 'restored-suspected'), d)), 'invoice [0-9]+', 'invoice N')
+SELECT d || ': ' || regexp_replace(mf_test.undone(format('SELECT mf_resolve(%s, %L, ''x'')', (SELECT i.id FROM mf_invoice i WHERE reference = 'restored-suspected'), d)), 'invoice [0-9]+', 'invoice N')
 FROM unnest(ARRAY['resend', 'abandon', 'dismiss']) d;
 SELECT mf_resolve(:id, 'dismiss', 'portal shows one');
 SELECT i.status, i.duplicate_suspected, (SELECT count(*) FROM mf_queue q WHERE q.invoice = i.id) AS agenda, h.actor, h.from_status, h.to_status, h.reason

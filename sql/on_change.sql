@@ -10,16 +10,6 @@ CREATE ROLE regress_mf_chief IN ROLE myfatoorah_operate;
 CREATE SCHEMA "The (books)" AUTHORIZATION regress_mf_books;
 GRANT ALL ON SCHEMA "The (books)" TO regress_mf_nobody, regress_mf_chief;
 SET search_path = "The (books)", public;
-CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	PERFORM set_config('role', who, true);
-	result := mf_test.try(statement);
-	PERFORM set_config('role', 'none', true);
-	RETURN result;
-END
-$$;
 
 -- What cannot be called
 SET ROLE regress_mf_books;
@@ -50,11 +40,11 @@ GRANT USAGE ON TYPE mf_invoice TO regress_mf_nobody;
 SET ROLE regress_mf_nobody;
 CREATE FUNCTION blind(old mf_invoice, new mf_invoice) RETURNS void LANGUAGE sql AS '';
 RESET ROLE;
-SELECT pg_temp.as_role('regress_mf_chief', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS not_the_chief;
-SELECT pg_temp.as_role('regress_mf_nobody', $$SELECT mf_on_change('blind(mf_invoice, mf_invoice)')$$) AS blind;
-SELECT pg_temp.as_role('regress_mf_clerk', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS a_member;
+SELECT mf_test.as_role('regress_mf_chief', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS not_the_chief;
+SELECT mf_test.as_role('regress_mf_nobody', $$SELECT mf_on_change('blind(mf_invoice, mf_invoice)')$$) AS blind;
+SELECT mf_test.as_role('regress_mf_clerk', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS a_member;
 SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
-SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS the_owner;
+SELECT mf_test.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS the_owner;
 SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 
 -- It is told once the change is committed
@@ -67,7 +57,7 @@ SELECT count(*) FROM mf_check() WHERE item = 'reactions';
 SELECT count(*) FROM mf_reaction_backlog;
 
 -- Of payments only: not while it is being sent
-SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)', true)$$) AS again;
+SELECT mf_test.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)', true)$$) AS again;
 SELECT function, kind FROM mf_reaction;
 DELETE FROM told;
 INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('told of payments', 1);
@@ -81,7 +71,7 @@ SELECT mf_refresh(id) FROM mf_invoice WHERE customer_name = 'told of payments' A
 CALL mf_test.wait_for($$(SELECT payment_status FROM mf_invoice WHERE customer_name = 'told of payments' AND status = 'sent') = 'paid'$$);
 CALL mf_test.wait_for('NOT EXISTS (SELECT FROM mf_reaction_queue)');
 SELECT what FROM told ORDER BY n;
-SELECT pg_temp.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS all_again;
+SELECT mf_test.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS all_again;
 SELECT function, kind FROM mf_reaction;
 DELETE FROM mf_invoice WHERE customer_name = 'told of payments';
 
@@ -94,7 +84,7 @@ SELECT mf_test.try('SELECT mf_invoice_on_change()');
 DROP TABLE other;
 
 -- The end
-SELECT pg_temp.as_role('regress_mf_nobody', $$SELECT mf_off_change('"The (books)"."Tell"')$$) AS nobody;
+SELECT mf_test.as_role('regress_mf_nobody', $$SELECT mf_off_change('"The (books)"."Tell"')$$) AS nobody;
 SELECT mf_test.try('SELECT mf_off_change(NULL)');
 SELECT mf_test.try($$SELECT mf_off_change('nowhere')$$);
 SET ROLE regress_mf_clerk;
@@ -105,7 +95,7 @@ DROP FUNCTION "Tell"(mf_invoice, mf_invoice);
 RESET ROLE;
 SELECT detail, hint FROM mf_check() WHERE item = 'reactions';
 SELECT mf_test.try($$SELECT mf_off_change('"Tell"')$$) AS not_found;
-SELECT pg_temp.as_role('regress_mf_chief', $$SELECT mf_off_change('"The (books)"."Tell"(mf_invoice, mf_invoice)')$$) AS the_chief;
+SELECT mf_test.as_role('regress_mf_chief', $$SELECT mf_off_change('"The (books)"."Tell"(mf_invoice, mf_invoice)')$$) AS the_chief;
 SELECT count(*) FROM mf_reaction;
 RESET search_path;
 SET client_min_messages = error;

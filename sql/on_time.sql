@@ -6,16 +6,6 @@ RESET client_min_messages;
 CREATE ROLE regress_mf_clock IN ROLE myfatoorah_submit;
 CREATE ROLE regress_mf_other IN ROLE myfatoorah_submit;
 CREATE SCHEMA clock AUTHORIZATION regress_mf_clock;
-CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	PERFORM set_config('role', who, true);
-	result := mf_test.try(statement);
-	PERFORM set_config('role', 'none', true);
-	RETURN result;
-END
-$$;
 SET ROLE regress_mf_clock;
 CREATE TABLE clock.told (n int GENERATED ALWAYS AS IDENTITY, at timestamptz, who text, waits int);
 CREATE TABLE clock.plan (next timestamptz, fail boolean);
@@ -43,15 +33,15 @@ SELECT mf_test.try($$SELECT mf_on_time('clock.nothing(timestamptz)')$$);
 SELECT mf_test.try($$SELECT mf_on_time('clock.local(timestamp)')$$);
 SELECT mf_test.try($$SELECT mf_on_time('clock.many(timestamptz)')$$);
 RESET ROLE;
-SELECT pg_temp.as_role('regress_mf_other', $$SELECT mf_on_time('clock.tick(timestamptz)')$$) AS another;
+SELECT mf_test.as_role('regress_mf_other', $$SELECT mf_on_time('clock.tick(timestamptz)')$$) AS another;
 SELECT mf_test.try($$SELECT mf_call_at('clock.tick', now())$$) AS not_registered;
 
 -- It is not called before somebody asks for it
-SELECT pg_temp.as_role('regress_mf_clock', $$SELECT mf_on_time('clock.tick(timestamptz)')$$) AS the_owner;
+SELECT mf_test.as_role('regress_mf_clock', $$SELECT mf_on_time('clock.tick(timestamptz)')$$) AS the_owner;
 SELECT function, owner, registered_by, kind, extension FROM mf_reaction;
 SELECT count(*) FROM mf_reaction_queue;
-SELECT pg_temp.as_role('regress_mf_clock', $$SELECT mf_on_change('clock.tick(timestamptz)')$$) AS not_for_changes;
-SELECT pg_temp.as_role('regress_mf_other', $$SELECT mf_call_at('clock.tick', now())$$) AS another;
+SELECT mf_test.as_role('regress_mf_clock', $$SELECT mf_on_change('clock.tick(timestamptz)')$$) AS not_for_changes;
+SELECT mf_test.as_role('regress_mf_other', $$SELECT mf_call_at('clock.tick', now())$$) AS another;
 SELECT mf_test.try($$SELECT mf_call_at('clock.tick', NULL)$$);
 BEGIN;
 SELECT mf_call_at('clock.tick', now());

@@ -10,16 +10,6 @@ GRANT USAGE ON FOREIGN SERVER myfatoorah TO regress_mf_clerk;
 GRANT EXECUTE ON FUNCTION mf_insert_as TO regress_mf_maker;
 CALL mf_test.reset_sandbox();
 CREATE FUNCTION pg_temp.masked(words text) RETURNS text LANGUAGE sql AS $$ SELECT regexp_replace(words, '(invoices? |mf_[a-z]+\()\d+', '\1N', 'g') $$;
-CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	PERFORM set_config('role', who, true);
-	result := mf_test.try(statement);
-	PERFORM set_config('role', 'none', true);
-	RETURN result;
-END
-$$;
 
 -- A sent one: the link stays, another is to be paid
 SELECT coalesce(sum(invoices), 0) AS before FROM mf_payment_backlog WHERE payment_status = 'unpaid' AND account = 'myfatoorah' \gset
@@ -29,8 +19,8 @@ INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, idempo
 RESET ROLE;
 CALL mf_test.wait_for($$(SELECT status FROM mf_invoice WHERE customer_reference = 'replaced') = 'sent'$$);
 SELECT id AS old FROM mf_invoice WHERE customer_reference = 'replaced' \gset
-SELECT pg_temp.as_role('regress_mf_clerk', format('SELECT mf_replace(%s)', :old)) AS no_operator;
-SELECT pg_temp.as_role('regress_mf_clerk', format('UPDATE mf_invoice SET replaced_by = 1 WHERE id = %s', :old)) AS not_by_hand;
+SELECT mf_test.as_role('regress_mf_clerk', format('SELECT mf_replace(%s)', :old)) AS no_operator;
+SELECT mf_test.as_role('regress_mf_clerk', format('UPDATE mf_invoice SET replaced_by = 1 WHERE id = %s', :old)) AS not_by_hand;
 SELECT mf_test.try(format('UPDATE mf_invoice SET replaced_by = 1 WHERE id = %s', :old)) AS not_even_the_owner;
 SELECT mf_test.try($$INSERT INTO mf_invoice (customer_name, invoice_value, replaced_by) VALUES ('x', 1, 1)$$) AS nor_at_first;
 SET ROLE regress_mf_chief;
@@ -66,7 +56,7 @@ SELECT mf_test.try('SELECT mf_replace(-1)');
 -- As another role
 CREATE FUNCTION pg_temp.invoices(given jsonb) RETURNS mf_invoice[] LANGUAGE sql AS $$
 	SELECT coalesce(array_agg(jsonb_populate_record(NULL::mf_invoice, e) ORDER BY n), '{}') FROM jsonb_array_elements(given) WITH ORDINALITY j(e, n) $$;
-SELECT pg_temp.as_role('regress_mf_chief', $$SELECT mf_insert_as('regress_mf_clerk'::regrole, '{}')$$) AS not_every_operator;
+SELECT mf_test.as_role('regress_mf_chief', $$SELECT mf_insert_as('regress_mf_clerk'::regrole, '{}')$$) AS not_every_operator;
 SELECT mf_test.try($$SELECT mf_insert_as(NULL, '{}')$$), mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, NULL)$$);
 SELECT mf_test.try($$SELECT mf_insert_as(1, pg_temp.invoices('[{"customer_name": "x", "invoice_value": 1}]'))$$);
 SELECT mf_insert_as('regress_mf_clerk'::regrole, '{}');
@@ -80,7 +70,7 @@ SELECT current_user;
 -- under ids that were drawn for them, by who may give any
 SELECT mf_test.try($$SELECT mf_insert_as('regress_mf_clerk'::regrole, pg_temp.invoices('[{"customer_name": "E", "invoice_value": 1}]'), NULL, '{1}')$$) AS no_right_to_choose;
 RESET ROLE;
-SELECT pg_temp.as_role('regress_mf_clerk', $$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (1, 'E', 1)$$) AS nor_has_that_role;
+SELECT mf_test.as_role('regress_mf_clerk', $$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (1, 'E', 1)$$) AS nor_has_that_role;
 GRANT INSERT (id) ON mf_invoice TO regress_mf_maker;
 SELECT array_agg(nextval(pg_get_serial_sequence('mf_invoice', 'id'))) AS drawn FROM generate_series(1, 2) \gset
 SET ROLE regress_mf_maker;

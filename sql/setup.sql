@@ -140,6 +140,28 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 
+-- Likewise as another role, and likewise with what it has done undone.
+CREATE FUNCTION mf_test.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM set_config('role', who, true);
+	result := mf_test.try(statement);
+	PERFORM set_config('role', 'none', true);
+	RETURN result;
+END
+$$;
+CREATE FUNCTION mf_test.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	result := mf_test.try(statement);
+	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
+EXCEPTION WHEN SQLSTATE 'MF000' THEN
+	RETURN SQLERRM;
+END
+$$;
+
 -- The default account, at the stand-in API
 SELECT mf_test.sandbox('health')->>'status' AS sandbox;
 DO $$

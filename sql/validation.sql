@@ -10,16 +10,6 @@ INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', '
 SELECT set_config('mf_test.base', :'base', false) IS NOT NULL AS noted;
 
 -- Runs a statement whose effect is undone; what it returned, or its error.
-CREATE FUNCTION pg_temp.undone(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	result := mf_test.try(statement);
-	RAISE EXCEPTION USING ERRCODE = 'MF000', MESSAGE = result;
-EXCEPTION WHEN SQLSTATE 'MF000' THEN
-	RETURN SQLERRM;
-END
-$$;
 
 -- Values as a row of mf_invoice that nobody checks
 CREATE TABLE pg_temp.unchecked AS SELECT * FROM mf_invoice WITH NO DATA;
@@ -81,9 +71,9 @@ BEGIN
 	END LOOP;
 	insertion := format('INSERT INTO mf_invoice (%s) VALUES (%s) RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
 		array_to_string(columns, ', '), array_to_string("values", ', '), array_to_string(names, '::text, ''null''), coalesce('));
-	inserted := pg_temp.undone(insertion);
+	inserted := mf_test.undone(insertion);
 	validated := pg_temp.validated(columns, "values", inserted);
-	updated := pg_temp.undone(format('UPDATE mf_invoice SET (%s) = ROW (%s) WHERE id = %s RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
+	updated := mf_test.undone(format('UPDATE mf_invoice SET (%s) = ROW (%s) WHERE id = %s RETURNING concat_ws('' | '', coalesce(%s::text, ''null''))',
 		array_to_string(columns, ', '), array_to_string("values", ', '), current_setting('mf_test.base'), array_to_string(names, '::text, ''null''), coalesce(')));
 	called := mf_test.try(format('SELECT invoice_id > 0 FROM mf_send_payment(%s)',
 		(SELECT string_agg(c || ' => ' || v, ', ') FROM unnest(columns, "values") u(c, v))));
@@ -105,7 +95,7 @@ SELECT pg_temp.tried('display_currency_iso invoice_value', quote_literal(c), v) 
 SELECT pg_temp.tried('display_currency_iso invoice_value', quote_literal(c), v) FROM unnest(ARRAY['KWD', 'BHD', 'OMR', 'jod']) c, unnest(ARRAY['100.005', '100.0005']) v;
 SELECT pg_temp.tried('display_currency_iso invoice_value', '''sar''', '100.005');
 CREATE SERVER riyadh FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'SAU', environment 'live');
-SELECT pg_temp.undone(format('INSERT INTO mf_invoice (account, customer_name, invoice_value, display_currency_iso) VALUES (%L, %L, %s, %L) RETURNING invoice_value', 'riyadh', 'x', v, c))
+SELECT mf_test.undone(format('INSERT INTO mf_invoice (account, customer_name, invoice_value, display_currency_iso) VALUES (%L, %L, %s, %L) RETURNING invoice_value', 'riyadh', 'x', v, c))
 FROM (VALUES (100.005, NULL), (100.05, NULL), (100.0500, NULL), (100.005, 'KWD')) x(v, c);
 DROP SERVER riyadh;
 
@@ -129,10 +119,10 @@ SELECT pg_temp.tried('customer_email', v) FROM unnest(ARRAY['U&''a@example.com\2
 SELECT pg_temp.tried('customer_reference', v) FROM unnest(ARRAY['U&''\00A0rent 1\3000''', 'U&''\200F''']) v;
 SELECT pg_temp.tried('language', v) FROM unnest(ARRAY['U&''ar\200E''', 'U&''\200F''']) v;
 -- what stands in a name stays: joiners are part of the spelling
-SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', U&'\0645\06CC\200C\062E', 1) RETURNING customer_name = U&'\0645\06CC\200C\062E'$$);
+SELECT mf_test.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('held', U&'\0645\06CC\200C\062E', 1) RETURNING customer_name = U&'\0645\06CC\200C\062E'$$);
 SELECT pg_temp.tried('mobile_country_code', v) FROM unnest(ARRAY['''+965''', '''965''', '''00965''', '''٩٦٥''', ''' + 9 6 5 ''', '''''', '''+''', '''00''', '''12345''', '''*965''', '''KW''']) v;
 CREATE SERVER egypt FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'EGY');
-SELECT pg_temp.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile) VALUES ('egypt', 'x', 1, 'SMS', '123') RETURNING mobile_country_code$$);
+SELECT mf_test.undone($$INSERT INTO mf_invoice (account, customer_name, invoice_value, notification_option, customer_mobile) VALUES ('egypt', 'x', 1, 'SMS', '123') RETURNING mobile_country_code$$);
 DROP SERVER egypt;
 SELECT pg_temp.tried('display_currency_iso', v) FROM unnest(ARRAY['''kwd''', ''' SAR ''', '''USD''', '''KD''', '''''']) v;
 SELECT pg_temp.tried('language', v) FROM unnest(ARRAY['''ar''', '''En''', '''FR''', '''''']) v;

@@ -8,16 +8,6 @@ CREATE ROLE regress_mf_other IN ROLE myfatoorah_submit;
 CREATE ROLE regress_mf_chief IN ROLE myfatoorah_operate;
 GRANT USAGE ON FOREIGN SERVER myfatoorah TO regress_mf_clerk, regress_mf_other;
 CALL mf_test.reset_sandbox();
-CREATE FUNCTION pg_temp.as_role(who text, statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	result text;
-BEGIN
-	PERFORM set_config('role', who, true);
-	result := mf_test.try(statement);
-	PERFORM set_config('role', 'none', true);
-	RETURN result;
-END
-$$;
 -- One that is inserted has a link
 SET ROLE regress_mf_clerk;
 INSERT INTO mf_bill (customer_name, total, customer_reference, bill_key, due_date, memo) VALUES ('Ahmad', 250.500, 'flat 1', 'flat 1, 2026-01', '2026-01-01', 'rent')
@@ -39,7 +29,7 @@ INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('Once', 0, 'nothing
 	RETURNING total, status, invoice IS NOT NULL AS link, link_tries;
 SELECT n_tup_ins AS inserted, n_tup_upd AS updated FROM pg_stat_xact_user_tables WHERE relid = 'mf_bill'::regclass;
 SELECT b.total, b.invoice > 1 AS its_own, k.invoice = b.invoice AS link, i.metadata->>'bill' = b.id::text AS invoice FROM mf_bill b LEFT JOIN mf_link k ON k.bill = b.id LEFT JOIN mf_invoice i ON i.id = b.invoice WHERE b.customer_name = 'Once' ORDER BY b.total;
-SELECT pg_temp.as_role('regress_mf_clerk', $$INSERT INTO mf_bill (customer_name, total, invoice) VALUES ('A', 1, 1)$$);
+SELECT mf_test.as_role('regress_mf_clerk', $$INSERT INTO mf_bill (customer_name, total, invoice) VALUES ('A', 1, 1)$$);
 -- of a dump and new, in one statement
 INSERT INTO mf_bill (customer_name, total, currency, due_date, token, created_at) SELECT 'Both', 1, 'KWD', '2026-01-01', token, now() FROM unnest('{0123456789abcdef,NULL}'::text[]) token;
 SELECT b.token = '0123456789abcdef' AS of_a_dump, b.created_at = now() AS new, k.bill IS NOT NULL AS link FROM mf_bill b LEFT JOIN mf_link k ON k.bill = b.id WHERE customer_name = 'Both' ORDER BY 1;
@@ -60,13 +50,13 @@ SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('
 SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 1, '[{"unit_price": "1"}]')$$);
 SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 1, '[{"unit_price": 0.333, "quantity": 3}]')$$);
 SELECT mf_test.try($$INSERT INTO mf_bill (customer_name, total, lines) VALUES ('A', 10.499, '[{"unit_price": 3.333, "quantity": 3, "tax_rate": 5, "description": "water"}]')$$);
-SELECT pg_temp.as_role('regress_mf_clerk', $$INSERT INTO mf_bill (customer_name, total, status) VALUES ('A', 1, 'paid')$$);
-SELECT pg_temp.as_role('regress_mf_chief', $$INSERT INTO mf_bill (customer_name, total) VALUES ('A', 1)$$);
+SELECT mf_test.as_role('regress_mf_clerk', $$INSERT INTO mf_bill (customer_name, total, status) VALUES ('A', 1, 'paid')$$);
+SELECT mf_test.as_role('regress_mf_chief', $$INSERT INTO mf_bill (customer_name, total) VALUES ('A', 1)$$);
 SELECT count(*) AS bills, (SELECT count(*) FROM mf_link) AS links FROM mf_bill WHERE customer_name = 'A';
 
 -- Cash for a part: the link is replaced by one over the rest, after MyFatoorah was asked
 SELECT id AS bill, invoice AS first FROM mf_bill WHERE customer_reference = 'flat 1' \gset
-SELECT pg_temp.as_role('regress_mf_other', format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''cash'', 100)', :bill)) ~ '^42501: permission denied for bill' AS not_another;
+SELECT mf_test.as_role('regress_mf_other', format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''cash'', 100)', :bill)) ~ '^42501: permission denied for bill' AS not_another;
 SET ROLE regress_mf_clerk;
 INSERT INTO mf_receipt (bill, method, value, note) VALUES (:bill, 'cash', 100, 'at the counter') RETURNING received_on = mf_local_day('myfatoorah', now()) AS today, created_by;
 RESET ROLE;
@@ -98,7 +88,7 @@ SELECT mf_test.try('INSERT INTO mf_receipt (bill, method, value) VALUES (-1, ''c
 SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''cash'', -1)', :bill));
 SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (%s, ''barter'', 1)', :bill)) ~ '^23514' AS method;
 SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, received_on) VALUES (%s, ''cash'', 1, ''2999-01-01'')', :bill));
-SELECT pg_temp.as_role('regress_mf_clerk', format('SELECT mf_void(%s, ''x'')', :bill)) AS operators_only;
+SELECT mf_test.as_role('regress_mf_clerk', format('SELECT mf_void(%s, ''x'')', :bill)) AS operators_only;
 
 -- Paid twice: in cash after all, and taken back
 INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cheque', 50);
