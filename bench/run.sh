@@ -108,7 +108,6 @@ bench_install_node()
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	bench_outer
 	exit
 fi

@@ -10,7 +10,6 @@ cd "$(dirname "$0")/.."
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	mf_outer scripts/attack.sh
 	exit
 fi

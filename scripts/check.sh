@@ -19,7 +19,6 @@ cd "$(dirname "$0")/.."
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	# for one test, which is skipped without
 	if [[ " ${SUITES:-tap} " == *" tap "* && ${TESTS:-browser} == *browser* ]]
 	then

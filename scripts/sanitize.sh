@@ -11,7 +11,6 @@ cd "$(dirname "$0")/.."
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	mf_outer scripts/sanitize.sh
 	exit
 fi

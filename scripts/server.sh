@@ -193,6 +193,7 @@ mf_outer()
 {
 	local pid status=0
 
+	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	scripts/install-deps.sh || exit
 	mf_find_postgres
 	trap mf_forget_user EXIT

@@ -13,7 +13,6 @@ cd "$(dirname "$0")/../.."
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	export MF_YEAR_TENANTS=${MF_YEAR_TENANTS:-500} MF_YEAR_DAYS=${MF_YEAR_DAYS:-730} MF_YEAR_KILLS=${MF_YEAR_KILLS:-60}
 	export MF_YEAR_START=${MF_YEAR_START:-$(($(date +%Y) + 1))-01-01} MF_SUITE_TIME=${MF_SUITE_TIME:-14400}
 	mf_outer test/chaos/billing_year.sh

@@ -34,7 +34,6 @@ case ${1-} in
 		misfits=0
 		;;
 	*)
-		unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 		export MF_MUTATIONS=${MUTATIONS-}
 		mf_outer test/chaos/mutate.sh
 		exit

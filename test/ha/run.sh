@@ -15,7 +15,6 @@ cd "$(dirname "$0")/../.."
 
 if [ "${1-}" != --inner ]
 then
-	unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 	export MF_HA_ROUNDS=${MF_HA_ROUNDS:-1} MF_SUITE_TIME=${MF_SUITE_TIME:-7200}
 	export EXTRA="patroni etcd-server python3-etcd"
 	mf_outer test/ha/run.sh
