@@ -143,23 +143,6 @@ path_counts(Str path)
 }
 
 /*
- * put_behind
- *		Copy a string to *to and move on.
- */
-static Str
-put_behind(char **to, Str s)
-{
-	char *start = *to;
-
-	if (s.data == NULL)
-		return s;
-	memcpy(start, s.data, s.len);
-	start[s.len] = '\0';
-	*to += s.len + 1;
-	return (Str){start, s.len};
-}
-
-/*
  * ledger_add
  *		Enter a request, whole or broken off, and wake who waits for it.
  */
@@ -194,12 +177,12 @@ ledger_add(const LedgerNote *note)
 		e->seq = h.seq;
 		e->size = (int64_t) size;
 		e->note = *note;
-		e->note.method = put_behind(&to, note->method);
-		e->note.target = put_behind(&to, note->target);
-		e->note.path = put_behind(&to, note->path);
-		e->note.headers = put_behind(&to, note->headers);
-		e->note.body = put_behind(&to, note->body);
-		e->note.reference = put_behind(&to, note->reference);
+		e->note.method = str_copy_to(&to, note->method);
+		e->note.target = str_copy_to(&to, note->target);
+		e->note.path = str_copy_to(&to, note->path);
+		e->note.headers = str_copy_to(&to, note->headers);
+		e->note.body = str_copy_to(&to, note->body);
+		e->note.reference = str_copy_to(&to, note->reference);
 		e->sent_bytes = -1;
 		while (ledger.first_seq < h.seq &&
 			   (h.seq - ledger.first_seq >= ledger.limit || ledger.bytes + e->size > ledger.byte_limit))

@@ -102,6 +102,24 @@ status_put_card(Buf *b, const PaymentTry *t, bool with_token)
 }
 
 /*
+ * put_numbers
+ *		Of an element of InvoiceTransactions, what both shapes of it have.
+ */
+static void
+put_numbers(Buf *b, const PaymentTry *t)
+{
+	put_text_member(b, "ReferenceId", str_of(t->reference_id));
+	put_text_member(b, "TrackId", str_of(t->track_id));
+	put_text_member(b, "TransactionId", str_of(t->transaction_id));
+	put_text_member(b, "PaymentId", str_of(t->payment_id));
+	put_text_member(b, "AuthorizationId", str_of(t->authorization_id));
+	put_text_member(b, "TransactionStatus", str_of(try_status_word(t->status)));
+	put_amount_member(b, "TransationValue", t->value);
+	put_amount_member(b, "CustomerServiceCharge", (Decimal){0, 3});
+	put_amount_member(b, "TotalServiceCharge", t->charge);
+}
+
+/*
  * put_try
  *		One element of InvoiceTransactions.
  */
@@ -115,15 +133,7 @@ put_try(Buf *b, const Invoice *inv, const PaymentTry *t, bool with_token)
 	buf_put_datetime(b, t->at, 7);
 	buf_putc(b, '"');
 	put_text_member(b, "PaymentGateway", str_of(gateway_name(t->gateway)));
-	put_text_member(b, "ReferenceId", str_of(t->reference_id));
-	put_text_member(b, "TrackId", str_of(t->track_id));
-	put_text_member(b, "TransactionId", str_of(t->transaction_id));
-	put_text_member(b, "PaymentId", str_of(t->payment_id));
-	put_text_member(b, "AuthorizationId", str_of(t->authorization_id));
-	put_text_member(b, "TransactionStatus", str_of(try_status_word(t->status)));
-	put_amount_member(b, "TransationValue", t->value);
-	put_amount_member(b, "CustomerServiceCharge", (Decimal){0, 3});
-	put_amount_member(b, "TotalServiceCharge", t->charge);
+	put_numbers(b, t);
 	put_amount_member(b, "DueValue", t->due);
 	put_text_member(b, "PaidCurrency", currency);
 	put_amount_member(b, "PaidCurrencyValue", t->due);
@@ -272,15 +282,7 @@ status_put_operation(Buf *b, const Invoice *inv)
 	buf_put_datetime(b, t->at, 0);
 	buf_puts(b, "\"");
 	put_text_member(b, "PaymentGateway", STR_LIT("Visa/Master Card"));
-	put_text_member(b, "ReferenceId", str_of(t->reference_id));
-	put_text_member(b, "TrackId", str_of(t->track_id));
-	put_text_member(b, "TransactionId", str_of(t->transaction_id));
-	put_text_member(b, "PaymentId", str_of(t->payment_id));
-	put_text_member(b, "AuthorizationId", str_of(t->authorization_id));
-	put_text_member(b, "TransactionStatus", str_of(try_status_word(t->status)));
-	put_amount_member(b, "TransationValue", t->value);
-	put_amount_member(b, "CustomerServiceCharge", (Decimal){0, 3});
-	put_amount_member(b, "TotalServiceCharge", t->charge);
+	put_numbers(b, t);
 	put_amount_member(b, "DueValue", decimal_sub(t->value, t->charge));
 	put_text_member(b, "PaidCurrency", iso);
 	put_amount_member(b, "PaidCurrencyValue", t->due);

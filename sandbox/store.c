@@ -242,23 +242,6 @@ store_reference(Str reference, bool create)
 }
 
 /*
- * copy_str
- *		Copy a string into the space at *to and move on; absent stays absent.
- */
-static Str
-copy_str(char **to, Str s)
-{
-	char *start = *to;
-
-	if (s.data == NULL)
-		return s;
-	memcpy(start, s.data, s.len);
-	start[s.len] = '\0';
-	*to += s.len + 1;
-	return (Str){start, s.len};
-}
-
-/*
  * store_base_value
  *		The invoice value in the account's currency: what was asked for, or
  *		converted at MyFatoorah's rate to three decimals. False if it does not
@@ -307,7 +290,7 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 		size += data->items[i].name.len + 1;
 	to = inv->strings = xmalloc(size);
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-		*strings[i] = copy_str(&to, *strings[i]);
+		*strings[i] = str_copy_to(&to, *strings[i]);
 	inv->data.items = NULL;
 	inv->data.suppliers = NULL;
 	if (data->item_count > 0)
@@ -316,7 +299,7 @@ store_create(const Account *account, const InvoiceData *data, bool keep)
 		for (int i = 0; i < data->item_count; i++)
 		{
 			inv->data.items[i] = data->items[i];
-			inv->data.items[i].name = copy_str(&to, data->items[i].name);
+			inv->data.items[i].name = str_copy_to(&to, data->items[i].name);
 		}
 	}
 	if (data->supplier_count > 0)

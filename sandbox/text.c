@@ -607,3 +607,20 @@ query_value(Str query, const char *name, Buf *value)
 	}
 	return false;
 }
+
+/*
+ * str_copy_to
+ *		Copy a string into the space at *to and move on; absent stays absent.
+ */
+Str
+str_copy_to(char **to, Str s)
+{
+	char *start = *to;
+
+	if (s.data == NULL)
+		return s;
+	memcpy(start, s.data, s.len);
+	start[s.len] = '\0';
+	*to += s.len + 1;
+	return (Str){start, s.len};
+}

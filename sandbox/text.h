@@ -38,6 +38,7 @@ extern char *xstrdup(const char *s);
 extern char *xstrndup(const char *s, size_t len);
 
 extern Str str_of(const char *s);
+extern Str str_copy_to(char **to, Str s);
 extern bool str_equal(Str a, Str b);
 extern bool str_is(Str a, const char *b);
 extern bool str_is_nocase(Str a, const char *b);
