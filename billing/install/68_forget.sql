@@ -15,8 +15,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN (b).status = 'open' THEN 'open'
 		WHEN (b).overpaid > 0 THEN 'more has come in than is owed'
-		WHEN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice_all i ON i.id = k.invoice WHERE k.bill = (b).id AND i.erased_at IS NULL)
-			THEN 'one of its invoices is unfinished' END
+		ELSE (SELECT CASE WHEN i.customer_reference IS DISTINCT FROM (b).customer_reference THEN format('invoice %s is of customer_reference %L', i.id, i.customer_reference)
+			ELSE 'one of its invoices is unfinished' END
+			FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice_all i ON i.id = k.invoice WHERE k.bill = (b).id AND i.erased_at IS NULL
+			ORDER BY i.customer_reference IS DISTINCT FROM (b).customer_reference, i.id LIMIT 1) END
 $$;
 COMMENT ON FUNCTION mf_bill_unfinished(mf_bill) IS 'why the customer of a bill cannot be forgotten yet; null: he can';
 
@@ -32,6 +34,27 @@ AS $$
 	FROM b WHERE o.id = b.id RETURNING o.id
 $$;
 COMMENT ON FUNCTION mf_bill_erase(bigint[]) IS 'erases names, addresses, numbers, memos, notes and reasons of those of the bills that are finished; returns which';
+
+-- What people write about the customer later is erased later.
+CREATE FUNCTION mf_bill_unerase()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE @extschema@.mf_bill b SET erased_at = NULL WHERE b.id = NEW.bill AND b.erased_at IS NOT NULL;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mf_bill_unerase() IS 'has a bill whose customer was forgotten, and of which something was written since, forgotten once more';
+
+CREATE TRIGGER mf_bill_unerase
+	AFTER INSERT ON mf_bill_history
+	FOR EACH ROW WHEN (NEW.reason IS NOT NULL OR NEW.changes OPERATOR(pg_catalog.?|) '{customer_name,customer_email,customer_mobile,mobile_country_code,customer_civil_id,memo}'::pg_catalog.text[])
+	EXECUTE FUNCTION mf_bill_unerase();
+CREATE TRIGGER mf_bill_unerase
+	AFTER INSERT ON mf_receipt
+	FOR EACH ROW WHEN (NEW.method <> 'online' AND NEW.note IS NOT NULL) EXECUTE FUNCTION mf_bill_unerase();
 
 CREATE FUNCTION mf_plan_erase(plans bigint[])
 RETURNS SETOF bigint

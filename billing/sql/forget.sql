@@ -57,6 +57,22 @@ SELECT * FROM pg_temp.mentions();
 -- a customer who is not known any more is billed no more
 SELECT regexp_replace(mf_test.try(format('SELECT mf_reopen(%s, ''x'')', id)), '\d+ cannot', 'N cannot') AS no_debt FROM mf_bill WHERE bill_key = 'visit 4';
 SELECT regexp_replace(mf_test.try(format('UPDATE mf_plan SET %s WHERE plan_key = ''plan 2''', c)), 'plan \d+', 'plan N') AS no_more FROM unnest(ARRAY['ends_on = ''2090-01-01''', 'times = 100, ends_on = NULL', 'template = template']) c;
+-- What is written about her later is forgotten with the next call: in a memo, a name, a note, a reason.
+UPDATE mf_bill SET memo = 'Zubayda again' WHERE bill_key = 'visit 1';
+INSERT INTO mf_receipt (bill, method, value, note) SELECT id, 'cash', 1, 'by Zubayda' FROM mf_bill WHERE bill_key = 'visit 1';
+SELECT mf_reverse(r.id, 'not from Zubayda') > 0 AS reversed FROM mf_receipt r JOIN mf_bill b ON b.id = r.bill WHERE b.bill_key = 'visit 1' AND r.note = 'by Zubayda';
+SELECT * FROM pg_temp.mentions();
+SELECT f.result, count(*) FROM mf_forget('file 7') f GROUP BY 1 ORDER BY 1;
+SELECT * FROM pg_temp.mentions();
+-- an invoice that stands under another reference is named
+INSERT INTO mf_bill (account, customer_name, customer_reference, total, bill_key) VALUES ('clinic', 'Zubayda', 'file 9', 10, 'moved file');
+UPDATE mf_bill SET customer_reference = 'file 10' WHERE bill_key = 'moved file';
+SELECT mf_void(id, 'x') IS NOT NULL AS void FROM mf_bill WHERE bill_key = 'moved file';
+CALL mf_test.wait_for($$NOT EXISTS (SELECT FROM mf_reaction_queue WHERE invoice IS NOT NULL) AND NOT EXISTS (SELECT FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'cancelled')$$);
+SELECT regexp_replace(result, 'invoice \d+', 'invoice N') AS result FROM mf_forget('file 10') ORDER BY 1;
+SELECT result FROM mf_forget('file 9');
+SELECT result FROM mf_forget('file 10') ORDER BY 1;
+SELECT * FROM pg_temp.mentions();
 -- money, days and states stay
 SELECT day = mf_local_day('clinic', now()) AS today, kind, debit, credit, balance FROM mf_statement('file 7', '2020-01-01', '2090-01-01', 'clinic');
 
