@@ -14,21 +14,23 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfat
 my $send = { path => '/v2/SendPayment' };
 my $count = 0;
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '3s' });
+$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '60s' });
 $mf->wait_worker($node, 'postgres');
 
-# The answer to a request comes after "meanwhile" was done to the row $id; the row as it is then.
+# The answer to a request comes after "meanwhile" was done to the row $id, because the remote is frozen until then; the row
+# as it is afterwards.
 sub late
 {
 	my ($name, $meanwhile, %rule) = @_;
 	my $id = $mf->insert($node, 'postgres', $name, send_at => "now() + interval '1 h'");
-	my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
 	my $offset = $chaos->log_size($node);
 
-	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, delay_ms => 1500, %rule });
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, %rule }) if %rule;
+	kill 'STOP', $sandbox->pid;
 	sql("UPDATE mf_invoice SET send_at = now() WHERE id = $id");
-	$sandbox->wait_count({ %$send, reference => $reference }, 1) or die "not sent\n";
+	$mf->wait_for($node, 'postgres', "SELECT in_flight > 0 AND EXISTS (SELECT FROM mf_attempt WHERE invoice = $id) FROM mf_worker_status");
 	sql("SET session_replication_role = replica; " . $meanwhile =~ s/\$id/$id/gr);
+	kill 'CONT', $sandbox->pid;
 	$chaos->wait_log($node, qr/the answer to attempt 1 of invoice $id came too late/, $offset);
 	$mf->wait_for($node, 'postgres', "SELECT outcome IS NOT NULL FROM mf_attempt WHERE invoice = $id AND attempt = 1");
 	return split /\|/, sql("SELECT i.status, i.duplicate_suspected, i.invoice_id IS NOT DISTINCT FROM a.invoice_id, a.outcome, i.attempts

@@ -12,7 +12,7 @@ my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '10min'\nmyfatoorah.retry_delay = '1ms'\nmyfatoorah.max_in_flight = 1000");
 my %close = (close => JSON::PP::true);
 
-$mf->setup_account($node, $db, $sandbox, options => { max_in_flight => 1000, connect_timeout => '1s', timeout => '5s' });
+$mf->setup_account($node, $db, $sandbox, options => { max_in_flight => 1000, connect_timeout => '30s', timeout => '60s' });
 $mf->wait_worker($node, $db);
 
 # What was claimed ahead and given back has not left, and counts for nothing here.
