@@ -34,20 +34,22 @@ sub longest_send
 	return $longest;
 }
 
-# Seconds from an order to the answer, likewise
+# Seconds from an order to the answer, likewise, without those that a new session takes
 sub longest_question
 {
 	my $id = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'victim-1'");
+	my $session = $mf->session($node, $db);
 	my $longest = 0;
 
 	for (1 .. 5)
 	{
 		my $seconds = $mf->seconds(sub {
-			sql("SELECT mf_refresh($id)");
-			$mf->wait_for($node, $db, "SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+			$session->query_safe("SELECT mf_refresh($id)");
+			$session->query_safe(qq{DO \$\$ BEGIN WHILE EXISTS (SELECT FROM mf_inquiry WHERE invoice = $id AND urgent) LOOP PERFORM pg_sleep(0.01); END LOOP; END \$\$});
 		});
 		$longest = $seconds if $seconds > $longest;
 	}
+	$session->quit;
 	return $longest;
 }
 
