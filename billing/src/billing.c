@@ -82,10 +82,17 @@ mf_hold_server(const char *name)
 {
 	Oid			server = get_foreign_server_oid(name, true);
 
-	if (!OidIsValid(server))
-		return;
-	LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
-	(void) get_foreign_server_oid(name, false);
+	while (OidIsValid(server))
+	{
+		Oid			held = server;
+
+		LockDatabaseObject(ForeignServerRelationId, held, 0, AccessShareLock);
+		server = get_foreign_server_oid(name, false);
+		if (server == held)
+			return;
+		/* while we waited, another one has got the name */
+		UnlockDatabaseObject(ForeignServerRelationId, held, 0, AccessShareLock);
+	}
 }
 
 /* BEFORE INSERT OR UPDATE trigger of tables with a column "account" */
