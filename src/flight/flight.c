@@ -43,6 +43,23 @@ typedef struct UnderWay
 	int			count;
 } UnderWay;
 
+/* What differs by kind; kinds that are not named send or look up invoices */
+static const struct
+{
+	bool		is_inquiry;
+	bool		stands_alone;
+	MfItemKind	item;
+	const MfList *list;			/* that the answer is; NULL = it is none */
+}			kinds[] = {
+	[MF_JOB_INQUIRY] = {true, false, MF_ITEM_INQUIRY, NULL},
+	[MF_JOB_REFUNDS] = {true, false, MF_ITEM_INQUIRY, &mf_refund_list},
+	[MF_JOB_PAYMENT_ID] = {true, false, MF_ITEM_EVENT, NULL},
+	[MF_JOB_WEBHOOK_LOG] = {true, true, MF_ITEM_LOG, &mf_webhook_log},
+	[MF_JOB_DEPOSIT] = {true, true, MF_ITEM_DEPOSIT, &mf_deposit_list},
+	[MF_JOB_RECURRING] = {true, true, MF_ITEM_EVENT, &mf_recurring_list},
+	[MF_JOB_OPERATION] = {false, false, MF_ITEM_OPERATION, NULL}
+};
+
 static HTAB *flights_under_way = NULL;
 
 /* In the bodies of requests without an answer, all accounts together */
@@ -218,24 +235,13 @@ mf_flight_watched(const MfFlight *flight)
 bool
 mf_flight_is_inquiry(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_INQUIRY:
-		case MF_JOB_REFUNDS:
-		case MF_JOB_PAYMENT_ID:
-		case MF_JOB_WEBHOOK_LOG:
-		case MF_JOB_DEPOSIT:
-		case MF_JOB_RECURRING:
-			return true;
-		default:
-			return false;
-	}
+	return kinds[flight->kind].is_inquiry;
 }
 
 bool
 mf_flight_stands_alone(const MfFlight *flight)
 {
-	return flight->kind == MF_JOB_WEBHOOK_LOG || flight->kind == MF_JOB_DEPOSIT || flight->kind == MF_JOB_RECURRING;
+	return kinds[flight->kind].stands_alone;
 }
 
 int
@@ -395,61 +401,41 @@ mf_flight_free(MfFlight *flight)
 const MfEndpoint *
 mf_flight_endpoint(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_SEND:
-			return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT : flight->executes ? MF_EXECUTE_PAYMENT : MF_SEND_PAYMENT];
-		case MF_JOB_OPERATION:
-			return &mf_endpoints[flight->operation_kind != MF_OPERATION_REFUND ? MF_UPDATE_PAYMENT_STATUS :
-								 flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
-		case MF_JOB_REFUNDS:
-			return &mf_endpoints[MF_GET_REFUND_STATUS];
-		case MF_JOB_WEBHOOK_LOG:
-			return &mf_endpoints[MF_GET_WEBHOOKS];
-		case MF_JOB_DEPOSIT:
-			return &mf_endpoints[MF_GET_DEPOSITED_INVOICES];
-		case MF_JOB_RECURRING:
-			return &mf_endpoints[MF_GET_RECURRING_PAYMENT];
-		default:
-			return &mf_endpoints[MF_GET_PAYMENT_STATUS];
-	}
+	const MfList *list = kinds[flight->kind].list;
+
+	if (flight->kind == MF_JOB_SEND)
+		return &mf_endpoints[flight->v3 ? MF_V3_CREATE_PAYMENT :
+							 flight->executes ? MF_EXECUTE_PAYMENT : MF_SEND_PAYMENT];
+	if (flight->kind == MF_JOB_OPERATION)
+		return &mf_endpoints[flight->operation_kind != MF_OPERATION_REFUND ? MF_UPDATE_PAYMENT_STATUS :
+							 flight->with_suppliers ? MF_MAKE_SUPPLIER_REFUND : MF_MAKE_REFUND];
+	return &mf_endpoints[list != NULL ? list->endpoint : MF_GET_PAYMENT_STATUS];
 }
 
 void
 mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 {
 	const MfEndpoint *endpoint = mf_flight_endpoint(flight);
+	const MfList *list = kinds[flight->kind].list;
 
 	release_body(flight);
 	flight->http_status = (int) exchange->http_status;
 	flight->unanswered = !mf_is_answered(exchange);
 	flight->starved = exchange->starved;
-	switch (flight->kind)
+	if (mf_flight_sends(flight))
+		mf_send_result_read(endpoint, exchange, endpoint->effect == MF_EFFECT_CREATES ? flight->sent_reference :
+							flight->invoice_id, &flight->sent);
+	else if (flight->kind == MF_JOB_DEPOSIT)
+		mf_deposit_result_read(exchange, flight->deposit->reference, &flight->list);
+	else if (list != NULL)
+		mf_list_result_read(list, exchange, &flight->list);
+	else
 	{
-		case MF_JOB_SEND:
-		case MF_JOB_OPERATION:
-			mf_send_result_read(endpoint, exchange, endpoint->effect == MF_EFFECT_CREATES ? flight->sent_reference :
-								flight->invoice_id, &flight->sent);
-			break;
-		case MF_JOB_REFUNDS:
-			mf_list_result_read(&mf_refund_list, exchange, &flight->list);
-			break;
-		case MF_JOB_WEBHOOK_LOG:
-			mf_list_result_read(&mf_webhook_log, exchange, &flight->list);
-			break;
-		case MF_JOB_DEPOSIT:
-			mf_deposit_result_read(exchange, flight->deposit->reference, &flight->list);
-			break;
-		case MF_JOB_RECURRING:
-			mf_list_result_read(&mf_recurring_list, exchange, &flight->list);
-			break;
-		default:
-			flight->answer_date = mf_http_date(exchange);
-			mf_status_result_read(exchange, &flight->found);
-			if ((flight->kind == MF_JOB_INQUIRY || flight->recurring) && flight->found.base.lookup == MF_LOOKUP_FOUND &&
-				!mf_payment_read(&flight->found, &flight->payment))
-				flight->found.base.lookup = MF_LOOKUP_FAILED;
-			break;
+		flight->answer_date = mf_http_date(exchange);
+		mf_status_result_read(exchange, &flight->found);
+		if ((flight->kind == MF_JOB_INQUIRY || flight->recurring) && flight->found.base.lookup == MF_LOOKUP_FOUND &&
+			!mf_payment_read(&flight->found, &flight->payment))
+			flight->found.base.lookup = MF_LOOKUP_FAILED;
 	}
 }
 
@@ -457,16 +443,7 @@ mf_flight_read(MfFlight *flight, const MfHttpExchange *exchange)
 static MfLookupResult *
 lookup_result(const MfFlight *flight)
 {
-	switch (flight->kind)
-	{
-		case MF_JOB_REFUNDS:
-		case MF_JOB_WEBHOOK_LOG:
-		case MF_JOB_DEPOSIT:
-		case MF_JOB_RECURRING:
-			return unconstify(MfLookupResult *, &flight->list.base);
-		default:
-			return unconstify(MfLookupResult *, &flight->found.base);
-	}
+	return unconstify(MfLookupResult *, kinds[flight->kind].list != NULL ? &flight->list.base : &flight->found.base);
 }
 
 void
@@ -574,34 +551,11 @@ mf_flight_collect(dlist_head *landed, MfFlight **flights, int limit, TimestampTz
 void
 mf_flight_add_item(MfFlight *flight)
 {
-	MfItemKind	kind = MF_ITEM_INVOICE;
-	int64		id = flight->invoice;
+	MfItemKind	kind = kinds[flight->kind].item;
+	int64		id = kind == MF_ITEM_EVENT ? flight->inquiry->event :
+		kind == MF_ITEM_LOG ? mf_items_account_id(flight->throttle->account) :
+		kind == MF_ITEM_DEPOSIT ? flight->deposit->id :
+		kind == MF_ITEM_OPERATION ? flight->operation : flight->invoice;
 
-	switch (flight->kind)
-	{
-		case MF_JOB_INQUIRY:
-		case MF_JOB_REFUNDS:
-			kind = MF_ITEM_INQUIRY;
-			break;
-		case MF_JOB_PAYMENT_ID:
-		case MF_JOB_RECURRING:
-			kind = MF_ITEM_EVENT;
-			id = flight->inquiry->event;
-			break;
-		case MF_JOB_WEBHOOK_LOG:
-			kind = MF_ITEM_LOG;
-			id = mf_items_account_id(flight->throttle->account);
-			break;
-		case MF_JOB_DEPOSIT:
-			kind = MF_ITEM_DEPOSIT;
-			id = flight->deposit->id;
-			break;
-		case MF_JOB_OPERATION:
-			kind = MF_ITEM_OPERATION;
-			id = flight->operation;
-			break;
-		default:
-			break;
-	}
 	mf_items_add_answer(kind, id, mf_flight_sends(flight), flight);
 }

@@ -37,7 +37,6 @@ static char *utc_text(TimestampTz at);
 static char *field_text(const MfRequest *request, const MfAccount *account, MfSendPaymentField field);
 static char *payment_methods_json(Datum array);
 static const uint8 *next_random_bytes(void);
-
 static bool leads_here(const MfRequest *request, MfSendPaymentField field);
 static char *percent_encode(const char *text);
 static void set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);

@@ -34,13 +34,12 @@ static void warn_of_missing_worker(void);
 static void follow_update(TriggerData *trigger, Oid schema);
 static void note_changes(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after, Oid schema);
 static TimestampTz due_time(const MfInvoiceRow *row);
-
-PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
-
 static char *edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
 static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row);
 static bool is_url(int column);
 static char *without_secrets(char *url);
+
+PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
 
 /* Fires for each INSERT statement, with a transition table, and for each updated row that is on the agenda. */
 Datum

@@ -107,7 +107,6 @@ static bool start_process(const char *function, const char *kind, Oid database, 
 static void forget_lack_of_slots(void);
 static int	wait_until(int timeout, TimestampTz at);
 static int	milliseconds_to_next_start(void);
-
 static List *databases_of_role(Oid role);
 
 void

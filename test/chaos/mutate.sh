@@ -429,7 +429,7 @@ mutate other_deposit 'an answer about another deposit is taken' src/core/api/dep
 mutate deposit_settled 'an answer settles what was asked for after its question left' src/store/deposits.c \
 	's/CASE WHEN d\.times_requested <> \$2 THEN clock_timestamp\(\) END/NULL/; s/CASE WHEN d\.times_requested = \$2 THEN .read. ELSE .queued. END/\x27read\x27/' 160_deposits
 mutate deposit_pauses 'a key that may not read deposits pauses the account' src/flight/flight.c \
-	's/return flight->kind == MF_JOB_WEBHOOK_LOG \|\| flight->kind == MF_JOB_DEPOSIT \|\|/return flight->kind == MF_JOB_WEBHOOK_LOG ||/' 160_deposits
+	's/true, MF_ITEM_DEPOSIT/false, MF_ITEM_DEPOSIT/' 160_deposits
 mutate deposit_holds 'deposits that cannot be read hold up invoices' src/sending/sender_requests.c \
 	's/if \(mf_flight_stands_alone\(flight\) && is_failure/if (false \&\& is_failure/' 160_deposits
 mutate deposit_wiped 'a list without payments wipes those that were read' src/inquiry/deposit_reading.c \

@@ -37,6 +37,8 @@ const MfField mf_deposit_fields[MF_DI_COUNT] = {
 	[MF_DI_DEPOSIT_DATE] = {"DepositDate", "deposit_date", MF_LOCAL_TIME, false},
 };
 
+const MfList mf_deposit_list = {MF_GET_DEPOSITED_INVOICES, NULL, mf_deposit_fields, MF_DI_COUNT, false, NULL, NULL};
+
 char *
 mf_deposit_body(const char *reference, const char *supplier_code, size_t *len)
 {
@@ -53,10 +55,9 @@ mf_deposit_body(const char *reference, const char *supplier_code, size_t *len)
 void
 mf_deposit_result_read(const MfHttpExchange *exchange, const char *reference, MfListResult *result)
 {
-	static const MfList list = {MF_GET_DEPOSITED_INVOICES, NULL, mf_deposit_fields, MF_DI_COUNT, false, NULL, NULL};
 	int			i;
 
-	mf_list_result_read(&list, exchange, result);
+	mf_list_result_read(&mf_deposit_list, exchange, result);
 	for (i = 0; i < result->row_count; i++)
 	{
 		char	   *const *values = mf_list_row(result, i);

@@ -32,6 +32,7 @@ typedef enum MfDepositField
 } MfDepositField;
 
 extern const MfField mf_deposit_fields[MF_DI_COUNT];
+extern const MfList mf_deposit_list;
 
 /*
  * Builds the body of a GetDepositedInvoices request.  "supplier_code", in digits, is
