@@ -1,6 +1,6 @@
 # QR codes are read by a reader that is not ours (zbarimg): of all sizes and levels, of addresses, Arabic and tax invoices,
 # as SVG and as letters of a terminal, in databases of several encodings.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test;
 
 use Encode qw(decode_utf8 encode_utf8);
 use MIME::Base64 qw(decode_base64);
@@ -13,6 +13,8 @@ my $node = $mf->new_node('main');
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my $db = 'postgres';
 my $read = 0;
+
+sub sql { return $node->safe_psql($db, @_); }
 
 # Rows of 0 (light) and 1 (dark): of an SVG, and of lines of blocks
 sub of_svg
