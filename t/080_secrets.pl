@@ -159,7 +159,8 @@ sub send_with
 
 		$sandbox->faults({ %$answer, path => 'SendPayment', times => 1 });
 		$mf->insert($node, 'postgres', "answer $before", account => "'$account'");
-		$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
+		# earlier answers, to other requests, may have made the account back off
+		$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference = 'answer $before' AND attempts = 0");
 		$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_attempt WHERE finished_at IS NULL", 0);
 		hear("SELECT mf_resume('$account')");
 
