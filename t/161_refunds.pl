@@ -33,14 +33,8 @@ sub set_lookup_delay
 sub paid
 {
 	my ($name, $value) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => $value);
 
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, 'pay');
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $id");
-	return ($id, $number);
+	return $mf->settle($node, $db, $sandbox, $name, 'pay', invoice_value => $value);
 }
 
 # refund(invoice, value, columns): the id of its row

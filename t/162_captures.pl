@@ -17,14 +17,8 @@ $mf->wait_worker($node, $db);
 sub held
 {
 	my ($name) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '40.000', processing_details => q('{"AutoCapture": false}'));
 
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, 'authorize');
-	sql("SELECT mf_refresh($id)");
-	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'authorized');
-	return ($id, $number);
+	return $mf->settle($node, $db, $sandbox, $name, 'authorize', invoice_value => '40.000', processing_details => q('{"AutoCapture": false}'));
 }
 
 sub wait_state

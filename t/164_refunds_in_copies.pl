@@ -18,13 +18,8 @@ $mf->wait_worker($node, 'postgres');
 sub paid
 {
 	my ($name) = @_;
-	my $id = $mf->insert($node, 'postgres', $name, invoice_value => '10.000');
 
-	$mf->wait_status($node, 'postgres', $name);
-	$sandbox->invoice($node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE id = $id"), 'pay');
-	$node->safe_psql('postgres', "SELECT mf_refresh($id)");
-	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
-	return $id;
+	return ($mf->settle($node, 'postgres', $sandbox, $name, 'pay'))[0];
 }
 
 sub refund

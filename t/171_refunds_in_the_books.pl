@@ -13,25 +13,12 @@ my $question = { path => '/v2/GetRefundStatus' };
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
 
-# An invoice of 10 that was sent, and paid or held: its ids here and there
-sub settled
-{
-	my ($name, $how, $status, @columns) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', @columns);
-
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, $how);
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", $status);
-	return ($id, $number);
-}
-
+# An invoice of 10 that was sent and paid: its ids here and there
 sub paid
 {
 	my ($name) = @_;
 
-	return settled($name, 'pay', 'paid');
+	return $mf->settle($node, $db, $sandbox, $name, 'pay');
 }
 
 # A refund that is filed: its id here, its RefundId
@@ -153,7 +140,7 @@ sub review
 # Paid again after a release: MyFatoorah allows no second capture or release, so a person is told.
 #
 {
-	my ($id, $number) = settled('again', 'authorize', 'authorized', processing_details => q('{"AutoCapture": false}'));
+	my ($id, $number) = $mf->settle($node, $db, $sandbox, 'again', 'authorize', processing_details => q('{"AutoCapture": false}'));
 
 	sql("SELECT mf_release($id)");
 	wait_for("SELECT status FROM mf_operation WHERE invoice = $id", 'released');

@@ -14,12 +14,8 @@ $mf->wait_worker($node, $db);
 sub paid
 {
 	my ($name, %columns) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', %columns);
+	my ($id) = $mf->settle($node, $db, $sandbox, $name, 'pay', %columns);
 
-	$mf->wait_status($node, $db, $name);
-	$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE id = $id"), 'pay');
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $id");
 	sql("DELETE FROM mf_inquiry WHERE invoice = $id");
 	return $id;
 }

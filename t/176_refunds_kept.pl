@@ -19,20 +19,6 @@ sub check
 	return sql("SELECT ok, detail FROM mf_check() WHERE item = '$item'");
 }
 
-# An invoice of 10 that was sent, and paid or held: its ids here and there
-sub settled
-{
-	my ($name, $how, @columns) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', @columns);
-
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, $how);
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status IN ('paid', 'authorized') FROM mf_invoice WHERE id = $id");
-	return ($id, $number);
-}
-
 sub refund
 {
 	my ($invoice, $value) = @_;
@@ -50,8 +36,8 @@ sub wait_refund
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
 $mf->wait_worker($node, $db);
 
-my ($kept, $kept_number) = settled('kept', 'pay');
-my ($open, $open_number) = settled('open', 'pay');
+my ($kept, $kept_number) = $mf->settle($node, $db, $sandbox, 'kept', 'pay');
+my ($open, $open_number) = $mf->settle($node, $db, $sandbox, 'open', 'pay');
 my $refunded = refund($kept, 4);
 my $filed = refund($open, 1);
 
@@ -109,7 +95,7 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 # The numbers of monitoring, and rows that were loaded or changed without the trigger
 #
 {
-	my %invoice = map { $_ => (settled($_, 'pay'))[0] } 'untimed', 'late', 'well';
+	my %invoice = map { $_ => ($mf->settle($node, $db, $sandbox, $_, 'pay'))[0] } 'untimed', 'late', 'well';
 	my $made = $sandbox->count(%$make);
 	my %refund;
 
@@ -138,7 +124,7 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 # Payments that are held for long
 #
 {
-	my ($id) = settled('held', 'authorize', processing_details => q('{"AutoCapture": false}'));
+	my ($id) = $mf->settle($node, $db, $sandbox, 'held', 'authorize', processing_details => q('{"AutoCapture": false}'));
 	my $age = sub { sql("SET session_replication_role = replica; UPDATE mf_transaction SET transaction_date = now() - interval '$_[0]' WHERE invoice = $id") };
 
 	$age->('4 days');

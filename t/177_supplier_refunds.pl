@@ -21,14 +21,9 @@ $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret =
 sub paid
 {
 	my ($name) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', suppliers => q('[{"SupplierCode": 27, "InvoiceShare": 6}, {"SupplierCode": 53, "InvoiceShare": 4}]'));
 
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, 'pay');
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
-	return ($id, $number);
+	return $mf->settle($node, $db, $sandbox, $name, 'pay',
+		suppliers => q('[{"SupplierCode": 27, "InvoiceShare": 6}, {"SupplierCode": 53, "InvoiceShare": 4}]'));
 }
 
 # refund(invoice, value, code => amount, ...): the id of its row

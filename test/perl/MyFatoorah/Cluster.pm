@@ -175,6 +175,21 @@ sub wait_status
 		$status // 'sent');
 }
 
+# settle(node, dbname, sandbox, name, action, columns): inserts that invoice, of 10 unless columns tell another value, has it paid ('pay')
+# or held ('authorize') at the sandbox and waits until that is seen; returns its ids here and there
+sub settle
+{
+	my ($class, $node, $dbname, $sandbox, $name, $action, %columns) = @_;
+	my $id = $class->insert($node, $dbname, $name, invoice_value => '10.000', %columns);
+
+	$class->wait_status($node, $dbname, $name);
+	my $number = $node->safe_psql($dbname, "SELECT invoice_id FROM mf_invoice WHERE id = $id");
+	$sandbox->invoice($number, $action);
+	$node->safe_psql($dbname, "SELECT mf_refresh($id)");
+	$class->wait_for($node, $dbname, "SELECT payment_status FROM mf_invoice WHERE id = $id", $action eq 'pay' ? 'paid' : 'authorized');
+	return ($id, $number);
+}
+
 # wait_settled(node, dbname): waits until nothing is queued or being sent
 sub wait_settled
 {
