@@ -144,6 +144,13 @@ my @bodies = (
 	[ 'a style' => q{PERFORM set_config('DateStyle', 'German', false)} ],
 	[ 'a setting of her own' => q{SET mallory.x = 1} ]);
 
+# Older minor releases make temporary types in a security-restricted operation, such as the query of a materialized view.
+my $refused = sql(q{CREATE FUNCTION type_is_refused() RETURNS boolean LANGUAGE plpgsql AS $$
+		BEGIN CREATE DOMAIN pg_temp.d AS text; DROP DOMAIN pg_temp.d; RETURN false; EXCEPTION WHEN insufficient_privilege THEN RETURN true; END $$;
+	CREATE MATERIALIZED VIEW types AS SELECT type_is_refused(); SELECT * FROM types; DROP MATERIALIZED VIEW types; DROP FUNCTION type_is_refused()});
+note "temporary types are refused by the server itself: $refused";
+@bodies = grep { $_->[0] ne 'a temporary type' } @bodies if $refused ne 't';
+
 # What a superuser's session has after it has cancelled an invoice, beside what it had
 sub cancel_leaves
 {
