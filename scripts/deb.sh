@@ -4,13 +4,14 @@
 #
 #   build     dpkg-buildpackage, lintian
 #   again     builds them once more, elsewhere and by other habits: the same bytes
+#   readme    on a system with nothing else: README.md, from git clone to a paid invoice, by its words
 #   try       on a system with nothing else: apt, the first five minutes of README.Debian, the upgrade to a next version
 #             with invoices under way, removal and purge as README.Debian has them, after which nothing of them is left
 #   test      autopkgtest: debian/tests
 #   piuparts  installs, removes and purges them
 #
 # SUITE="bookworm trixie testing"   the releases of Debian (the one of this machine)
-# STEPS="again try test piuparts"   what is done after the build
+# STEPS="again readme try test piuparts"   what is done after the build
 # MIRROR=URL                        the archive (the one of this machine)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +20,7 @@ cd "$(dirname "$0")/.."
 
 suites=${SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME-}")}
 [ -n "$suites" ] || mf_die "set SUITE: this system does not tell a release of Debian"
-steps=${STEPS-again try test piuparts}
+steps=${STEPS-again readme try test piuparts}
 version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" myfatoorah.control)
 
 # The next version, to upgrade to: the last number is one more.
@@ -120,6 +121,47 @@ asked()
 	mf_say "  $3: $is"
 }
 
+# readme_block LANGUAGE TEXT: the blocks of README.md that have the text in them
+readme_block()
+{
+	perl -0777 -ne 'BEGIN { ($language, $text) = splice @ARGV, 0, 2 } print grep { index($_, $text) >= 0 } /^```$language\n(.*?)^```/gms' \
+		"$@" README.md
+}
+
+# The first minutes of README.md as a person has them who types what stands there, with the stand-in of the demo
+readme()
+{
+	local typed="psql -v ON_ERROR_STOP=1 shop <<'end'" at="'test', base_url 'http://127.0.0.1:9965'" url
+
+	new_root try
+	git clone -q --bare . "$MF_ROOTS/try/root/p.git"
+	mf_say "README.md on a system with nothing else: git clone, make demo"
+	mf_root_run try "cd
+$(readme_block sh 'git clone' | sed 's,ADDRESS,/root/p.git,; /^make check/d')
+make demo-stop"
+	mf_say "its installation from source"
+	mf_root_run try "cd ~/myfatoorah
+$(readme_block sh 'make install')
+service postgresql stop"
+	mf_say "its first invoice"
+	# with a network of its own, so that the ports are those of README.md
+	mf_root_alone try "cd ~/myfatoorah
+make demo
+service postgresql start
+$(readme_block sh myfatoorah.key | sed "s/^install/echo SK_KWT_sandbox | &/; s/psql shop$/$typed/")
+$(readme_block sql 'CREATE EXTENSION' | sed "s|'test'|$at|")
+$(readme_block sql ahmad@)
+end"
+	url=$(ask "SELECT invoice_url FROM mf_invoice")
+	mf_root_alone try "$(sed -n "s|.*\`\(curl .*\)INVOICE_URL\([^\`]*\)\`.*|\1$url\2|p" README.md)
+runuser -u postgres -- $typed
+$(readme_block sql mf_refresh)
+end"
+	asked "sent paid" "SELECT status || ' ' || payment_status FROM mf_invoice" "the invoice is"
+	mf_root_alone try 'make -C ~/myfatoorah demo-stop'
+	mf_root_remove try
+}
+
 # sandbox: the stand-in, once more; its numbers are others than those of its first life
 sandbox()
 {
@@ -185,8 +227,9 @@ try()
 	asked "sent paid" "SELECT status || ' ' || payment_status FROM mf_invoice" "the invoice is"
 	upgrade
 	mf_say "removing and purging them"
-	mf_root_alone try "$(commands Removing)
-		runuser -u postgres -- dropdb shop
+	mf_root_alone try "$(commands Removing)"
+	asked 0 "SELECT count(*) FROM pg_roles WHERE rolname ~ '^myfatoorah'" "roles that are left"
+	mf_root_alone try "runuser -u postgres -- dropdb shop
 		apt-get -q -y purge myfatoorah-sandbox"
 	left=$(cd "$MF_ROOTS/try" && find . -xdev -path ./root -prune -o \( -name '*myfatoorah*' -o -name '*mf-sandbox*' \) -print)
 	[ -z "$left" ] || mf_die "left behind: $left"
@@ -238,6 +281,7 @@ do
 	do
 		case $step in
 			again) again ;;
+			readme) readme ;;
 			try) try ;;
 			test) tests ;;
 			piuparts) run_piuparts ;;

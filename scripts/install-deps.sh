@@ -107,7 +107,9 @@ command -v apt-get >/dev/null ||
 as_root=()
 if [ "$(id -u)" -ne 0 ]
 then
-	if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null
+	# a person is asked for his password, but not for what is optional
+	if ! command -v sudo >/dev/null ||
+		! { sudo -n true 2>/dev/null || { [ -t 0 ] && [ ${#missing[@]} -gt 0 ] && sudo -v; }; }
 	then
 		cannot "missing packages" "; run this again as root or with sudo to install them"
 	fi
