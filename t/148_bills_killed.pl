@@ -10,7 +10,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "include_if_exists = 'chaos.conf'
-	myfatoorah.on_change_timeout = '30s'
+	myfatoorah.on_change_timeout = '1min'
 	myfatoorah.poll_delay = '1d'
 	myfatoorah.retry_delay = '50ms'
 	myfatoorah.lookup_delay = '20ms'");
@@ -28,13 +28,21 @@ sub reactions
 	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions'});
 }
 
-# A process for functions that rests, and stays for some seconds
-sub rested
+# A process for functions that is kept in a function of ours until let_go(): then it calls what is due meanwhile. Without, it
+# may end before we are ready, and the worker, who begins the next one, may wait for a table that we have locked.
+my $keeper;
+sub kept
 {
-	sql(q{SELECT mf_call_at('public.mf_billing_tick', now())});
-	wait_for(q{SELECT count(*) FROM mf_reaction_queue WHERE due <= now()}, 0);
-	wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND state = 'idle'}, 1);
+	$keeper = $mf->session($node, $db);
+	$keeper->query_safe('SELECT pg_advisory_lock(148)');
+	sql(q{SELECT mf_call_at('public.kept', now())});
+	wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event = 'advisory'}, 1);
 	return reactions();
+}
+
+sub let_go
+{
+	return $keeper->query_safe('SELECT pg_advisory_unlock(148)');
 }
 
 # Bills of a round, sent: its key, and its id
@@ -103,6 +111,8 @@ sql('CREATE EXTENSION myfatoorah_billing');
 sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
 	INSERT INTO mf_reminder_rule (name, days_from_due, at_time) SELECT 'today', 0, (now() AT TIME ZONE f.time_zone - interval '1 minute')::time FROM mf_account_facts('myfatoorah') f;
 	UPDATE mf_reminder_rule SET since = now() - interval '2 days'});
+sql(q{CREATE FUNCTION public.kept(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(148); SELECT NULL::timestamptz'});
+sql(q{SELECT mf_on_time('public.kept(timestamptz)', now() + interval '1 year')});
 $mf->wait_worker($node, $db);
 
 #
@@ -111,14 +121,8 @@ $mf->wait_worker($node, $db);
 foreach my $point ('function_called', map { "first write to $_" } qw(mf_link mf_invoice mf_queue mf_plan_period mf_reminder))
 {
 	my ($renewed, $reminded) = (bill('renewed'), bill('reminded'));
-	my ($pid, $holder);
-
-	# in this order, so that no tick comes between
-	if ($point eq 'function_called')
-	{
-		$pid = rested();
-		$chaos->arm($node, $pid, 'function_called');
-	}
+	my $pid = kept();
+	my $holder;
 	my $plan = plan_due();
 	expire($renewed);
 	remind($reminded);
@@ -131,16 +135,17 @@ foreach my $point ('function_called', map { "first write to $_" } qw(mf_link mf_
 	$node->psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
 	if ($holder)
 	{
-		wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event_type = 'Lock'}, 1);
-		$pid = reactions();
+		let_go();
+		wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event = 'relation'}, 1);
 	}
 	else
 	{
+		$chaos->arm($node, $pid, 'function_called', \&let_go);
 		$chaos->wait_failpoint($node, $pid, 'function_called', $offset);
 	}
 	my $seen = sql("SELECT (SELECT count(*) FROM mf_link WHERE bill = $renewed), (SELECT count(*) FROM mf_plan_period WHERE plan = $plan), (SELECT count(*) FROM mf_reminder WHERE bill = $reminded)");
 	strike($pid);
-	eval { $holder->quit } if $holder;
+	eval { $_->quit } foreach $keeper, $holder // ();
 	is($seen, '1|0|0', "killed at $point: nothing of the tick is to be seen");
 	wait_for("SELECT count(*) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE i.status = 'sent' AND (b.id = $renewed OR b.id = $reminded OR b.id = (SELECT bill FROM mf_plan_period WHERE plan = $plan))", 3);
 	wait_for("SELECT count(*) FROM mf_reminder WHERE bill = $reminded", 1);
@@ -178,8 +183,8 @@ foreach my $point ('payment_recorded', 'function_called', map { "first write to 
 	my ($pid, $holder);
 
 	$mf->wait_idle($node, $db);
-	$pid = $point eq 'function_called' ? rested() : $mf->wait_worker($node, $db);
-	$chaos->arm($node, $pid, $point) if $point !~ /write/;
+	$pid = $point eq 'function_called' ? kept() : $mf->wait_worker($node, $db);
+	$chaos->arm($node, $pid, $point) if $point eq 'payment_recorded';
 	my $offset = $chaos->log_size($node);
 	if ($point =~ /to (\w+)/)
 	{
@@ -190,16 +195,18 @@ foreach my $point ('payment_recorded', 'function_called', map { "first write to 
 	sql("SELECT mf_refresh($link)");
 	if ($holder)
 	{
-		wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event_type = 'Lock'}, 1);
+		wait_for(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah reactions' AND wait_event = 'relation'}, 1);
 		$pid = reactions();
 	}
-	else
+	elsif ($point eq 'function_called')
 	{
-		$chaos->wait_failpoint($node, $pid, $point, $offset);
+		wait_for("SELECT payment_status FROM mf_invoice WHERE id = $link", 'paid');
+		$chaos->arm($node, $pid, $point, \&let_go);
 	}
+	$chaos->wait_failpoint($node, $pid, $point, $offset) if !$holder;
 	my $seen = sql("SELECT status, received, (SELECT count(*) FROM mf_receipt WHERE bill = $bill) FROM mf_bill WHERE id = $bill");
 	strike($pid);
-	eval { $holder->quit } if $holder;
+	eval { $_->quit } foreach grep { $_ } $holder, $point eq 'function_called' ? $keeper : ();
 	is($seen, 'open|0|0', "killed at $point: nothing of the payment is booked");
 	wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 	is(sql("SELECT count(*), sum(value) FROM mf_receipt WHERE bill = $bill"), '1|10.000', 'then it is, once');

@@ -154,16 +154,17 @@ sub strike
 	return $node->start;
 }
 
-# arm(node, pid, failpoint): that process, and no other, stops at that failpoint: only it is told to read the
-# configuration, which has to include chaos.conf
+# arm(node, pid, failpoint, code): that process, and no other, stops at that failpoint: only it is told to read the
+# configuration, which has to include chaos.conf. The code, if any, makes it come to where it reads that.
 sub arm
 {
-	my ($class, $node, $pid, $failpoint) = @_;
+	my ($class, $node, $pid, $failpoint, $code) = @_;
 	my $offset = $class->log_size($node);
 
 	# a missing file is mentioned in the log: so we see that it was read
 	_write_conf($node, "myfatoorah.failpoint = '$failpoint'\ninclude_if_exists = 'armed'\n");
 	kill 'HUP', $pid or die "no process $pid\n";
+	$code->() if $code;
 	$class->wait_log($node, qr/\[$pid\].*skipping missing configuration file ".*armed"/, $offset);
 	return _write_conf($node, '');
 }
