@@ -300,9 +300,10 @@ foreach my $place ([ 'a closed port', MyFatoorah::Listener->refusing->url, qr/co
 
 		$answer .= "\ncheck: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT item, ok, detail, hint FROM mf_check('probe') WHERE item = 'network'");
 		$node->safe_psql('postgres', "SET ROLE $role; INSERT INTO mf_invoice " . $mf->invoice($name, account => "'probe'"));
-		# a row that is sent again has no error meanwhile
+		# a row that is sent again has no error meanwhile; the pause may come while that begins
 		$mf->wait_for($node, 'postgres', "SELECT attempts > 0 FROM mf_invoice WHERE customer_reference = '$name'");
 		$node->safe_psql('postgres', q{SELECT mf_pause('probe', 'look')});
+		$mf->wait_idle($node, 'postgres');
 		$mf->wait_for($node, 'postgres', "SELECT last_error IS NOT NULL FROM mf_invoice WHERE customer_reference = '$name'");
 		$answer .= "\nrow: " . $node->safe_psql('postgres', "SET ROLE $role; SELECT last_error FROM mf_invoice WHERE customer_reference = '$name'");
 		$shown{$role}{$what} = $answer =~ s/psql:<stdin>:\d+: //gr =~ s/LOCATION: .*//gr;
