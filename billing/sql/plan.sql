@@ -191,7 +191,6 @@ SELECT count(mf_end_plan(id, NULL, 'enough')) FROM mf_plan WHERE plan_key LIKE '
 SELECT mf_test.try('SELECT mf_end_plan(id, ''infinity'', ''x'') FROM mf_plan WHERE plan_key = ''p1''') ~ '^(55000|22008)' AS refused;
 RESET ROLE;
 SELECT DISTINCT status, ends_on = mf_local_day(account, now()) AS today FROM mf_plan WHERE plan_key LIKE 'p_';
-ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 
 -- How much is due already is told by whatever makes it due, and by an end that leaves it so
 BEGIN;
@@ -210,6 +209,7 @@ SELECT count(*) AS plans, count(*) FILTER (WHERE mf_plan_due(p, now()) <> (SELEC
 	max(mf_plan_due(p, now())) AS most FROM mf_plan p WHERE plan_key LIKE 'count %';
 ROLLBACK;
 \set VERBOSITY default
+ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 
 -- One that cannot be billed stops no other; put right, it goes on at once
 INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('bad', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2), ('good', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2);
