@@ -1,5 +1,6 @@
 # The API key is found nowhere: not in the log at its most talkative, not in the statistics, the tables, a dump or the
-# text of an error, whatever happens, be it that the remote itself says the key back.
+# text of an error, whatever happens, be it that the remote itself says the key back. Nor does a customer's data come from an
+# answer into the log or an error.
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -26,8 +27,12 @@ myfatoorah.retry_delay = '50ms'
 myfatoorah.lookup_delay = '500ms'
 CONF
 
-# Everything that a client was told
+# Everything that a client was told, and errors alone
 my $heard = '';
+my $errors = '';
+
+# The customer of all invoices that are made from now on
+my %customer = (customer_name => 'direct');
 
 sub hear
 {
@@ -36,6 +41,7 @@ sub hear
 		extra_params => [ '-v', 'VERBOSITY=verbose', @{ $params{options} // [] } ]);
 
 	$heard .= "$out\n$err\n";
+	$errors .= "$err\n";
 	return "$out\n$err";
 }
 
@@ -126,15 +132,20 @@ my @saying_back = (
 # All of these answers to direct calls, of each function
 sub call_with
 {
+	my $customer = join ', ', map { "$_ => '$customer{$_}'" } sort keys %customer;
+
 	foreach my $answer (@_)
 	{
 		my $account = $answer->{never} ? 'mute' : 'myfatoorah';
 
-		foreach my $case ([ SendPayment => "mf_send_payment('direct', 1.5, account => '$account')" ],
+		foreach my $case ([ SendPayment => "mf_send_payment($customer, invoice_value => 1.5, account => '$account')" ],
 			[ GetPaymentStatus => "mf_payment_status('1', 'InvoiceId', '$account')" ],
 			[ GetPaymentStatus => "mf_payment_transactions('1', 'InvoiceId', '$account')" ],
 			[ GetPaymentStatus => "mf_check('$account')" ],
-			[ ExecutePayment => "mf_execute_payment('direct', 1.5, 2, account => '$account')" ],
+			[ ExecutePayment => "mf_execute_payment($customer, invoice_value => 1.5, payment_method_id => 2, account => '$account')" ],
+			[ GetRecurringPayment => "mf_recurring('$account')" ],
+			[ CancelRecurringPayment => "mf_cancel_recurring('RECUR1', '$account')" ],
+			[ ResumeRecurringPayment => "mf_resume_recurring('RECUR1', '$account')" ],
 			[ InitiatePayment => "mf_payment_methods(1, account => '$account')" ],
 			[ GetCurrenciesExchangeList => "mf_exchange_rates('$account')" ],
 			[ GetSuppliers => "mf_suppliers('$account')" ],
@@ -152,13 +163,15 @@ sub call_with
 # All of these answers to the worker, one after the other
 sub send_with
 {
+	my %columns = map { $_ => "'$customer{$_}'" } keys %customer;
+
 	foreach my $answer (@_)
 	{
 		my $before = $sandbox->count(%$send);
 		my $account = $answer->{never} ? 'mute' : 'myfatoorah';
 
 		$sandbox->faults({ %$answer, path => 'SendPayment', times => 1 });
-		$mf->insert($node, 'postgres', "answer $before", account => "'$account'");
+		$mf->insert($node, 'postgres', "answer $before", %columns, account => "'$account'");
 		# earlier answers, to other requests, may have made the account back off
 		$mf->wait_none($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference = 'answer $before' AND attempts = 0");
 		$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_attempt WHERE finished_at IS NULL", 0);
@@ -171,8 +184,56 @@ sub send_with
 	return;
 }
 
+# Waits until that counts none, while somebody says that all is well again
+sub wait_none
+{
+	my ($query) = @_;
+
+	return $mf->wait_for($node, 'postgres', "SET client_min_messages = warning; SELECT ($query) FROM mf_resume('mute')", 0);
+}
+
+# All of these answers to what the worker does about money that has come in: refunds and captures, and questions about refunds and plans
+sub settle_with
+{
+	my $turn = 'money ' . $sandbox->count;
+	my %columns = (account => q{'mute'}, map { $_ => "'$customer{$_}'" } keys %customer);
+	my ($number, %invoice);
+
+	for my $n (0 .. $#_)
+	{
+		$mf->insert($node, 'postgres', "$turn MakeRefund $n", %columns);
+		$mf->insert($node, 'postgres', "$turn UpdatePaymentStatus $n", %columns, processing_details => q('{"AutoCapture": false}'));
+	}
+	$mf->insert($node, 'postgres', "$turn plan", %columns, payment_method_id => 2, recurring_type => q{'Daily'}, iteration => 0, retry_count => 2);
+	wait_none("SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$turn%' AND status <> 'sent'");
+	foreach (split /\n/, $node->safe_psql('postgres', "SELECT invoice_id, customer_reference FROM mf_invoice WHERE customer_reference ~ '^$turn .* \\d+\$'"))
+	{
+		my ($number, $call, $n) = /^(\d+)\|$turn (\w+) (\d+)$/;
+
+		$sandbox->invoice($number, $call eq 'MakeRefund' ? 'pay' : 'authorize');
+		$sandbox->faults({ %{ $_[$n] }, path => $call, contains => $number, times => 1 });
+		$sandbox->faults({ %{ $_[$n] }, path => 'GetRefundStatus', contains => $number, times => 1 }) if $call eq 'MakeRefund';
+	}
+	$node->safe_psql('postgres', "SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference LIKE '$turn%'");
+	wait_none("SELECT count(*) FROM mf_invoice WHERE customer_reference ~ '^$turn .* \\d+\$' AND payment_status NOT IN ('paid', 'authorized')");
+	$node->safe_psql('postgres', "INSERT INTO mf_refund (invoice, value) SELECT id, 1 FROM mf_invoice WHERE customer_reference LIKE '$turn MakeRefund%';
+		SELECT mf_capture(id) FROM mf_invoice WHERE customer_reference LIKE '$turn UpdatePaymentStatus%'");
+	wait_none(q{SELECT count(*) FROM mf_operation WHERE status IN ('queued', 'sending', 'unknown')});
+	foreach my $answer (@_)
+	{
+		my $before = $sandbox->count(path => '/v2/GetRecurringPayment');
+
+		$sandbox->faults({ %$answer, path => 'GetRecurringPayment', times => 1 });
+		$node->safe_psql('postgres', q{UPDATE mf_event SET due = now(), lookups = 0 WHERE source = 'plan' AND due IS NOT NULL});
+		wait_none(q{SELECT count(*) FROM mf_event WHERE source = 'plan' AND due <= now()});
+		cmp_ok($sandbox->count(path => '/v2/GetRecurringPayment'), '>', $before, 'the plans were asked for');
+	}
+	return;
+}
+
 call_with(@answers);
 send_with(@answers);
+settle_with(@answers);
 
 # By accounts that cannot be used
 foreach my $account (@accounts)
@@ -219,7 +280,44 @@ $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status =
 nowhere('whatever happened');
 call_with(@saying_back);
 send_with(@saying_back);
+settle_with(@saying_back);
 nowhere('when the remote said it back');
+
+#
+# Answers with a customer's data, in a log that has no statements: only words of MyFatoorah's own are passed on.
+#
+%customer = (customer_name => 'Zubayda Marker', customer_email => 'zubayda@marker.example', customer_mobile => '55512399');
+my $data = q{"CustomerName":"Zubayda Marker","CustomerEmail":"zubayda@marker.example","CustomerMobile":"55512399"};
+my @about_customers = (
+	{ status => 200, body => qq({"IsSuccess":true,"Message":"","ValidationErrors":null,"Data":{"InvoiceId":1,$data,"Invoi) },
+	{ status => 500, body => qq(  {"IsSuccess":true,"Data":{$data,"RecurringPayment":[{"RecurringInvoices":[{$data}) },
+	{ status => 200, body => qq([{$data},]) },
+	{ status => 200, body => qq({"IsSuccess":true,"Message":"","Data":{$data,"InvoiceId":"none","RefundId":"none","RecurringPayment":[{$data}]}}) },
+	{ status => 400, body => qq({"IsSuccess":false,"Message":"","Data":{$data}}) },
+	{ cut_answer_at => 200 });
+
+sub about_customers
+{
+	my ($text) = @_;
+
+	return join ', ', grep { index($text, $_) >= 0 } sort values %customer;
+}
+
+$node->safe_psql('postgres', "ALTER SYSTEM SET $_") for 'log_statement = none', 'log_min_duration_statement = -1', 'log_min_error_statement = panic', 'debug_print_parse = off',
+  'debug_print_rewritten = off', 'debug_print_plan = off', 'log_parameter_max_length_on_error = 0';
+$node->reload;
+$mf->wait_for($node, 'postgres', 'SHOW log_statement', 'none');
+$errors = '';
+my $log = -s $node->logfile;
+call_with(@about_customers);
+send_with(@about_customers);
+settle_with(@about_customers);
+is(about_customers($errors), '', 'no error has data of a customer');
+is(about_customers(slurp_file($node->logfile, $log)), '', 'nor has the log');
+$sandbox->faults({ path => 'SendPayment', status => 400, body => { IsSuccess => JSON::PP::false, Message => 'Zubayda Marker is blocked' } });
+like(hear(q{SELECT mf_send_payment('Ahmad', 1.5)}), qr/DETAIL:.*Zubayda Marker is blocked/, 'which would be found: words of MyFatoorah are passed on');
+like(about_customers(slurp_file($node->logfile, $log)), qr/Zubayda/, 'in the log, too');
+
 #
 # The owner of a server who is no superuser cannot have a superuser's key file read to an address of theirs.
 #

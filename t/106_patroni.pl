@@ -1,5 +1,6 @@
 # Three nodes under Patroni, with sessions that insert all the time, while nodes are switched, killed, frozen, cut off and
-# rebuilt. No acknowledged row is lost in synchronous mode, and nothing is sent twice in any: by the ledger of the stand-in.
+# rebuilt. No acknowledged row is lost in synchronous mode, and nothing is sent or refunded twice in any: by the ledger of the
+# stand-in. Each repetition of a recurring payment is a row, once.
 #
 # A short run is part of make check. make ha (test/ha/run.sh) sets
 # MF_HA_ROUNDS   how often each event happens, in random order (1)
@@ -26,6 +27,10 @@ my ($top) = grep { -e "$_/test/ha/load.pl" } '.', $ENV{PWD};
 # How many invoices are inserted under each misfortune that has to be seen by some
 use constant ENOUGH => 100;
 
+# How many invoices are paid beforehand, for each session to refund; and how many recurring payments begun
+my $paid = $rounds ? 300 * $rounds : 20;
+use constant PLANS => 3;
+
 my %events = (
 	switchover => \&switchover, drained => \&drained, killed => \&killed, server => \&server, frozen => \&frozen, lag => \&lag, manager => \&manager,
 	beside => sub { manager('beside') },
@@ -39,7 +44,7 @@ my %titles = (
 my @wanted = split ' ', $ENV{MF_HA_EVENTS} || ($rounds ? join ' ', sort keys %events : 'drained killed');
 
 # What a run is about: cluster, stand-in, load, and what the books have shown so far
-my ($ha, $sandbox, @loads, %known, @table);
+my ($ha, $sandbox, @loads, @plans, %known, @table);
 
 #
 # The load
@@ -53,7 +58,7 @@ sub start_load
 	if ($pid == 0)
 	{
 		open STDERR, '>>', "$PostgreSQL::Test::Utils::log_path/106_patroni_load.log";
-		exec 'setpriv', '--pdeathsig=TERM', 'perl', "$top/test/ha/load.pl", $ha->conninfo, "$ha->{name}-w$number", $file, 0.05
+		exec 'setpriv', '--pdeathsig=TERM', 'perl', "$top/test/ha/load.pl", $ha->conninfo, "$ha->{name}-w$number", $file, 0.05, $paid
 		  or POSIX::_exit(127);
 	}
 	push @loads, { pid => $pid, file => $file };
@@ -94,6 +99,53 @@ sub wait_acknowledged
 }
 
 #
+# Payments: what can be refunded, and recurring payments whose repetitions MyFatoorah carries out meanwhile
+#
+sub prepare_payments
+{
+	my ($leader) = @_;
+
+	$mf->insert_many($leader, 'postgres', "$ha->{name}-w$_-paid", $paid) foreach 1, 2;
+	$mf->insert_many($leader, 'postgres', "$ha->{name}-plan", PLANS, payment_method_id => 2, recurring_type => q{'Daily'}, iteration => 0, retry_count => 2);
+	$mf->wait_settled($leader, 'postgres');
+	$sandbox->pay_many(count => 2 * $paid + PLANS);
+	$chaos->until_true('payments', sub { $sandbox->bulk->{running} ? 0 : 1 });
+	$leader->safe_psql('postgres', 'SELECT count(mf_refresh(id)) FROM mf_invoice');
+	$mf->wait_for($leader, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE payment_status <> 'paid'}, 0);
+	@plans = split /\n/, $leader->safe_psql('postgres', 'SELECT recurring_id FROM mf_invoice WHERE recurring_id IS NOT NULL');
+	return;
+}
+
+# Each plan has its next payment, and the worker is about to ask for it.
+sub charge
+{
+	my ($leader) = @_;
+
+	$known{repetitions}{ $sandbox->charge($_)->{id} } = 1 foreach @plans;
+	return read_plans($leader);
+}
+
+sub read_plans
+{
+	my ($leader) = @_;
+
+	return $leader->safe_psql('postgres', q{UPDATE mf_event SET due = now() WHERE source = 'plan' AND due IS NOT NULL; SELECT mf_resume('myfatoorah')});
+}
+
+# A refund that a promotion found queued is for a person to decide about, if MyFatoorah has none.
+sub decide
+{
+	my ($leader) = @_;
+	my %filed = map { ($_->{comment} // '') => 1 } $sandbox->refunds;
+	my @review = split /\n/, $leader->safe_psql('postgres', q{SELECT comment FROM mf_refund WHERE status = 'review'});
+
+	is_deeply([ grep { $filed{$_} } @review ], [], 'no refund that MyFatoorah has is left to a person');
+	$leader->safe_psql('postgres', q{SELECT mf_retry_refund(id, 'the portal has none') FROM mf_refund WHERE status = 'review'});
+	$chaos->wait_settled($leader, 'postgres', 240);
+	return scalar @review;
+}
+
+#
 # The books
 #
 sub name_of { return ($_[0]{reference} // '') =~ s/\.[^.]*$//r; }
@@ -103,10 +155,11 @@ sub books
 {
 	my ($leader) = @_;
 	my $acknowledged = acknowledged();
-	my %there = map { $_ => 1 } split /\n/, $leader->safe_psql('postgres', 'SELECT customer_reference FROM mf_invoice');
+	my %there = map { $_ => 1 } split /\n/, $leader->safe_psql('postgres', 'SELECT customer_reference FROM mf_invoice UNION ALL SELECT comment FROM mf_refund');
 	my %made;
 
-	$made{ name_of($_) }++ foreach $sandbox->remote;
+	$made{ name_of($_) }++ foreach grep { !$known{repetitions}{ $_->{id} } } $sandbox->remote;
+	$made{ $_->{comment} }++ foreach $sandbox->refunds;
 	my @lost = grep { !$there{$_} && !$known{lost}{$_}++ } keys %$acknowledged;
 	my @doubled = grep { $made{$_} > 1 && !$known{doubled}{$_}++ } keys %made;
 
@@ -142,6 +195,8 @@ sub happens
 {
 	my ($event) = @_;
 	my $from = time;
+
+	charge($ha->wait_healthy);
 	my $note = $events{$event}->() // '';
 	my $leader = $ha->wait_healthy;
 
@@ -360,9 +415,12 @@ sub run
 		CREATE SERVER myfatoorah FOREIGN DATA WRAPPER myfatoorah
 			OPTIONS (country 'KWT', environment 'test', base_url '@{[ $sandbox->url ]}', connect_timeout '1s', timeout '2s');
 		CREATE USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (api_key_file '$key')});
-	$sandbox->faults({ path => 'SendPayment', delay_ms => 200, times => -1 });
+	$mf->wait_worker($leader, 'postgres');
+	prepare_payments($leader);
+	$sandbox->faults({ path => $_, delay_ms => 200, times => -1 }) foreach 'SendPayment', 'ExecutePayment', 'MakeRefund';
+	my $before = $sandbox->count(path => '/v2/SendPayment');
 	start_load($_) foreach 1, 2;
-	$chaos->until_true('the first requests', sub { $sandbox->count(path => '/v2/SendPayment') > 10 });
+	$chaos->until_true('the first requests', sub { $sandbox->count(path => '/v2/SendPayment') > $before + 10 });
 
 	my @todo = map { @wanted } 1 .. $rounds || 1;
 	while (@todo)
@@ -372,19 +430,28 @@ sub run
 	stop_loads();
 	$leader = $ha->wait_healthy;
 	# What a promotion found queued is looked up a minute later. The short run does not wait so long: no other node sends.
-	$leader->safe_psql('postgres', 'UPDATE mf_queue SET due = now(), rank = now()') unless $rounds;
+	$leader->safe_psql('postgres', q{UPDATE mf_queue SET due = now(), rank = now(); UPDATE mf_operation SET due = now() WHERE status = 'unknown' AND asked_at IS NULL}) unless $rounds;
 	sends($leader);
 	$chaos->wait_settled($leader, 'postgres', 240);
+	my $decided = decide($leader);
+	read_plans($leader);
+	$leader->safe_psql('postgres', 'SELECT count(mf_refresh(i.id)) FROM mf_invoice i WHERE EXISTS (SELECT FROM mf_ledger l WHERE l.invoice = i.id)');
+	$mf->wait_for($leader, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE recurring_id IS NOT NULL AND payment_status = 'paid'}, keys(%{ $known{repetitions} }) + @plans);
+	$mf->wait_for($leader, 'postgres', q{SELECT sum(value) FROM mf_refund WHERE status = 'filed'}, sprintf '%.1f', 0.5 * $sandbox->refunds);
 	my ($lost, $doubled) = books($leader);
 	push @table, sprintf '%-50s %-12s %5d %8d %8s', 'after all', $mode, $lost, $doubled, '';
 
 	# A Patroni that is started beside the server of a primary that was replaced lets its waiting commits go (docs/ha.md).
 	is($known{avoidable} + $lost, 0, 'synchronous: no acknowledged row is lost') if $mode eq 'synchronous';
-	is(scalar(keys %{ $known{doubled} }), 0, "$mode: nothing was sent twice");
+	is(scalar(keys %{ $known{doubled} }), 0, "$mode: nothing was sent or refunded twice");
+	is($leader->safe_psql('postgres', q{SELECT count(*), count(DISTINCT invoice_id) FROM mf_invoice WHERE recurring_id IS NOT NULL AND recurring_type IS NULL}),
+		join('|', (scalar keys %{ $known{repetitions} }) x 2), "$mode: each repetition is a row, once");
 	is_deeply([ $mf->problems($leader, 'postgres', $sandbox, others => 1) ], [], "$mode: rows, attempts and ledger agree");
 	is($leader->safe_psql('postgres', 'SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL'), 0, "$mode: nothing is paused");
-	diag sprintf 'ha: %s: %d rows acknowledged, %d in the table, %d requests', $mode, scalar(keys %{ acknowledged() }),
-	  $leader->safe_psql('postgres', 'SELECT count(*) FROM mf_invoice'), $sandbox->count(path => '/v2/SendPayment');
+	diag sprintf 'ha: %s: %d rows acknowledged, %d invoices and %d refunds in the tables, %d and %d requests; %d repetitions; %d refunds decided by a person',
+	  $mode, scalar(keys %{ acknowledged() }), split(/\|/, $leader->safe_psql('postgres', 'SELECT (SELECT count(*) FROM mf_invoice), (SELECT count(*) FROM mf_refund)')),
+	  $sandbox->count(path => '/v2/SendPayment') + $sandbox->count(path => '/v2/ExecutePayment'), $sandbox->count(path => '/v2/MakeRefund'),
+	  scalar(keys %{ $known{repetitions} }), $decided;
 	check_lost_timeline($leader) if $mode eq 'asynchronous';
 	unlike(slurp_file($_->{ha}{machine}{log}), qr/TRAP:|PANIC|was terminated by signal (?!9)/, $_->name . ': no process crashed') foreach $ha->nodes;
 	$ha->stop;

@@ -533,7 +533,7 @@ mutate refund_reasked 'a refund that was refused is asked for again without a lo
 mutate refund_guessed 'a refund that is not found is asked for again' src/inquiry/inquiry_refunds.c \
 	's/if \(refused\)/if (true)/' 161_refunds
 mutate refund_copied 'a copy carries out refunds that were queued' src/store/operation_rows.c \
-	's/THEN .unknown. ELSE .review. END AS status/THEN \x27queued\x27 ELSE \x27queued\x27 END AS status/' 164_refunds_in_copies
+	's/THEN .unknown. ELSE .review. END AS status/THEN \x27queued\x27 ELSE \x27queued\x27 END AS status/' 164_money_in_copies
 mutate refund_hurried 'what MyFatoorah does not show yet is given up early, because others ask about the invoice' src/store/operations.c \
 	's/    asked_at = NULL, last_error/    last_error/' 161_refunds
 mutate refund_right_kept 'a refund leaves of a role that has lost the right to the invoice' src/operation/operation_decide.c \

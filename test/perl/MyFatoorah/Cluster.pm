@@ -327,19 +327,25 @@ sub best_of
 # problems(node, dbname, sandbox, posts => [...], remote => [...], others => 1): what contradicts the promises, as
 # sentences; none is right. Each committed row has exactly one invoice at the sandbox, or shows that it may have none;
 # no request without a recorded attempt, no second request without a recorded reason. posts and remote stand for
-# sandboxes that are gone or further ones; others: requests of others came in too, which are passed over.
+# sandboxes that are gone or further ones; others: requests of others came in too, which are passed over. Repetitions of
+# recurring payments, which nobody has sent, are no part of it where they have a row.
 sub problems
 {
 	my ($class, $node, $dbname, $sandbox, %params) = @_;
 	my @posts = (@{ $params{posts} // [] }, $sandbox ? map { $sandbox->posts($_) } ('/v2/SendPayment', '/v2/ExecutePayment', '/v3/payments') : ());
 	my @remote = (@{ $params{remote} // [] }, $sandbox ? $sandbox->remote : ());
-	my (@problems, %row, %attempts, %posted, %made);
+	my (@problems, %row, %attempts, %posted, %made, %repetition);
 
 	foreach (split /\n/, $node->safe_psql($dbname,
-			'SELECT id, reference, status, invoice_id, trim_scale(invoice_value), attempts FROM mf_invoice ORDER BY id'))
+			'SELECT id, reference, status, invoice_id, trim_scale(invoice_value), attempts, recurring_id IS NOT NULL AND recurring_type IS NULL FROM mf_invoice ORDER BY id'))
 	{
-		my ($id, $reference, $status, $invoice, $value, $attempts) = split /\|/, $_, -1;
+		my ($id, $reference, $status, $invoice, $value, $attempts, $is_repetition) = split /\|/, $_, -1;
 
+		if ($is_repetition eq 't')
+		{
+			$repetition{$invoice} = 1;
+			next;
+		}
 		$row{$id} = { reference => $reference, status => $status, invoice => $invoice, value => $value,
 			attempts => $attempts };
 	}
@@ -359,7 +365,7 @@ sub problems
 		  unless $attempts{$reference} || $params{others};
 	}
 	my %id = map { $row{$_}{reference} => $_ } keys %row;
-	foreach my $invoice (@remote)
+	foreach my $invoice (grep { !$repetition{ $_->{id} } } @remote)
 	{
 		my $reference = $invoice->{reference} // '';
 		my $id = $attempts{$reference} ? $attempts{$reference}[0]{id} : $id{$reference};
