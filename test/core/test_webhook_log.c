@@ -368,7 +368,7 @@ test_verdicts(void **state)
 		{403, "<html>no", MF_LOOKUP_ACCOUNT_PROBLEM, MF_LOOKUP_ACCOUNT_PROBLEM, "HTTP 403: no"},
 		{429, "", MF_LOOKUP_THROTTLED, MF_LOOKUP_THROTTLED, "HTTP 429: the answer is empty"},
 		{503, "busy", MF_LOOKUP_FAILED, MF_LOOKUP_FAILED, "HTTP 503: busy"},
-		{200, "{", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer is not valid JSON: {"},
+		{200, "{", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer is not valid JSON: broken JSON, unexpected end"},
 		{200, "[]", MF_LOOKUP_INCONCLUSIVE, MF_LOOKUP_INCONCLUSIVE, "HTTP 200: the answer does not confirm success: the answer gives no reason"},
 	};
 	size_t		i;

@@ -66,9 +66,9 @@ append_markup(Line *line, const char *text, size_t len)
 	}
 }
 
-/* Appends a body that is not JSON. */
+/* Appends a body that is not JSON.  Of one that was meant to be, which may tell of a customer, it is the problem alone. */
 static void
-append_raw(Line *line, const char *body, size_t len)
+append_raw(Line *line, const char *body, size_t len, const char *problem)
 {
 	while (len > 0 && mf_is_space(*body))
 	{
@@ -79,6 +79,11 @@ append_raw(Line *line, const char *body, size_t len)
 		len--;
 	if (len > 0 && *body == '<')
 		append_markup(line, body, len);
+	else if (len > 0 && (*body == '{' || *body == '['))
+	{
+		append_string(line, "broken JSON, ");
+		append_string(line, problem);
+	}
 	else
 		append(line, body, len);
 }
@@ -304,7 +309,7 @@ mf_envelope_read(const MfEndpoint *endpoint, const char *body, size_t len, const
 	if (envelope->root != NULL)
 		envelope->names_errors = append_error(&line, envelope->root);
 	else
-		append_raw(&line, body, len);
+		append_raw(&line, body, len, problem);
 	mf_http_hide_key(api_key, line.text, line.len);
 	mf_text_excerpt(line.text, line.len, text, sizeof(text));
 	if (is_blank(text, strlen(text)))
