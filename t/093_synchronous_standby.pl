@@ -1,6 +1,7 @@
 # A synchronous standby is away: nothing leaves whose record no standby has, nobody is told that something is stored, and
 # nobody waits for ever, least of all those who want the server to stop.
 use MyFatoorah::Test;
+use MyFatoorah::Chaos;
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -126,6 +127,31 @@ $mf->wait_status($node, 'postgres', "waiting-$_") for 1 .. 3;
 $web->wait_listening($node, 'postgres', $port);
 is(post(invoice => 5, payment => '0501')->(), 200, 'the webhook that comes again is known');
 is(sql('SELECT count(*), max(deliveries) FROM mf_event WHERE invoice_id = 5'), '1|2', 'and the same');
+
+#
+# The postmaster is killed while a worker that always has work waits for a standby: from then on no commit waits. Each process ends, or
+# nobody could start the server again.
+#
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'primary_conninfo = ' . $mf->literal($node->connstr . ' application_name=standby'));
+$standby->start;
+sql(q{ALTER SYSTEM SET synchronous_standby_names = 'standby'; SELECT pg_reload_conf()});
+$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'}, 1);
+$sandbox->faults({ path => 'SendPayment', delay_ms => 50, times => -1 });
+$mf->insert_many($node, 'postgres', 'many', 2000);
+$mf->wait_for($node, 'postgres', q{SELECT count(*) > 100 FROM mf_invoice WHERE customer_name LIKE 'many-%' AND status = 'sent'});
+kill 'STOP', split /\n/, $standby->safe_psql('postgres', 'SELECT pid FROM pg_stat_wal_receiver');
+waits('worker');
+MyFatoorah::Chaos->kill_postmaster($node);
+pass('no process has outlived its postmaster');
+$standby->stop('immediate');
+$node->stop('immediate');
+$node->append_conf('postgresql.auto.conf', "synchronous_standby_names = ''");
+$node->start;
+$sandbox->clear_faults;
+$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0);
 is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;

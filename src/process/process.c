@@ -17,9 +17,11 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/pmsignal.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -210,6 +212,9 @@ mf_process_limit_lock_waits(void)
 void
 mf_process_begin_statements(void)
 {
+	/* who always has work never waits, and would go on in a server that nobody can start again */
+	if (!PostmasterIsAlive())
+		proc_exit(1);
 	QueryCancelPending = false;
 	cancelled = false;
 	in_statement = true;
