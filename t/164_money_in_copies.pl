@@ -19,25 +19,23 @@ $mf->wait_worker($node, 'postgres');
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
-# made(name, action, payment_status, columns): an invoice that was sent, and with which a customer has done that: its id
+# made(name, action, columns): an invoice that was sent, and with which a customer has done that: its id
 sub made
 {
-	my ($name, $action, $state, %columns) = @_;
-	my $id = $mf->insert($node, 'postgres', $name, invoice_value => '10.000', %columns);
+	my ($name, $action, %columns) = @_;
 
-	$mf->wait_status($node, 'postgres', $name);
-	done($name, $action, $state);
-	return $id;
+	return ($mf->settle($node, 'postgres', $sandbox, $name, $action, %columns))[0];
 }
 
-sub done
+# The customer pays an invoice that has no repetitions yet
+sub pay
 {
-	my ($name, $action, $state) = @_;
+	my ($name) = @_;
+	my ($id, $number) = split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
 
-	$sandbox->invoice(sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'"), $action);
-	sql("SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = '$name'");
-	return $mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE customer_reference = '$name' AND recurring_type IS NOT DISTINCT FROM "
-		  . ($name =~ /^plan/ ? "'Daily'" : 'NULL'), $state);
+	$sandbox->invoice($number, 'pay');
+	sql("SELECT mf_refresh($id)");
+	return $mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 }
 
 sub refund
@@ -95,11 +93,11 @@ sub looked
 	return $mf->wait_idle($where, $db);
 }
 
-my ($one, $two, $three) = map { made($_, 'pay', 'paid') } 'one', 'two', 'three';
-my ($first, $second, $third, $fourth) = map { made($_, 'authorize', 'authorized', %held) } 'first', 'second', 'third', 'fourth';
+my ($one, $two, $three) = map { made($_, 'pay') } 'one', 'two', 'three';
+my ($first, $second, $third, $fourth) = map { made($_, 'authorize', %held) } 'first', 'second', 'third', 'fourth';
 
-made('executed', 'pay', 'paid', %executed);
-made('plan', 'pay', 'paid', %plan);
+made('executed', 'pay', %executed);
+made('plan', 'pay', %plan);
 my $plan = sql(q{SELECT recurring_id FROM mf_invoice WHERE customer_reference = 'plan'});
 $sandbox->charge($plan);
 awaited($node, 'postgres');
@@ -181,7 +179,7 @@ sql("DROP PUBLICATION pub; SELECT mf_cancel_refund(id) FROM mf_refund WHERE valu
 $mf->wait_for($node, 'postgres', q{SELECT status FROM mf_refund WHERE value = 3}, 'filed');
 $mf->wait_for($node, 'postgres', "SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation WHERE invoice IN ($second, $third)", 'captured released');
 $mf->wait_status($node, 'postgres', $_) for 'executed behind', 'plan behind', 'plan charged';
-done($_, 'pay', 'paid') for 'executed behind', 'plan charged';
+pay($_) for 'executed behind', 'plan charged';
 my ($behind, $charged, $number) = split /[|\n]/, sql(q{SELECT recurring_id FROM mf_invoice WHERE customer_reference = 'plan behind'; SELECT recurring_id, invoice_id FROM mf_invoice WHERE customer_reference = 'plan charged'});
 $sandbox->charge($charged);
 refund($one, 5);
@@ -221,7 +219,7 @@ for my $copy (@copies)
 #
 # MyFatoorah charges all plans once more. What was paid, charged and refunded is in the books of each, once.
 #
-done('plan behind', 'pay', 'paid');
+pay('plan behind');
 $sandbox->charge($_) for $plan, $behind, $charged;
 my $books;
 for my $copy ([ $node, 'postgres', 'original' ], @copies)
