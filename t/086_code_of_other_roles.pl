@@ -144,7 +144,7 @@ my @bodies = (
 	[ 'a style' => q{PERFORM set_config('DateStyle', 'German', false)} ],
 	[ 'a setting of her own' => q{SET mallory.x = 1} ]);
 
-# Older minor releases make temporary types in a security-restricted operation, such as the query of a materialized view.
+# Some minor releases make temporary types in a security-restricted operation, such as the query of a materialized view.
 my $refused = sql(q{CREATE FUNCTION type_is_refused() RETURNS boolean LANGUAGE plpgsql AS $$
 		BEGIN CREATE DOMAIN pg_temp.d AS text; DROP DOMAIN pg_temp.d; RETURN false; EXCEPTION WHEN insufficient_privilege THEN RETURN true; END $$;
 	CREATE MATERIALIZED VIEW types AS SELECT type_is_refused(); SELECT * FROM types; DROP MATERIALIZED VIEW types; DROP FUNCTION type_is_refused()});

@@ -24,7 +24,7 @@ sub demo
 	my ($command) = @_;
 	my $output = '';
 
-	IPC::Run::run([ 'scripts/demo.sh', $command ], '<', \undef, '>&', \$output, IPC::Run::timeout(600));
+	IPC::Run::run([ 'scripts/demo.sh', $command ], '<', \undef, '>&', \$output, IPC::Run::timeout(1800));
 	return ($? >> 8, $output);
 }
 
