@@ -760,6 +760,7 @@ CREATE TABLE mf_identity (
 	marker text COLLATE "C" NOT NULL DEFAULT '',
 	backup_label text COLLATE "C" NOT NULL DEFAULT '',
 	origin bigint NOT NULL DEFAULT mf_origin(),
+	promoted_at timestamptz,
 	PRIMARY KEY (system_identifier, database)
 );
 
@@ -772,6 +773,7 @@ COMMENT ON TABLE mf_identity IS 'servers and databases whose workers have served
 COMMENT ON COLUMN mf_identity.data_directory IS 'inode numbers and creation times of the data directory and its PG_VERSION, which differ in a copy; empty until a worker has run';
 COMMENT ON COLUMN mf_identity.marker IS 'inode number and creation time of the file myfatoorah.marker in the data directory, which each start of a worker replaces: a database restored from a backup names an older one; empty until a worker has run';
 COMMENT ON COLUMN mf_identity.backup_label IS 'the same of backup_label.old, which a server started from a base backup leaves; empty if there is none';
+COMMENT ON COLUMN mf_identity.promoted_at IS 'when a worker has seen that this server was promoted, or recovered to an earlier point: what it lacks, the primary before it may have done; null after mf_resume(''*'')';
 
 --
 -- A dump has the row of the database that it was made of, whatever keeps triggers from seeing its rows come.

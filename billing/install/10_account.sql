@@ -149,3 +149,12 @@ RETURNS boolean
 LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE
 RETURN left(state, 2) = ANY ('{40,53,57}'::text[]);
 COMMENT ON FUNCTION mf_is_transient(text) IS 'whether an error is not due to the row that was being processed: a conflict of transactions, a lack of resources, somebody who ends the process';
+
+-- A promoted server may lack the last commits of the primary before it.  What was due before, that may have billed or said: a person decides.
+-- What was inserted later is nobody else's.
+CREATE FUNCTION mf_promoted_at()
+RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(max(i.promoted_at), '-infinity') FROM @extschema@.mf_identity i $$;
+COMMENT ON FUNCTION mf_promoted_at() IS 'until when the primary before this server may have billed and reminded; -infinity after mf_resume(''*'')';

@@ -662,11 +662,12 @@ DECLARE
 	round_done integer;
 	done integer := 0;
 	started constant timestamptz := @extschema@.mf_tick_started(as_of);
+	promoted constant timestamptz := @extschema@.mf_promoted_at();
 BEGIN
 	-- each round does one period of each plan that is due; a plan that somebody has locked is left to them
 	LOOP
 		round_done := 0;
-		FOR p IN SELECT t.id FROM @extschema@.mf_plan t WHERE t.next_at <= as_of ORDER BY t.next_at, t.id LIMIT most - done FOR NO KEY UPDATE SKIP LOCKED LOOP
+		FOR p IN SELECT t.id FROM @extschema@.mf_plan t WHERE t.next_at <= as_of AND (t.next_at > promoted OR t.created_at > promoted) ORDER BY t.next_at, t.id LIMIT most - done FOR NO KEY UPDATE SKIP LOCKED LOOP
 			EXIT WHEN @extschema@.mf_tick_over(started);
 			PERFORM @extschema@.mf_plan_try(p, as_of);
 			round_done := round_done + 1;
@@ -675,7 +676,7 @@ BEGIN
 		EXIT WHEN round_done = 0 OR done >= most OR @extschema@.mf_tick_over(started);
 	END LOOP;
 	RETURN CASE WHEN done >= most OR @extschema@.mf_tick_over(started) THEN as_of
-		ELSE (SELECT greatest(min(t.next_at), as_of + interval '1 second') FROM @extschema@.mf_plan t WHERE t.next_at IS NOT NULL HAVING count(*) > 0) END;
+		ELSE (SELECT greatest(min(t.next_at), as_of + interval '1 second') FROM @extschema@.mf_plan t WHERE t.next_at IS NOT NULL AND (t.next_at > promoted OR t.created_at > promoted) HAVING count(*) > 0) END;
 END
 $$;
 COMMENT ON FUNCTION mf_tick_plans(timestamptz, integer) IS 'bills periods that are due; returns when the next one is';

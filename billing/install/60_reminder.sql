@@ -346,6 +346,9 @@ BEGIN
 		IF p.rule IS NULL THEN
 			RETURN @extschema@.mf_reminder_next(b, as_of);
 		END IF;
+		IF greatest(p.due_at, b.created_at) <= @extschema@.mf_promoted_at() THEN
+			RAISE EXCEPTION 'the reminder was due before this server was promoted, and may have been sent' USING ERRCODE = 'object_not_in_prerequisite_state';
+		END IF;
 		-- it may be late: after a downtime, a snooze, or a question that took long
 		held := @extschema@.mf_reminder_time(b.account, greatest(as_of, @extschema@.mf_local_time(b.account, b.snoozed_until, p.at_time)), p.at_time);
 		IF held > as_of THEN

@@ -90,6 +90,13 @@ BEGIN
 			'As a superuser: SELECT mf_billing_tick(now()). It tells why; mostly a trigger of your own keeps them from being changed.';
 	END LOOP;
 	IF to_regclass('@extschema@.mf_plan') IS NOT NULL THEN
+		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan, max(t) AS promoted FROM @extschema@.mf_plan p, @extschema@.mf_promoted_at() t
+			WHERE p.account = mf_check_billing.account AND greatest(p.next_at, p.created_at) <= t HAVING count(*) > 0
+		LOOP
+			wrong := true;
+			RETURN QUERY SELECT 'promoted', false, format('Plans with a period that was due before this server was promoted, at %s: %s; one is plan %s. It is not billed, because the primary before it may have done that.', date_trunc('second', r.promoted), r.plans, r.plan),
+				'Look in the portal whether the customers have those invoices; mf_adopt() takes one over, mf_resume_plan() passes over a period. Then: SELECT mf_resume(''*'').';
+		END LOOP;
 		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
 			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) HAVING count(*) > 0
 		LOOP

@@ -208,6 +208,7 @@ INSERT INTO mf_plan (plan_key, template, starts_on, every, times, calendar) SELE
 SELECT count(*) AS plans, count(*) FILTER (WHERE mf_plan_due(p, now()) <> (SELECT count(*) FROM mf_plan_preview(p.id, CASE WHEN p.every = '1 day' THEN 10000 WHEN p.every = '1 month' THEN 400 ELSE 30 END) v WHERE v.send_at <= now())) AS wrong,
 	max(mf_plan_due(p, now())) AS most FROM mf_plan p WHERE plan_key LIKE 'count %';
 ROLLBACK;
+ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 \set VERBOSITY default
 ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 

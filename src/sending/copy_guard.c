@@ -136,6 +136,8 @@ check_identity(Oid schema)
 		mf_queue_inherit_entries(schema);
 	is.marker = mf_directory_marker_create();
 	store_identity(schema, &is);
+	if (promoted)
+		mf_queue_note_promotion(schema, is.system_identifier);
 }
 
 /*

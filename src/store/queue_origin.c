@@ -33,6 +33,11 @@ static MfStatement set_identity_statement = {
 	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
 };
 
+static MfStatement promoted_statement = {
+	"UPDATE @mf_identity SET promoted_at = clock_timestamp() WHERE system_identifier = $1 AND database = $2",
+	2, {TEXTOID, OIDOID}, NULL
+};
+
 static MfStatement foreign_statement = {
 	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_origin()", 0, {0}, NULL
 };
@@ -95,6 +100,15 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 	};
 
 	if (mf_execute_alone(schema, &set_identity_statement, values, NULL) == 0)
+		mf_change_suppressed();
+}
+
+void
+mf_queue_note_promotion(Oid schema, const char *system_identifier)
+{
+	Datum		values[] = {CStringGetTextDatum(system_identifier), ObjectIdGetDatum(MyDatabaseId)};
+
+	if (mf_execute_alone(schema, &promoted_statement, values, NULL) == 0)
 		mf_change_suppressed();
 }
 

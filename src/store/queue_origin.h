@@ -34,6 +34,9 @@ typedef enum MfIdentityKnown
 extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 
+/* Stores that this server, whose identity is known, was promoted now, until mf_resume('*'). Own scope. */
+extern void mf_queue_note_promotion(Oid schema, const char *system_identifier);
+
 /* Makes entries of that origin ours: this database made them before it was moved or promoted. Own scope. */
 extern void mf_queue_replace_origin(Oid schema, int64 origin);
 

@@ -109,6 +109,10 @@ static MfStatement at_home_statement = {
 	"UPDATE @mf_home SET here = @mf_here() WHERE here <> @mf_here()", 0, {0}, NULL
 };
 
+static MfStatement no_promotion_statement = {
+	"UPDATE @mf_identity SET promoted_at = NULL WHERE promoted_at IS NOT NULL", 0, {0}, NULL
+};
+
 void
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
@@ -166,7 +170,10 @@ mf_queue_resume(Oid schema, const char *account)
 
 	mf_sql_begin(&scope, schema);
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
+	{
 		(void) mf_sql_execute(&scope, &at_home_statement, NULL, NULL);
+		(void) mf_sql_execute(&scope, &no_promotion_statement, NULL, NULL);
+	}
 	resumed = mf_sql_execute(&scope, &resume_statement, &value, NULL) > 0;
 	if (resumed && strcmp(account, MF_ALL_ACCOUNTS) == 0)
 	{

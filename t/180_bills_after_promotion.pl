@@ -1,0 +1,64 @@
+# A promoted server, or one recovered to an earlier point, does not know what the primary before it did last: a period that was due before the
+# promotion is not billed twice, nobody is reminded twice, and mf_check() tells. What is new goes on; the rest once a person has decided.
+use MyFatoorah::Test;
+
+my $mf = 'MyFatoorah::Cluster';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1d'");
+my $db = 'postgres';
+
+sub sql { return $node->safe_psql($db, @_); }
+
+$mf->setup_account($node, $db, $sandbox);
+sql('CREATE EXTENSION myfatoorah_billing');
+$mf->wait_worker($node, $db);
+sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
+	INSERT INTO mf_reminder_rule (name, days_from_due, at_time, via) VALUES ('today', 0, '00:01', 'event');
+	INSERT INTO mf_bill (customer_name, customer_email, total, bill_key, due_date) VALUES ('Ahmad', 'a@example.com', 10, 'reminded', mf_local_day('myfatoorah', now()));
+	INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('rent', '{"customer_name": "Ahmad", "customer_email": "a@example.com", "total": 10, "notification_option": "EML"}', mf_local_day('myfatoorah', now()) + 10, '1 month')});
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE status = 'sent'}, 1);
+
+# All of it is due, and the backup is made before anything of it is done.
+sql("ALTER DATABASE $db SET myfatoorah.worker_enabled = off");
+$mf->wait_no_worker($node, $db);
+my $due = q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days'; UPDATE mf_reminder_rule SET since = now() - interval '2 days';
+	INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill ON CONFLICT (bill) DO UPDATE SET due = now();
+	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01', created_at = now() - interval '2 days';
+	SELECT mf_call_at('public.mf_billing_tick', now()); COMMIT};
+sql($due);
+$node->backup('backup');
+sql("ALTER DATABASE $db RESET myfatoorah.worker_enabled");
+my $done = q{SELECT (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_invoice WHERE status = 'sent')};
+$mf->wait_for($node, $db, $done, '1|1|2');
+$node->stop;
+my $sent = $sandbox->invoices;
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup');
+$standby->set_standby_mode;
+$mf->write_key($standby, $sandbox->key);
+$standby->start;
+$standby->promote;
+$standby->safe_psql($db, "ALTER DATABASE $db RESET myfatoorah.worker_enabled");
+$mf->wait_worker($standby, $db);
+$mf->wait_for($standby, $db, 'SELECT count(promoted_at) FROM mf_identity', 1);
+$standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
+$mf->wait_for($standby, $db, 'SELECT count(*) FROM mf_reaction_queue WHERE due <= now()', 0);
+$mf->wait_for($standby, $db, q{SELECT count(*) FROM mf_reminder_queue WHERE error = 'the reminder was due before this server was promoted, and may have been sent'}, 1);
+is($standby->safe_psql($db, $done), '0|0|1', 'what was due before is neither billed nor said');
+is(scalar($sandbox->invoices), $sent, 'and nobody has a second invoice');
+is($standby->safe_psql($db, q{SELECT string_agg(item, ' ' ORDER BY item) FROM mf_check() WHERE NOT ok AND item IN ('promoted', 'reminders')}), 'promoted reminders', 'mf_check() tells of both');
+
+# What is new is nobody else's.
+$standby->safe_psql($db, q{INSERT INTO mf_plan (plan_key, template, starts_on, every, at_time, times) VALUES ('new', '{"customer_name": "Noura", "total": 5}', mf_local_day('myfatoorah', now()), '1 month', '00:01', 1)});
+$mf->wait_for($standby, $db, $done, '1|0|2');
+$standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
+$mf->wait_for($standby, $db, 'SELECT count(*) FROM mf_reaction_queue WHERE due <= now()', 0);
+is($standby->safe_psql($db, $done), '1|0|2', 'a new plan goes on, the other one waits');
+
+$standby->safe_psql($db, q{SELECT mf_resume('*'); UPDATE mf_reminder_queue SET due = now()});
+$standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
+$mf->wait_for($standby, $db, $done, '2|1|3');
+is($standby->safe_psql($db, q{SELECT count(*) FROM mf_check() WHERE item = 'promoted'}), 0, 'until a person has decided');
+$standby->stop;
+done_testing();
