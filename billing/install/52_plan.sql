@@ -371,6 +371,9 @@ BEGIN
 			IS DISTINCT FROM (OLD.starts_on, OLD.anchor_on, OLD.every, OLD.parts, OLD.part_days, OLD.calendar, OLD.first_partial) THEN
 			RAISE EXCEPTION 'the periods of plan % cannot be changed any more', OLD.id USING ERRCODE = 'object_not_in_prerequisite_state',
 				DETAIL = 'Its first period was billed or skipped.', HINT = 'End it with mf_end_plan(plan, on_date, reason), and insert another.';
+		ELSIF OLD.next_number > 1 AND NEW.parts IS NOT NULL AND upper(NEW.template->>'currency') <> upper(OLD.template->>'currency') THEN
+			RAISE EXCEPTION 'the currency of plan % cannot be changed any more', OLD.id USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = 'Parts of its total were billed in another one.', HINT = 'End it with mf_end_plan(plan, on_date, reason), and insert another.';
 		END IF;
 		-- what follows from another column follows again
 		NEW.anchor_on := CASE WHEN NEW.starts_on <> OLD.starts_on AND NEW.anchor_on = OLD.anchor_on AND OLD.anchor_on = OLD.starts_on THEN NEW.starts_on ELSE NEW.anchor_on END;

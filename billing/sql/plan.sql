@@ -104,6 +104,15 @@ UPDATE mf_plan SET template = '{"customer_name": "B", "total": 90}' WHERE plan_k
 SELECT mf_test.try($$UPDATE mf_plan SET template = '{"customer_name": "B", "total": 33}' WHERE plan_key = 'school'$$);
 SELECT pg_temp.tick('2033-01-01') > '2033-01-01' AS later;
 SELECT p.plan_key, p.status, b.currency, array_agg(b.total ORDER BY t.number) AS parts, sum(b.total) FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id JOIN mf_bill b ON b.id = t.bill WHERE p.parts IS NOT NULL GROUP BY p.id, b.currency ORDER BY p.id;
+-- parts are shares of one total, in one currency
+BEGIN;
+INSERT INTO mf_plan (plan_key, template, starts_on, parts) VALUES ('one currency', '{"customer_name": "B", "total": 100}', '2030-01-01', 3);
+SET LOCAL ROLE myfatoorah_billing;
+SELECT mf_tick_plans('2030-01-01 12:00+03', 1000) IS NOT NULL AS billed;
+RESET ROLE;
+SELECT regexp_replace(mf_test.try($$UPDATE mf_plan SET template = template || '{"currency": "SAR"}' WHERE plan_key = 'one currency'$$), 'plan \d+', 'plan N') AS refused;
+UPDATE mf_plan SET template = template || '{"currency": "kwd", "total": 120}' WHERE plan_key = 'one currency';
+ROLLBACK;
 SELECT mf_end_plan(:flat, '2032-12-31', 'lease is over');
 SELECT status, ends_on, next_on FROM mf_plan WHERE id = :flat;
 
@@ -210,7 +219,6 @@ SELECT count(*) AS plans, count(*) FILTER (WHERE mf_plan_due(p, now()) <> (SELEC
 ROLLBACK;
 ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 \set VERBOSITY default
-ALTER SERVER myfatoorah OPTIONS (DROP time_zone);
 
 -- One that cannot be billed stops no other; put right, it goes on at once
 INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('bad', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2), ('good', '{"customer_name": "F", "total": 1}', '2042-01-01', '1 day', 2);
