@@ -49,6 +49,8 @@ is($standby->safe_psql($db, $done), '0|0|1', 'what was due before is neither bil
 is(scalar($sandbox->invoices), $sent, 'and nobody has a second invoice');
 is($standby->safe_psql($db, q{SELECT string_agg(item, ' ' ORDER BY item) FROM mf_check() WHERE NOT ok AND item IN ('promoted', 'reminders')}), 'promoted reminders', 'mf_check() tells of both');
 
+is($standby->safe_psql($db, q{CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk; SET ROLE clerk; SELECT count(*) FROM mf_check() WHERE item = 'promoted'}), 1, 'to those, too, who may only insert');
+
 # What is new is nobody else's.
 $standby->safe_psql($db, q{INSERT INTO mf_plan (plan_key, template, starts_on, every, at_time, times) VALUES ('new', '{"customer_name": "Noura", "total": 5}', mf_local_day('myfatoorah', now()), '1 month', '00:01', 1)});
 $mf->wait_for($standby, $db, $done, '1|0|2');

@@ -154,7 +154,7 @@ COMMENT ON FUNCTION mf_is_transient(text) IS 'whether an error is not due to the
 -- What was inserted later is nobody else's.
 CREATE FUNCTION mf_promoted_at()
 RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce(max(i.promoted_at), '-infinity') FROM @extschema@.mf_identity i $$;
 COMMENT ON FUNCTION mf_promoted_at() IS 'until when the primary before this server may have billed and reminded; -infinity after mf_resume(''*'')';

@@ -73,7 +73,7 @@ GRANT EXECUTE ON FUNCTION mf_reminder_done TO myfatoorah_submit, myfatoorah_oper
 
 -- Reports
 GRANT SELECT ON mf_today, mf_receivable, mf_aging, mf_bill_dispute TO myfatoorah_submit, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_bucket, mf_statement, mf_collected, mf_promoted_at, mf_check_billing TO myfatoorah_submit, myfatoorah_read;
 
 -- Personal data
 GRANT EXECUTE ON FUNCTION mf_forget_billing, mf_bill_erase, mf_plan_erase TO myfatoorah_operate;
