@@ -22,6 +22,8 @@ sub begin
 	$sandbox->invoice($invoice, 'pay');
 	sql("SELECT mf_refresh($id)");
 	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+	# which has read the list, too
+	$mf->wait_for($node, $db, "SELECT due > now() + '1 hour' FROM mf_event WHERE source = 'plan' AND invoice = $id");
 	return ($id, $invoice, $plan);
 }
 
@@ -55,7 +57,7 @@ foreach my $version ('v1', 'v2')
 	my ($id, $invoice, $plan) = begin("plan $version");
 	like($plan, qr/^RECUR\d+$/, "$version: the plan is known from the answer");
 	is(books($plan), '1|1|1.250|1.250|1|f', "$version: the first payment is that of the row");
-	is($sandbox->count(%$list), $asked, "$version: nothing else is asked for");
+	is($sandbox->count(%$list), $asked + 1, "$version: mf_refresh() reads the list, once");
 
 	# A repetition: the event of its payment comes first
 	my $first = $sandbox->charge($plan)->{id};
@@ -203,6 +205,76 @@ is(sql("DELETE FROM mf_invoice WHERE id = $own RETURNING id"), $own, 'once it ha
 my (undef, undef, $warned) = $node->psql($db, q{BEGIN; SELECT mf_execute_payment('undone', 5, 2, recurring_type => 'Weekly', iteration => 0, record => true); ROLLBACK});
 my ($undone) = $warned =~ /WARNING:  MyFatoorah has invoice \d+ .*\nDETAIL:  Its payment begins recurring payment (RECUR\d+), whose repetitions would get no rows\. SELECT mf_cancel_recurring\('\g1', 'myfatoorah'\) ends it\.\nHINT:  .*mf_adopt/;
 is(sql("SELECT count(*) FROM mf_recurring() WHERE recurring_id = '" . ($undone // $warned =~ s/'/''/gr) . "'"), 1, 'a rollback warns of the plan');
+
+# The list lags behind the events: it is read again until it shows the repetition that the event names, and until then a plan that it calls completed has not ended.
+sub stale
+{
+	my ($completed) = @_;
+	my $body = $sandbox->request('GET', $list->{path}, undef, { Authorization => 'Bearer ' . $sandbox->key })->{content};
+
+	$body =~ s/("RecurringId":"$completed","RecurringStatus":)"Active"/$1"Completed"/ or die "no such plan: $body\n";
+	return { path => 'GetRecurringPayment', times => -1, body => $body };
+}
+
+my $waiting = q{SELECT count(*) FROM mf_event WHERE event_code = 5 AND source = 'webhook' AND due IS NOT NULL};
+foreach my $version ('v1', 'v2')
+{
+	$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => $version, secret => $secret, retries => 0);
+	my ($begun, undef, $lagging) = begin("lagging $version", iteration => 1);
+	$sandbox->faults(stale($lagging));
+	my $late = $sandbox->charge($lagging)->{id};
+	sql($mf->webhook(delivery(5, $late)));
+	$mf->wait_for($node, $db, "$waiting AND answered_at IS NOT NULL", 1);
+	is(sql("SELECT last_received_at < due AND due < now() + '3 min' FROM mf_event WHERE event_code = 5 AND source = 'webhook' AND due IS NOT NULL"), 't', "$version: a list without it is read again soon");
+	like(($node->psql($db, "DELETE FROM mf_invoice WHERE id = $begun"))[2], qr/The recurring payment that it begins has not ended/, "$version: and ends no plan");
+	$sandbox->clear_faults;
+	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $late", 'paid');
+	$mf->wait_for($node, $db, $waiting, 0);
+	is(books($lagging), '2|2|2.500|2.500|2|f', "$version: so the payment is not missing");
+	is(sql("SELECT due FROM mf_event WHERE source = 'plan' AND invoice = $begun"), '', "$version: and the plan has ended");
+}
+
+# What is never listed is not waited for longer than some minutes; a later event has it found.
+my ($never, undef, $unlisted) = begin('never listed', iteration => 1);
+$sandbox->faults(stale($unlisted));
+my $hidden = $sandbox->charge($unlisted)->{id};
+sql($mf->webhook(delivery(5, $hidden)));
+$mf->wait_for($node, $db, "$waiting AND answered_at IS NOT NULL", 1);
+sql(qq{UPDATE mf_event SET last_received_at = now() - interval '3 min', due = now() WHERE event_code = 5 AND source = 'webhook' AND due IS NOT NULL; SELECT mf_refresh($never)});
+$mf->wait_for($node, $db, $waiting, 0);
+is(books($unlisted), '1|1|1.250|1.250|1|f', 'a repetition that is not listed gets no row');
+$sandbox->clear_faults;
+sql($mf->webhook(delivery(5, $hidden)));
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $hidden", 'paid');
+is(books($unlisted), '2|2|2.500|2.500|2|f', 'until the next event has the list read that shows it');
+
+# Two accounts with one key: a repetition that was adopted in the other one is not booked twice, and either ends a plan.
+$mf->setup_account($node, $db, $sandbox, account => 'beside', options => { connect_timeout => '1s', timeout => '2s' });
+my ($first_row, undef, $shared) = begin('two accounts', iteration => 0);
+$sandbox->faults({ path => 'GetRecurringPayment', status => 503, times => -1 });
+my $adopted = $sandbox->charge($shared)->{id};
+like(sql("SELECT mf_adopt('$adopted', 'beside')"), qr/^\d+$/, 'adopted in another account of the same address');
+my $after = $sandbox->charge($shared)->{id};
+$sandbox->clear_faults;
+sql($mf->webhook(delivery(5, $after)));
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $after", 'paid');
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $adopted", 'paid');
+is(sql("SELECT account, recurring_id = '$shared' FROM mf_invoice WHERE invoice_id = $adopted"), 'beside|t', 'it is one row, known as a repetition');
+is(books($shared), '3|3|3.750|3.750|3|f', 'and in the books once');
+like(($node->psql($db, "SELECT mf_adopt('$after', 'beside')"))[2], qr/ERROR:  invoice $after of MyFatoorah is that of invoice \d+ already/, 'nor can it be adopted a second time');
+sql("SELECT mf_cancel_recurring('$shared', 'beside')");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $first_row AND due IS NOT NULL", 0);
+is(sql("DELETE FROM mf_invoice WHERE id = $first_row RETURNING id"), $first_row, 'which the other account has ended');
+
+# A plan that has ended, and of which the row does not know that: the answer was lost.
+my ($orphan, undef, $ended) = begin('ended elsewhere', iteration => 0);
+$sandbox->faults({ path => 'CancelRecurringPayment', reset_answer_at => 0, times => 1 });
+like(($node->psql($db, "SELECT mf_cancel_recurring('$ended')"))[2], qr/it is unknown whether MyFatoorah has done it\n.*HINT:  .*mf_refresh\(\) of the row/s, 'a lost answer says what to do with the row');
+like(($node->psql($db, "SELECT mf_cancel_recurring('$ended')"))[2], qr/MyFatoorah refused the request\n.*HINT:  .*mf_refresh\(\) of the row/s, 'so does a refusal');
+like(($node->psql($db, "DELETE FROM mf_invoice WHERE id = $orphan"))[2], qr/HINT:  End it with .* If it has ended already, SELECT mf_refresh\($orphan\) has that read/, 'and the row itself');
+sql("SELECT mf_refresh($orphan)");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $orphan AND due IS NOT NULL", 0);
+is(sql("DELETE FROM mf_invoice WHERE id = $orphan RETURNING id"), $orphan, 'then it can be deleted');
 
 # By a person
 like(($node->psql($db, q{SELECT mf_cancel_recurring('RECUR0')}))[2], qr/ERROR:  MyFatoorah refused the request\nDETAIL:  RecurringId: The recurring is not found/, 'one that does not exist');

@@ -22,6 +22,8 @@ sub begin
 	$sandbox->invoice($invoice, 'pay');
 	sql("SELECT mf_refresh($id)");
 	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+	# which has read the list, too
+	$mf->wait_for($node, $db, "SELECT due > now() + '1 hour' FROM mf_event WHERE source = 'plan' AND invoice = $id");
 	return ($id, $invoice, $plan);
 }
 

@@ -7,9 +7,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/reloptions.h"
+#include "access/table.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -30,6 +33,7 @@
 #include "account/account_option.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "database/sql_array.h"
 
 #define TEST_BASE_URL "https://apitest.myfatoorah.com"
 #define TEST_CURRENCY "KWD"
@@ -42,12 +46,20 @@ typedef struct CachedAccount
 	MfAccount  *account;
 } CachedAccount;
 
+/* Argument and result of find_account() */
+typedef struct AccountSearch
+{
+	const char *name;
+	const MfAccount *account;
+} AccountSearch;
+
 /* All accounts that were read, forgotten when a server changes; callers get copies only */
 static MemoryContext account_context = NULL;
 static HTAB *cached_accounts = NULL;
 static bool cached_accounts_stale = true;
 
 static void start_account_cache(void);
+static void find_account(void *argument);
 static MfAccount *copy_account(const MfAccount *account);
 static bool fits_into_url(const char *name);
 static MfAccount *read_account(const char *name);
@@ -102,6 +114,24 @@ mf_account_hold(const char *name)
 			return account;
 		UnlockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
 	}
+}
+
+const MfAccount *
+mf_account_or_null(const char *name, const char **reason)
+{
+	AccountSearch search = {name, NULL};
+	ErrorData  *error = mf_sql_try(find_account, &search);
+
+	*reason = error == NULL ? NULL : mf_error_text(error);
+	return search.account;
+}
+
+static void
+find_account(void *argument)
+{
+	AccountSearch *search = (AccountSearch *) argument;
+
+	search->account = mf_account_get(search->name);
 }
 
 /* Empties the cache; callers have copies. */
@@ -246,6 +276,34 @@ mf_account_exists(const char *name)
 {
 	/* a server with the reserved name of all accounts cannot be used as an account */
 	return name[0] != MF_ALL_ACCOUNTS[0] && mf_account_server(name) != NULL;
+}
+
+Datum
+mf_accounts_elsewhere(const char *name)
+{
+	const char *reason;
+	const MfAccount *account = mf_account_or_null(name, &reason);
+	Relation	servers = table_open(ForeignServerRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(servers, InvalidOid, false, NULL, 0, NULL);
+	List	   *names = NIL;
+	MfArray		elsewhere;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	while (account != NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		names = lappend(names, pstrdup(NameStr(((Form_pg_foreign_server) GETSTRUCT(tuple))->srvname)));
+	systable_endscan(scan);
+	table_close(servers, AccessShareLock);
+
+	mf_array_init(&elsewhere, list_length(names) + 1);
+	foreach(lc, names)
+	{
+		const MfAccount *other = mf_account_or_null((const char *) lfirst(lc), &reason);
+
+		if (other != NULL && strcmp(other->base_url, account->base_url) != 0)
+			mf_array_add_text(&elsewhere, other->name);
+	}
+	return mf_array_datum(&elsewhere, TEXTOID);
 }
 
 Oid

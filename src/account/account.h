@@ -56,6 +56,9 @@ typedef struct MfAccount
  */
 extern const MfAccount *mf_account_get(const char *name);
 
+/* Returns the account; if it cannot be used, NULL, and sets *reason. */
+extern const MfAccount *mf_account_or_null(const char *name, const char **reason);
+
 /*
  * The same for who is about to write the name into a row: until the transaction ends,
  * the server cannot be renamed or dropped.  What is renamed later finds the row.
@@ -67,6 +70,13 @@ extern struct ForeignServer *mf_account_server(const char *name);
 
 /* Whether there is a server of that name that can be used as an account. */
 extern bool mf_account_exists(const char *name);
+
+/*
+ * The names of accounts whose InvoiceIds are others than those of that account, a text[]:
+ * their address is another.  An account whose address is not known, because its server is
+ * gone or cannot be used, is not among them: what it has may be the same invoice.
+ */
+extern Datum mf_accounts_elsewhere(const char *name);
 
 /* The owner of the server of that name; InvalidOid if there is none. */
 extern Oid	mf_account_owner(const char *name);

@@ -26,13 +26,7 @@
 #include "store/repair.h"
 #include "store/row_rights.h"
 
-/* Arguments and results of functions that run in a subtransaction, because they may raise errors */
-typedef struct AccountSearch
-{
-	const char *name;
-	const MfAccount *account;
-} AccountSearch;
-
+/* Arguments and results of a function that runs in a subtransaction, because it may raise errors */
 typedef struct TargetSearch
 {
 	MfHttp	   *http;
@@ -57,7 +51,6 @@ static int	unwritten = 0;		/* pauses that are not in mf_account yet */
 static TimestampTz write_at = 0;	/* when these are tried again */
 static bool reported = false;	/* the log has a line that one could not be written */
 
-static void find_account(void *argument);
 static void find_target(void *argument);
 static void report_key(const MfClaimTarget *target);
 static bool write_pause(const MfSqlScope *scope, void *argument);
@@ -87,24 +80,6 @@ mf_claim_account(const MfSqlScope *scope, MfThrottle *throttle, bool paused, Tim
 	else
 		mf_slots_set_owner(throttle, account->owner);
 	return account;
-}
-
-const MfAccount *
-mf_account_or_null(const char *name, const char **reason)
-{
-	AccountSearch search = {name, NULL};
-	ErrorData  *error = mf_sql_try(find_account, &search);
-
-	*reason = error == NULL ? NULL : mf_error_text(error);
-	return search.account;
-}
-
-static void
-find_account(void *argument)
-{
-	AccountSearch *search = (AccountSearch *) argument;
-
-	search->account = mf_account_get(search->name);
 }
 
 const MfClaimTarget *

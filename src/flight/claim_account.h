@@ -63,9 +63,6 @@ extern MfProof mf_claim_proof(const MfSqlScope *scope, const MfClaimTarget *targ
 /* Tries keys again that were refused, and logs once more those that cannot be used. */
 extern void mf_claim_retry_keys(void);
 
-/* Returns the account; if it cannot be used, NULL, and sets *reason. */
-extern const MfAccount *mf_account_or_null(const char *name, const char **reason);
-
 /* Why the role of a row may not send it any more; NULL if it may.  The account must be usable. */
 extern const char *mf_claim_refusal(const MfSqlScope *scope, const MfJob *job);
 

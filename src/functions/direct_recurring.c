@@ -108,7 +108,7 @@ report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 					 errmsg("MyFatoorah refused the request"),
 					 errdetail_internal("%s", error),
-					 errhint("%s tells: if it is \"%s\", it was done before.", look, done)));
+					 errhint("%s tells: if it is \"%s\", it was done before. mf_refresh() of the row that begins it has the worker read that.", look, done)));
 			break;
 		default:
 			ereport(ERROR,
@@ -116,6 +116,6 @@ report_failure(const MfSendResult *result, const MfHttpExchange *exchange, const
 					 errmsg("it is unknown whether MyFatoorah has done it"),
 					 errdetail_internal("%s", shown),
 					 errdetail_log("%s", error),
-					 errhint("%s tells: if it is \"%s\", it was done, and would be refused a second time. If not, repeat the call.", look, done)));
+					 errhint("%s tells: if it is \"%s\", it was done, and would be refused a second time: mf_refresh() of the row that begins it has the worker read that. If not, repeat the call.", look, done)));
 	}
 }

@@ -55,7 +55,6 @@ static MfStatement insert_statement = {
 };
 
 static int64 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker);
-static bool shares_invoice_ids(const char *account, const char *other);
 static void wait_for_reference(Oid schema, Datum reference);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);
 static void read_request(const MfStatusResult *found, const MfAccount *account, MfRequest *request);
@@ -269,20 +268,20 @@ static int64
 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8, i.account::text FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 "
-		"UNION ALL SELECT i.id::int8, i.account::text FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 "
-		"UNION ALL SELECT i.id::int8, NULL FROM @mf_invoice i WHERE i.reference = $2 "
+		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 AND i.account <> ALL ($4) "
+		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND i.account <> ALL ($4) "
+		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $2 "
 		/* a repetition of its recurring payment has its reference, too */
 		"  AND ((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "
-		"UNION ALL SELECT i.id::int8, NULL FROM @mf_archive_key i WHERE i.reference = $2",
-		3, {TEXTOID, TEXTOID, INT8OID}, NULL
+		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.reference = $2",
+		4, {TEXTOID, TEXTOID, INT8OID, TEXTARRAYOID}, NULL
 	};
 	MfSqlScope	scope;
-	Datum		values[3] = {CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker)};
-	char		nulls[3] = {' ', 'n', ' '};
+	Datum		values[] = {
+		CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker), mf_accounts_elsewhere(account)
+	};
+	char		nulls[] = {' ', 'n', ' ', ' '};
 	int64		holder = 0;
-	uint64		count;
-	uint64		i;
 
 	if (reference != NULL)
 	{
@@ -297,27 +296,10 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	count = mf_sql_execute(&scope, &statement, values, nulls);
-	for (i = 0; i < count && holder == 0; i++)
-	{
-		const char *other = mf_result_text(i, 2);	/* NULL = found by reference */
-
-		if (other == NULL || shares_invoice_ids(account, other))
-			holder = mf_result_int8(i, 1);
-	}
+	if (mf_sql_execute(&scope, &statement, values, nulls) > 0)
+		holder = mf_result_int8(0, 1);
 	mf_sql_end(&scope);
 	return holder;
-}
-
-/*
- * Whether an InvoiceId of the other account may mean the same invoice, because the
- * addresses of both are the same, or because one of them is not known any more.
- */
-static bool
-shares_invoice_ids(const char *account, const char *other)
-{
-	return strcmp(other, account) == 0 || !mf_account_exists(other) || !mf_account_exists(account) ||
-		strcmp(mf_account_get(other)->base_url, mf_account_get(account)->base_url) == 0;
 }
 
 /* Waits for transactions that have inserted a row with that reference, as a unique index does. */

@@ -43,6 +43,9 @@
  */
 #define OF_ACCOUNT(account) "i.account || '' = " account
 
+/* For comparing numbers that may be no numbers */
+#define NUMBER(text) "(length(" text "), " text ")"
+
 /* A repetition of a recurring payment has the reference of the invoice that has begun it, or of another: its InvoiceId tells which row is meant. */
 #define NO_REPETITION(event) "((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = " event ".invoice_id::int8)"
 
@@ -79,8 +82,11 @@ static MfStatement store_events_statement = {
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
 	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, "
-	/* of a recurring payment, what is signed is the same each time */
-	"    due = CASE WHEN e.event_code = 5 THEN coalesce(e.due, clock_timestamp()) WHEN NOT " ANOTHER " THEN e.due END, "
+	/* of a recurring payment, what is signed is the same each time; the latest repetition is waited for */
+	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
+	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
+	"    data = CASE WHEN e.event_code = 5 AND (e.due IS NULL OR " NUMBER(MF_REPETITION_OF("EXCLUDED")) " > "
+	"      " NUMBER(MF_REPETITION_OF("e")) ") THEN EXCLUDED.data ELSE e.data END, "
 	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
 	"    e.invoice_id, e.source, e.xmax <> '0'::xid AS repeated), "

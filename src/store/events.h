@@ -81,6 +81,12 @@ extern MfLogStart *mf_events_log_start(const MfSqlScope *scope, const char *acco
 /* Deletes a batch of events from before that time that no inquiry needs; returns their number. */
 extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 
+/*
+ * The InvoiceId of the repetition that an event of a recurring payment names; in V2 it is not
+ * signed, and the event's own is that of the first invoice
+ */
+#define MF_REPETITION_OF(event) "coalesce(" event ".data->'Payment'->'Invoice'->>'Id', " event ".invoice_id::text)"
+
 /* Events about those invoices that had no answer yet */
 #define UNANSWERED(event) event ".invoice = ANY ($1) AND " event ".answered_at IS NULL AND " event ".due IS NULL"
 

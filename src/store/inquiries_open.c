@@ -107,13 +107,19 @@ static MfStatement not_restored_statement = {
 	0, {0}, NULL
 };
 
-/* an inquiry that an event asks for, too, keeps the rights of that; one that came while the row was not there is its own now */
+/*
+ * An inquiry that an event asks for, too, keeps the rights of that; one that came while the row was not there is its own now.
+ * Of a row that has begun a recurring payment, the list of these is read, too.
+ */
 static MfStatement order_statement = {
 	"WITH m AS MATERIALIZED (SELECT i.id, i.account, clock_timestamp(), true, true, 1, $3, a.too_often, $4 "
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.status = 'sent' "
 	"  AND e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id), "
+	"p AS MATERIALIZED (SELECT e.id FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_event e ON e.invoice = a.invoice "
+	"  AND e.invoice = ANY ($1) AND e.source = 'plan' AND e.due IS NOT NULL WHERE NOT a.too_often FOR NO KEY UPDATE OF e SKIP LOCKED), "
+	"plan AS (UPDATE @mf_event e SET due = clock_timestamp() FROM p WHERE e.id = p.id), "
 	"o AS (INSERT INTO @mf_inquiry AS q (invoice, account, due, urgent, refunds, times_requested, "
 	"  unchanged_answers, by_callback, "
 	"  ordered_by) "

@@ -41,29 +41,29 @@ static MfStatement tie_statement = {
 	"      AND e.event_code = 5 AND e.data->'Recurring'->>'Id' = ANY ($4) "
 	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL "
 	"    UNION ALL SELECT r.id, n.recurring_id FROM unnest($2, $5) AS n(recurring_id, invoice_id) CROSS JOIN LATERAL ("
-	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account || '' = $1 AND i.attempts = 0 "
+	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account <> ALL ($6) AND i.attempts = 0 "
 	"        AND i.recurring_id IS NULL AND i.recurring_type IS NULL) r) c ORDER BY c.id), "
 	"l AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT c.id FROM c)) AND i.status = 'sent' "
 	"  FOR NO KEY UPDATE SKIP LOCKED), "
 	"u AS (UPDATE @mf_invoice i SET recurring_id = c.recurring_id FROM c JOIN l ON l.id = c.id "
 	"  WHERE i.id = ANY (ARRAY(SELECT l.id FROM l)) AND i.id = c.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
-	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* Repetitions that get a row in one go; more are found when the list is read again. */
 #define ROWS_MAX 500
 
-/* those of plans that rows have begun; null if the invoice has a row, which may be archived */
+/* those of plans that rows have begun, without a row, which may be archived, or of another account of the same address */
 static MfStatement missing_statement = {
 	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text "
 	"FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, listed) "
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
-	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account || '' = $1) "
-	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account = $1) "
+	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account <> ALL ($5)) "
+	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account <> ALL ($5)) "
 	"ORDER BY n.invoice_id LIMIT " CppAsString2(ROWS_MAX),
-	4, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* what a repetition has in common with the row that began the plan; who may see and change it, too */
@@ -101,26 +101,40 @@ static MfStatement insert_statement = {
 };
 
 /*
- * What has asked for the list has its answer, unless it came in after the question.  A plan
- * asks again when its next payment should be there, in case no webhook tells; each day
- * until the payer has begun it; and no more once it has ended.
+ * MyFatoorah's answers may lag some seconds behind its events.  So what asks for a change that
+ * is not in the list yet asks again after about 1, 3, 10, 35 and 120 seconds.
+ */
+#define AGAIN(event) \
+	"CASE WHEN clock_timestamp() - " event ".last_received_at BETWEEN interval '0' AND interval '2 min' THEN " \
+	"  clock_timestamp() + greatest(interval '1.2 s', 2.4 * (clock_timestamp() - " event ".last_received_at)) END"
+
+/* the plan of an event */
+#define PLAN_OF(event) "coalesce(" event ".data->'Recurring'->>'Id', " event ".data->>'RecurringId')"
+
+/*
+ * An event has its answer once the repetition that it names is listed.  A plan asks again
+ * when its next payment should be there, in case no webhook tells; each day until the payer
+ * has begun it; and no more once it has ended, and no event of it waits for its repetition.
  */
 static MfStatement settle_statement = {
-	"WITH p AS MATERIALIZED (SELECT * FROM unnest($3, $4, $5) AS p(recurring_id, status, next_pay)), "
+	"WITH p AS MATERIALIZED (SELECT DISTINCT ON (p.recurring_id) * FROM unnest($2, $3, $4) AS p(recurring_id, status, next_pay)), "
 	"l AS MATERIALIZED (SELECT e.* FROM @mf_event e WHERE e.account = $1 AND e.source IN ('webhook', 'log', 'plan') "
 	"  AND e.due IS NOT NULL AND e.event_code = 5 FOR NO KEY UPDATE SKIP LOCKED), "
-	"d AS MATERIALIZED (SELECT l.id, CASE "
-	"    WHEN l.source <> 'plan' THEN CASE WHEN l.last_received_at > $2 THEN clock_timestamp() END "
-	"    WHEN i.id IS NULL OR lower(p.status) IN ('completed', 'canceled') THEN NULL "
-	"    WHEN lower(p.status) = 'active' THEN greatest(p.next_pay, clock_timestamp()) + interval '12 h' "
-	"    WHEN lower(p.status) = 'uncompleted' THEN clock_timestamp() + interval '7 days' "
-	"    WHEN i.payment_status NOT IN ('expired', 'remote_cancelled') THEN clock_timestamp() + interval '1 day' END AS due "
+	"w AS MATERIALIZED (SELECT l.id, " PLAN_OF("l") " AS plan, "
+	"    CASE WHEN " MF_REPETITION_OF("l") " = ANY ($5) THEN NULL ELSE " AGAIN("l") " END AS due FROM l WHERE l.source <> 'plan'), "
+	"d AS MATERIALIZED (SELECT w.id, w.due FROM w UNION ALL SELECT l.id, CASE "
+	"    WHEN i.id IS NULL THEN NULL "
+	"    WHEN lower(p.status) IN ('completed', 'canceled') THEN (SELECT min(w.due) FROM w WHERE w.plan = i.recurring_id) "
+	"    ELSE least(CASE WHEN l.last_received_at > l.received_at THEN " AGAIN("l") " END, "
+	"      CASE WHEN lower(p.status) = 'active' THEN greatest(p.next_pay, clock_timestamp()) + interval '12 h' "
+	"        WHEN lower(p.status) = 'uncompleted' THEN clock_timestamp() + interval '7 days' "
+	"        WHEN i.payment_status NOT IN ('expired', 'remote_cancelled') THEN clock_timestamp() + interval '1 day' END) END "
 	"  FROM l LEFT JOIN @mf_invoice i ON i.id = l.invoice AND i.id = ANY (ARRAY(SELECT l.invoice FROM l WHERE l.source = 'plan')) "
-	"    LEFT JOIN p ON p.recurring_id = i.recurring_id), "
+	"    LEFT JOIN p ON p.recurring_id = i.recurring_id WHERE l.source = 'plan'), "
 	"u AS (UPDATE @mf_event e SET due = d.due, answered_at = clock_timestamp(), lookups = 0, failures = 0 "
 	"  FROM d WHERE e.id = d.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM d) - (SELECT count(*) FROM u)",
-	5, {TEXTOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* What a list names */
@@ -146,27 +160,25 @@ typedef struct NewRows
 static void read_plans(const MfAccount *account, const MfListResult *plans, Named *named);
 static int	count_objects(const MfListResult *plans);
 static void read_repetitions(const char *plan, const char *json, Named *named);
-static void find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows);
+static void tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named);
+static void settle(const MfSqlScope *scope, Datum account, Named *named);
+static void find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named, NewRows *rows);
 static void insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows);
 
 bool
-mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans, TimestampTz asked_at)
+mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans)
 {
 	Named		named;
 	NewRows		rows;
-	Datum		values[5];
+	Datum		name = CStringGetTextDatum(account->name);
+	Datum		elsewhere = mf_accounts_elsewhere(account->name);
 	int			i;
 
 	read_plans(account, plans, &named);
-	values[0] = CStringGetTextDatum(account->name);
-	values[1] = mf_array_datum(&named.repeated, TEXTOID);
-	values[2] = mf_array_datum(&named.references, TEXTOID);
-	values[3] = mf_array_datum(&named.plans, TEXTOID);
-	values[4] = mf_array_datum(&named.invoice_ids, TEXTOID);
-	(void) mf_change(scope, &tie_statement, values, NULL);
+	tie_plans(scope, name, elsewhere, &named);
 
 	/* sessions that take such an invoice over by mf_adopt() go first */
-	find_missing(scope, values[0], &named, &rows);
+	find_missing(scope, name, elsewhere, &named, &rows);
 	for (i = 0; i < rows.invoice_ids.count; i++)
 	{
 		if (!mf_number_lock(scope->schema, TextDatumGetCString(rows.invoice_ids.values[i]), false))
@@ -175,18 +187,36 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	if (rows.plans.count > 0)
 	{
 		/* what was taken over before the locks */
-		find_missing(scope, values[0], &named, &rows);
+		find_missing(scope, name, elsewhere, &named, &rows);
 		insert_rows(scope, account, &rows);
 	}
-	if (rows.plans.count == ROWS_MAX)
-		return true;
-
-	values[1] = TimestampTzGetDatum(asked_at);
-	values[2] = values[3];
-	values[3] = mf_array_datum(&named.statuses, TEXTOID);
-	values[4] = mf_array_datum(&named.next_pays, TIMESTAMPTZOID);
-	(void) mf_change(scope, &settle_statement, values, NULL);
+	if (rows.plans.count < ROWS_MAX)
+		settle(scope, name, &named);
 	return true;
+}
+
+/* Ties plans to the rows that have begun them, and repetitions that were taken over to their plans. */
+static void
+tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named)
+{
+	Datum		values[] = {
+		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->references, TEXTOID),
+		mf_array_datum(&named->plans, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID), elsewhere
+	};
+
+	(void) mf_change(scope, &tie_statement, values, NULL);
+}
+
+/* Plans when the list is read next. */
+static void
+settle(const MfSqlScope *scope, Datum account, Named *named)
+{
+	Datum		values[] = {
+		account, mf_array_datum(&named->plans, TEXTOID), mf_array_datum(&named->statuses, TEXTOID),
+		mf_array_datum(&named->next_pays, TIMESTAMPTZOID), mf_array_datum(&named->invoice_ids, TEXTOID)
+	};
+
+	(void) mf_change(scope, &settle_statement, values, NULL);
 }
 
 void
@@ -225,14 +255,14 @@ void
 mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
 {
 	static MfStatement statement = {
-		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.account = $1 AND e.source = 'plan' AND e.due IS NOT NULL "
-		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $2 "
-		"      AND " BEGINS_PLAN("i") ")) FOR NO KEY UPDATE SKIP LOCKED), "
-		"u AS (UPDATE @mf_event e SET due = clock_timestamp() FROM l WHERE e.id = l.id RETURNING 1) "
+		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.source = 'plan' AND e.due IS NOT NULL "
+		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $1 "
+		"      AND i.recurring_type IS NOT NULL AND i.account <> ALL ($2))) FOR NO KEY UPDATE SKIP LOCKED), "
+		"u AS (UPDATE @mf_event e SET due = clock_timestamp(), last_received_at = clock_timestamp() FROM l WHERE e.id = l.id RETURNING 1) "
 		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
-		2, {TEXTOID, TEXTOID}, NULL
+		2, {TEXTOID, TEXTARRAYOID}, NULL
 	};
-	Datum		values[] = {CStringGetTextDatum(account), CStringGetTextDatum(plan)};
+	Datum		values[] = {CStringGetTextDatum(plan), mf_accounts_elsewhere(account)};
 
 	(void) mf_change_alone(schema, &statement, values, NULL);
 }
@@ -320,11 +350,11 @@ read_repetitions(const char *plan, const char *json, Named *named)
 
 /* Finds the repetitions that have no row. */
 static void
-find_missing(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows)
+find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named, NewRows *rows)
 {
 	Datum		values[] = {
 		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID),
-		mf_array_datum(&named->references, TEXTOID)
+		mf_array_datum(&named->references, TEXTOID), elsewhere
 	};
 	int			count = (int) mf_sql_execute(scope, &missing_statement, values, NULL);
 	int			i;

@@ -19,13 +19,12 @@
 #include "store/events.h"
 
 /*
- * Applies a list of plans that was asked for at that time: ties plans to the rows that
- * have begun them, inserts a row for each repetition of such a plan that has none yet, has
- * MyFatoorah asked about it, and plans when the list is read next.  False, with plans tied
- * and nothing else written, if a session is taking one of these invoices over.
+ * Applies a list of plans: ties plans to the rows that have begun them, inserts a row for
+ * each repetition of such a plan that has none yet, has MyFatoorah asked about it, and plans
+ * when the list is read next.  False, with nothing written, if a session is taking one of
+ * these invoices over.
  */
-extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans,
-							   TimestampTz asked_at);
+extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans);
 
 /*
  * Has all that has asked for the list, and is due before the next try, wait for that: one
@@ -39,7 +38,11 @@ extern void mf_recurring_put_off(const MfSqlScope *scope, const char *account, c
  */
 extern int64 mf_recurring_unended(Oid schema, int64 invoice);
 
-/* Has the list read at once, after commit, for a plan that a row has begun.  Own scope. */
+/*
+ * Has the list read at once, after commit, for a plan that a row has begun, of this account or
+ * another of the same address; and again if it does not show yet that the plan has ended.  Own
+ * scope.
+ */
 extern void mf_recurring_read_soon(Oid schema, const char *account, const char *plan);
 
 /* Whether the list of plans of an account was asked for in vain, several times. */

@@ -459,8 +459,9 @@ refuse_to_lose_plan(const MfInvoiceRow *row)
 			 errdetail("The recurring payment that it begins has not ended."),
 			 row->isnull[MF_IC_RECURRING_ID] ?
 			 errhint("SELECT * FROM mf_recurring(%s) shows it, once the invoice is paid; mf_cancel_recurring() ends it.", account) :
-			 errhint("End it with mf_cancel_recurring(%s, %s). The row can be deleted once the worker has read that it has ended.",
-					 quote_literal_cstr(TextDatumGetCString(row->values[MF_IC_RECURRING_ID])), account)));
+			 errhint("End it with mf_cancel_recurring(%s, %s). The row can be deleted once the worker has read that it has ended. If it has ended already, SELECT mf_refresh(%lld) has that read.",
+					 quote_literal_cstr(TextDatumGetCString(row->values[MF_IC_RECURRING_ID])), account,
+					 (long long) DatumGetInt64(row->values[MF_IC_ID]))));
 }
 
 static void
@@ -491,7 +492,7 @@ guard_truncate(TriggerData *trigger)
 				 errmsg("mf_invoice cannot be truncated"),
 				 errdetail_plural("%lld recurring payment has not ended.", "%lld recurring payments have not ended.",
 								  (unsigned long) unfinished, (long long) unfinished),
-				 errhint("End them with mf_cancel_recurring().")));
+				 errhint("End them with mf_cancel_recurring(). Of those that have ended already, mf_refresh() has that read.")));
 	if (mf_archive_has_rows(schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

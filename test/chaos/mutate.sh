@@ -573,7 +573,15 @@ mutate capture_repeated 'a capture that MyFatoorah does not show is asked for ag
 mutate execute_cut 'an answer of ExecutePayment that broke off is taken for a request that has not left' src/core/api/outcome.c \
 	's/if \(proves_nothing_left\(exchange\)\)\n\t\{\n\t\tresult->outcome/if (proves_nothing_left(exchange) || (endpoint == \&mf_endpoints[MF_EXECUTE_PAYMENT] \&\& !mf_is_answered(exchange)))\n\t{\n\t\tresult->outcome/' 173_execute_cut_at_each_byte
 mutate repetition_twice 'a repetition that has a row gets another one' src/store/recurring.c \
-	's/"  AND NOT EXISTS \(SELECT FROM " MF_HAVING_NUMBER\("n\.invoice_id::int8"\) " AND i\.account \|\| .. = \$1\) "\n//' 174_recurring
+	's/"  AND NOT EXISTS \(SELECT FROM " MF_HAVING_NUMBER\("n\.invoice_id::int8"\) " AND i\.account <> ALL \(\$5\)\) "\n//' 174_recurring
+mutate repetition_in_two_accounts 'a repetition that has a row in another account with the same invoices gets another one' src/store/recurring.c \
+	's/i\.account <> ALL \(\$5\)\)/i.account || \x27\x27 = \$1)/' 174_recurring
+mutate plan_lags 'an event of a recurring payment has its answer by any list' src/store/recurring.c \
+	's/THEN NULL ELSE " AGAIN\("l"\) "/THEN NULL ELSE NULL/' 174_recurring
+mutate plan_ended_early 'a plan ends by a list that lacks a repetition of which an event tells' src/store/recurring.c \
+	's/THEN \(SELECT min\(w\.due\) FROM w WHERE w\.plan = i\.recurring_id\)/THEN NULL/' 174_recurring
+mutate plan_not_refreshed 'mf_refresh() of a row that has begun a plan does not have the list read' src/store/inquiries_open.c \
+	's/WHERE NOT a\.too_often FOR NO KEY/WHERE false FOR NO KEY/' 174_recurring
 mutate repetition_believed 'an event of a recurring payment has the invoice asked about that it names, not the list' src/store/inquiries.c \
 	's/coalesce\(e\.event_code = 5, false\)/false/' 174_recurring
 mutate plan_forgotten 'plans that were refused once are not asked for again' src/inquiry/inquiry_record.c \
