@@ -1952,7 +1952,7 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND (NOT EXISTS (
 					SELECT FROM mf_attempt t WHERE t.invoice = i.id AND t.invoice_id = i.invoice_id)
 					OR EXISTS (SELECT FROM mf_invoice_number k JOIN mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id
-						WHERE k.invoice_id = i.invoice_id AND o.id <> i.id AND o.account = i.account)) THEN
+						WHERE k.invoice_id = i.invoice_id AND o.id <> i.id)) THEN
 				pg_catalog.format('Put base_url, environment or key back if they have changed since it was sent. If the row has this InvoiceId by mistake: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error THEN
 				'Put base_url, environment and key of the account back to what they were when it was sent, or give such accounts a server of their own. The next good answer clears it.'
@@ -1962,6 +1962,10 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				pg_catalog.format('Look the references up in the MyFatoorah portal of the account that they were sent with. If an invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, %s)%s.', i.id, i.id,
 					CASE WHEN i.replaced_by IS NULL THEN '''resend'', ''reason''' ELSE '''abandon'', ''reason''' END,
 					CASE WHEN i.replaced_by IS NULL THEN ', or ''abandon''' ELSE '; invoice ' || i.replaced_by || ' is to be paid in its place' END)
+				WHEN i.status = 'sent' AND i.base_value IS NULL AND EXISTS (
+					SELECT FROM mf_invoice_number k JOIN mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id
+						WHERE k.invoice_id = i.invoice_id AND o.id <> i.id) THEN
+				pg_catalog.format('Tell the customer not to use the link, and look the reference up in the MyFatoorah portal. If another invoice is there: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER). If none is: SELECT mf_resolve(%s, ''review'', ''reason''), and decide anew. If it is this row''s after all: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.id, i.id, i.id)
 				ELSE pg_catalog.format('Compare the references in the MyFatoorah portal and cancel or refund there what is one too many. If the row is about the right invoice: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If another was paid: SELECT mf_resolve(%s, ''adopt'', ''reason'', invoice_id => NUMBER)', i.id, i.id)
 		   END AS next_step
 	FROM (SELECT invoice, due, error, NULL::text AS doubt, NULL::text AS operation, NULL::text AS decide FROM mf_queue WHERE kind = 'review' OR error IS NOT NULL

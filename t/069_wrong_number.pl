@@ -158,6 +158,28 @@ is(sql("SELECT invoice FROM mf_event WHERE source = 'callback'"), $victim, 'so i
 is(attempt("SELECT mf_resolve($other, 'review', 'typo')"), 'ok', 'and the row with the wrong number is brought back');
 
 #
+# MyFatoorah answers with the number and link of another row: it is shown at once, not when the invoice is asked about
+#
+sql(q{CREATE USER MAPPING FOR PUBLIC SERVER branch OPTIONS (api_key_file 'myfatoorah.key'); SELECT mf_resume('branch')});
+my ($holder, $held) = sent('holder');
+foreach my $account ('myfatoorah', 'branch')
+{
+	sql("ALTER SERVER branch OPTIONS (SET base_url '" . $sandbox->url . "')");
+	$sandbox->faults({ path => 'SendPayment', times => 1, create => JSON::PP::false, fill => JSON::PP::true,
+		body => qq({"IsSuccess":true,"Message":"","ValidationErrors":null,"Data":{"InvoiceId":$held,"InvoiceURL":"https://demo.myfatoorah.com/KWT/ie/$held","CustomerReference":{{CustomerReference}},"UserDefinedField":""}}) });
+	my $given = $mf->insert($node, $db, "given $account", account => "'$account'");
+	$mf->wait_status($node, $db, "given $account");
+	is(column($given, "concat_ws('|', invoice_id, duplicate_suspected, base_value)"), "$held|t", "$account: the number of another row");
+	is(sql("SELECT what_happened FROM mf_review WHERE id = $given"), "MyFatoorah answered with invoice $held, which is that of invoice $holder already; so the link may be that of another customer", 'mf_review says so');
+	like(sql("SELECT next_step FROM mf_review WHERE id = $given"), qr/mf_resolve\($given, 'adopt', 'reason', invoice_id => NUMBER\).*mf_resolve\($given, 'review', 'reason'\)/, 'and what to do');
+	is(attempt("SELECT mf_resolve($given, 'review', 'not ours')"), 'ok', 'it is taken back');
+	is(attempt("SELECT mf_resolve($given, 'resend', 'portal shows none')"), 'ok', 'and sent');
+	$mf->wait_status($node, $db, "given $account");
+	is(column($given, "concat_ws('|', invoice_id <> $held, duplicate_suspected)"), 't|f', 'with a number of its own');
+	is(sql("SELECT count(*) FROM mf_review WHERE id IN ($given, $holder)"), 0, 'nothing is left to do');
+}
+
+#
 # An archived row has it
 #
 $mf->wait_idle($node, $db);

@@ -266,6 +266,28 @@ sql("SELECT mf_cancel_recurring('$shared', 'beside')");
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $first_row AND due IS NOT NULL", 0);
 is(sql("DELETE FROM mf_invoice WHERE id = $first_row RETURNING id"), $first_row, 'which the other account has ended');
 
+# A repetition that cannot be written is put off by itself, and named: the others of the account get their rows.
+my ($refused, undef, $barred) = begin('refused', iteration => 0, invoice_value => 3);
+my $open = (begin('let through', iteration => 0))[2];
+sql(q{CREATE FUNCTION bar() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'barred'; END $$;
+	CREATE TRIGGER bar BEFORE INSERT ON mf_invoice FOR EACH ROW WHEN (NEW.invoice_value = 3) EXECUTE FUNCTION bar()});
+my ($barred_one, $open_one, $barred_two, $open_two) = map { $sandbox->charge($_)->{id} } $barred, $open, $barred, $open;
+my $before_refusal = -s $node->logfile;
+sql($mf->webhook(delivery(5, $barred_one)));
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE invoice_id IN ($open_one, $open_two) AND payment_status = 'paid'", 2);
+is(sql("SELECT count(*) FROM mf_invoice WHERE recurring_id = '$barred'"), 1, 'what a trigger refuses gets no row, and the rest does');
+$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_check() WHERE item = 'worker' AND detail ~ 'Put off, .*: 2; one of the errors: .*barred'}, 1);
+is(join(' ', slurp_file($node->logfile, $before_refusal) =~ /item_put_off: a row for invoice (\d+) of MyFatoorah, a repetition/g), "$barred_one $barred_two", 'the log names both');
+like(($node->psql($db, "DELETE FROM mf_invoice WHERE id = $refused"))[2], qr/has not ended/, 'its plan is not over');
+my $open_three = $sandbox->charge($open)->{id};
+sql($mf->webhook(delivery(5, $open_three)));
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $open_three", 'paid');
+is(sql("SELECT count(*) FROM mf_invoice WHERE recurring_id = '$barred'"), 1, 'meanwhile others go on');
+sql('DROP TRIGGER bar ON mf_invoice; SELECT mf_resume()');
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE invoice_id IN ($barred_one, $barred_two) AND payment_status = 'paid'", 2);
+is(books($barred), '3|3|9.000|9.000|3|f', 'once the cause is gone, they are found');
+is(sql(q{SELECT ok FROM mf_check() WHERE item = 'worker'}), 't', 'and nothing is put off any more');
+
 # A plan that has ended, and of which the row does not know that: the answer was lost.
 my ($orphan, undef, $ended) = begin('ended elsewhere', iteration => 0);
 $sandbox->faults({ path => 'CancelRecurringPayment', reset_answer_at => 0, times => 1 });

@@ -23,6 +23,7 @@ typedef enum MfItemKind
 	MF_ITEM_INVOICE,			/* an entry of mf_queue */
 	MF_ITEM_INQUIRY,			/* an entry of mf_inquiry */
 	MF_ITEM_EVENT,				/* an event whose invoice is to be found out */
+	MF_ITEM_REPETITION,			/* an invoice of a recurring payment that is to get a row */
 	MF_ITEM_LOG,				/* MyFatoorah's log of webhooks of an account */
 	MF_ITEM_DEPOSIT,				/* a deposit that is to be read */
 	MF_ITEM_OPERATION			/* a row of mf_operation */
@@ -31,7 +32,7 @@ typedef enum MfItemKind
 typedef struct MfItem
 {
 	MfItemKind	kind;
-	int64		id;				/* of the invoice, event or deposit, or mf_items_account_id() */
+	int64		id;				/* of the invoice, event or deposit, InvoiceId, or mf_items_account_id() */
 	struct MfFlight *flight;	/* with its answer; NULL = the item was claimed */
 	bool		sends;			/* the answer is to a request that sends the invoice */
 } MfItem;

@@ -224,7 +224,7 @@ is_about_event(const MfFlight *flight)
 	return flight->kind == MF_JOB_PAYMENT_ID || flight->kind == MF_JOB_RECURRING;
 }
 
-/* Applies a list of recurring payments; false if it has to wait for a session. */
+/* Applies a list of recurring payments; false if there is more for the next round. */
 static bool
 record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight)
 {

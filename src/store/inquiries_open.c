@@ -52,11 +52,12 @@ static MfStatement open_statement = {
 	2, {INT8ARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
-/* whether an event came before the answer to the send; mostly not, and insert_inquiries() suffices */
-static MfStatement early_event_statement = {
+/* whether an event came before the answer to the send, or another row has the number; mostly not, and insert_inquiries() suffices */
+static MfStatement unusual_statement = {
 	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
-	"  AND e.invoice_id <= $3 LIMIT 1",
-	3, {TEXTARRAYOID, INT8OID, INT8OID}, NULL
+	"  AND e.invoice_id <= $3 "
+	"UNION ALL (SELECT FROM @mf_invoice_number k WHERE k.invoice_id = ANY ($4) GROUP BY k.invoice_id HAVING count(*) > 1) LIMIT 1",
+	4, {TEXTARRAYOID, INT8OID, INT8OID, INT8ARRAYOID}, NULL
 };
 
 static MfStatement unopened_statement = {
@@ -179,7 +180,7 @@ static const Oid inquiry_types[] = {
 	TEXTOID, BOOLOID, OIDOID
 };
 
-static bool has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+static bool is_unusual(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, TimestampTz due);
 static void order(const MfSqlScope *scope, Oid role, const int64 *invoices, const bool *too_often, int count);
 static void at_transaction_end(XactEvent event, void *arg);
@@ -196,11 +197,12 @@ mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, Times
 	/* in the same order everywhere, so that two sessions do not deadlock */
 	qsort(sent, count, sizeof(MfSentInvoice), mf_compare_ids);
 	mf_number_add(scope, sent, count);
-	if (!TIMESTAMP_NOT_FINITE(due) && !has_early_event(scope, sent, count))
+	if (!TIMESTAMP_NOT_FINITE(due) && !is_unusual(scope, sent, count))
 		i = insert_inquiries(scope, sent, count, due);
 	if (i == count)
 		return false;
 
+	mf_number_flag_shared(scope, sent, count);
 	values[0] = mf_ids_of(&sent[i], sizeof(MfSentInvoice), count - i);
 	values[1] = TimestampTzGetDatum(due);
 	(void) mf_sql_execute(scope, &open_statement, values, NULL);
@@ -251,21 +253,24 @@ insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, 
 	return done;
 }
 
-/* Whether an event about one of them may have come in without being matched yet. */
+/* Whether an event about one of them may have come in without being matched yet, or another row have its InvoiceId. */
 static bool
-has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+is_unusual(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 {
 	MfArray		accounts;
 	int64		first = PG_INT64_MAX;
 	int64		last = PG_INT64_MIN;
-	Datum		values[3];
+	MfArray		numbers;
+	Datum		values[4];
 	int			i;
 
 	mf_array_init(&accounts, count);
+	mf_array_init(&numbers, count);
 	for (i = 0; i < count; i++)
 	{
 		if (sent[i].account == NULL)
 			return true;
+		mf_array_add(&numbers, Int64GetDatum(sent[i].invoice_id));
 		first = Min(first, sent[i].invoice_id);
 		last = Max(last, sent[i].invoice_id);
 		if (i == 0 || strcmp(sent[i].account, sent[i - 1].account) != 0)
@@ -274,7 +279,8 @@ has_early_event(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 	values[0] = mf_array_datum(&accounts, TEXTOID);
 	values[1] = Int64GetDatum(first);
 	values[2] = Int64GetDatum(last);
-	return mf_sql_execute(scope, &early_event_statement, values, NULL) > 0;
+	values[3] = mf_array_datum(&numbers, INT8OID);
+	return mf_sql_execute(scope, &unusual_statement, values, NULL) > 0;
 }
 
 void

@@ -13,12 +13,15 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "account/account.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "store/invoice.h"
 #include "store/invoice_number.h"
+#include "store/queue.h"
 #include "store/table_rows.h"
 
 /* Attribute numbers of mf_invoice_number, as in the install script */
@@ -37,6 +40,18 @@ static MfStatement add_statement = {
 	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_invoice_number k "
 	"  WHERE k.invoice_id = n.invoice_id AND k.invoice = n.invoice)) - (SELECT count(*) FROM w)",
 	2, {INT8ARRAYOID, INT8ARRAYOID}, NULL
+};
+
+/* those whose number another row has, or has had */
+static MfStatement shared_statement = {
+	"SELECT i.id::int8, i.invoice_id::text, i.account::text FROM @mf_invoice i WHERE i.id = ANY ($1) AND EXISTS ("
+	"  SELECT FROM @mf_invoice_number k WHERE k.invoice_id = i.invoice_id AND k.invoice <> i.id)",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static MfStatement holder_statement = {
+	"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $2 AND i.account <> ALL ($3) ORDER BY i.id + 0 LIMIT 1",
+	3, {TEXTOID, INT8OID, TEXTARRAYOID}, NULL
 };
 
 static MfStatement restore_statement = {
@@ -125,6 +140,42 @@ insert_new(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 	mf_table_close(table);
 	CommandCounterIncrement();
 	return done;
+}
+
+void
+mf_number_flag_shared(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
+{
+	Datum		value = mf_ids_of(sent, sizeof(MfSentInvoice), count);
+	int			shared = (int) mf_sql_execute(scope, &shared_statement, &value, NULL);
+	MfFollowUp *flags = (MfFollowUp *) palloc0(Max(shared, 1) * sizeof(MfFollowUp));
+	const char **numbers = (const char **) palloc(Max(shared, 1) * sizeof(char *));
+	const char **accounts = (const char **) palloc(Max(shared, 1) * sizeof(char *));
+	int			flagged = 0;
+	int			i;
+
+	for (i = 0; i < shared; i++)
+	{
+		flags[i].invoice = mf_result_int8(i, 1);
+		numbers[i] = mf_result_text(i, 2);
+		accounts[i] = mf_result_text(i, 3);
+	}
+	for (i = 0; i < shared; i++)
+	{
+		Datum		values[] = {
+			CStringGetTextDatum(numbers[i]), Int64GetDatum(flags[i].invoice), mf_accounts_elsewhere(accounts[i])
+		};
+
+		if (mf_sql_execute(scope, &holder_statement, values, NULL) == 0)
+			continue;
+		flags[flagged].invoice = flags[i].invoice;
+		flags[flagged].next = MF_JOB_REVIEW;
+		flags[flagged].due = DT_NOEND;
+		flags[flagged].duplicate = true;
+		flags[flagged++].error = psprintf("MyFatoorah answered with invoice %s, which is that of invoice " INT64_FORMAT
+										  " already; so the link may be that of another customer", numbers[i], mf_result_int8(0, 1));
+	}
+	if (flagged > 0)
+		mf_queue_follow_up(scope, flags, flagged);
 }
 
 void

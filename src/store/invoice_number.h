@@ -45,6 +45,12 @@ extern bool mf_number_lock(Oid schema, const char *invoice_id, bool wait);
 /* Adds locked invoices that have just been given an InvoiceId; skips those with invoice_id 0. */
 extern void mf_number_add(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
 
+/*
+ * Marks those whose InvoiceId another row has, which may be of another account of the same
+ * address: a person has to say whose it is.  They are locked.
+ */
+extern void mf_number_flag_shared(const MfSqlScope *scope, const MfSentInvoice *sent, int count);
+
 /* Adds restored rows; the transition table "new_rows" is registered. */
 extern void mf_number_restore(const MfSqlScope *scope);
 

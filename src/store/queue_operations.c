@@ -93,14 +93,14 @@ static MfStatement adopt_twin_statement = {
 	"i.id = $1 AND i.status = 'sent' AND i.payment_status IN ('unpaid', 'expired', 'remote_cancelled') " \
 	"AND i.base_value IS NULL AND (NOT EXISTS (SELECT FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = i.invoice_id) " \
 	"  OR EXISTS (SELECT FROM @mf_invoice_number k JOIN @mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id " \
-	"    WHERE k.invoice_id = i.invoice_id AND o.id <> i.id AND o.account = i.account)) " \
+	"    WHERE k.invoice_id = i.invoice_id AND o.id <> i.id)) " \
 	"AND (i.recurring_id IS NULL OR i.recurring_type IS NOT NULL)"
 
 /* what has come in about the number is matched anew, once it was asked whose it is */
 static MfStatement take_number_back_statement = {
 	"WITH o AS MATERIALIZED (SELECT i.id, i.account, i.priority, i.invoice_id FROM @mf_invoice i WHERE " IS_UNCONFIRMED "), "
 	"i AS (UPDATE @mf_invoice i SET status = 'review', invoice_id = NULL, invoice_url = NULL, sent_at = NULL, "
-	"    payment_error = NULL, last_error = 'invoice ' || o.invoice_id || ' is not that of this row' "
+	"    duplicate_suspected = false, duplicate_error = NULL, payment_error = NULL, last_error = 'invoice ' || o.invoice_id || ' is not that of this row' "
 	"  FROM o WHERE i.id = o.id RETURNING i.id, i.attempts), "
 	"n AS (DELETE FROM @mf_invoice_number k USING o WHERE k.invoice_id = o.invoice_id AND k.invoice = o.id), "
 	"q AS (DELETE FROM @mf_inquiry q USING o WHERE q.invoice = o.id RETURNING 1), "

@@ -17,7 +17,9 @@
 #include "core/text/json.h"
 #include "core/text/text.h"
 #include "database/sql_array.h"
+#include "flow/round_items.h"
 #include "flow/throttle.h"
+#include "process/wait.h"
 #include "request/request.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"
@@ -51,19 +53,22 @@ static MfStatement tie_statement = {
 	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* Repetitions that get a row in one go; more are found when the list is read again. */
+/* Repetitions that get a row in one round */
 #define ROWS_MAX 500
+
+/* When the list is read again for a repetition that a session is taking over */
+#define TAKEN_MS 5000
 
 /* those of plans that rows have begun, without a row, which may be archived, or of another account of the same address */
 static MfStatement missing_statement = {
-	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text "
+	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text, n.invoice_id::int8 = ANY ($6) "
 	"FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, listed) "
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
 	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account <> ALL ($5)) "
 	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account <> ALL ($5)) "
-	"ORDER BY n.invoice_id LIMIT " CppAsString2(ROWS_MAX),
-	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	"ORDER BY n.invoice_id",
+	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };
 
 /* what a repetition has in common with the row that began the plan; who may see and change it, too */
@@ -115,26 +120,28 @@ static MfStatement insert_statement = {
  * An event has its answer once the repetition that it names is listed.  A plan asks again
  * when its next payment should be there, in case no webhook tells; each day until the payer
  * has begun it; and no more once it has ended, and no event of it waits for its repetition.
+ * If one of $6 has a repetition without a row, all wait for that until $7.
  */
 static MfStatement settle_statement = {
 	"WITH p AS MATERIALIZED (SELECT DISTINCT ON (p.recurring_id) * FROM unnest($2, $3, $4) AS p(recurring_id, status, next_pay)), "
 	"l AS MATERIALIZED (SELECT e.* FROM @mf_event e WHERE e.account = $1 AND e.source IN ('webhook', 'log', 'plan') "
 	"  AND e.due IS NOT NULL AND e.event_code = 5 FOR NO KEY UPDATE SKIP LOCKED), "
 	"w AS MATERIALIZED (SELECT l.id, " PLAN_OF("l") " AS plan, "
-	"    CASE WHEN " MF_REPETITION_OF("l") " = ANY ($5) THEN NULL ELSE " AGAIN("l") " END AS due FROM l WHERE l.source <> 'plan'), "
+	"    CASE WHEN " PLAN_OF("l") " = ANY ($6) THEN $7 WHEN " MF_REPETITION_OF("l") " = ANY ($5) THEN NULL ELSE " AGAIN("l") " END AS due FROM l WHERE l.source <> 'plan'), "
 	"d AS MATERIALIZED (SELECT w.id, w.due FROM w UNION ALL SELECT l.id, CASE "
-	"    WHEN i.id IS NULL THEN NULL "
+	"    WHEN i.recurring_id = ANY ($6) THEN $7 WHEN i.id IS NULL THEN NULL "
 	"    WHEN lower(p.status) IN ('completed', 'canceled') THEN (SELECT min(w.due) FROM w WHERE w.plan = i.recurring_id) "
-	"    ELSE least(CASE WHEN l.last_received_at > l.received_at THEN " AGAIN("l") " END, "
+	"    ELSE least(CASE WHEN l.deliveries > 1 THEN " AGAIN("l") " END, "
 	"      CASE WHEN lower(p.status) = 'active' THEN greatest(p.next_pay, clock_timestamp()) + interval '12 h' "
 	"        WHEN lower(p.status) = 'uncompleted' THEN clock_timestamp() + interval '7 days' "
 	"        WHEN i.payment_status NOT IN ('expired', 'remote_cancelled') THEN clock_timestamp() + interval '1 day' END) END "
 	"  FROM l LEFT JOIN @mf_invoice i ON i.id = l.invoice AND i.id = ANY (ARRAY(SELECT l.invoice FROM l WHERE l.source = 'plan')) "
 	"    LEFT JOIN p ON p.recurring_id = i.recurring_id WHERE l.source = 'plan'), "
-	"u AS (UPDATE @mf_event e SET due = d.due, answered_at = clock_timestamp(), lookups = 0, failures = 0 "
-	"  FROM d WHERE e.id = d.id RETURNING 1) "
+	"u AS (UPDATE @mf_event e SET due = d.due, answered_at = clock_timestamp(), lookups = 0, "
+	/* mf_resume() has tried again at once what has a failure */
+	"    failures = CASE WHEN d.due = $7 THEN 1 ELSE 0 END FROM d WHERE e.id = d.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM d) - (SELECT count(*) FROM u)",
-	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}, NULL
+	7, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
 /* What a list names */
@@ -148,21 +155,27 @@ typedef struct Named
 	MfArray		references;		/* and CustomerReference */
 } Named;
 
-/* Repetitions that get a row */
+/* Repetitions that get a row in this round */
 typedef struct NewRows
 {
 	MfArray		plans;
 	MfArray		invoice_ids;
 	MfArray		references;
 	MfArray		listed;			/* CustomerReference in the list */
+	bool		more;			/* there are others, for the next round */
+	MfArray		waiting;		/* plans with others that cannot get one yet, */
+	TimestampTz retry_at;		/* until then */
+	Datum		left_out;		/* InvoiceIds of those that could not be written, an int8[] */
 } NewRows;
 
 static void read_plans(const MfAccount *account, const MfListResult *plans, Named *named);
 static int	count_objects(const MfListResult *plans);
 static void read_repetitions(const char *plan, const char *json, Named *named);
 static void tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named);
-static void settle(const MfSqlScope *scope, Datum account, Named *named);
-static void find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named, NewRows *rows);
+static void find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, MfArray *plans, MfArray *invoice_ids,
+						 MfArray *listed, bool chosen, NewRows *rows);
+static bool add_item(int64 invoice_id, int count);
+static void settle(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows);
 static void insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows);
 
 bool
@@ -172,27 +185,22 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	NewRows		rows;
 	Datum		name = CStringGetTextDatum(account->name);
 	Datum		elsewhere = mf_accounts_elsewhere(account->name);
-	int			i;
 
 	read_plans(account, plans, &named);
 	tie_plans(scope, name, elsewhere, &named);
 
-	/* sessions that take such an invoice over by mf_adopt() go first */
-	find_missing(scope, name, elsewhere, &named, &rows);
-	for (i = 0; i < rows.invoice_ids.count; i++)
-	{
-		if (!mf_number_lock(scope->schema, TextDatumGetCString(rows.invoice_ids.values[i]), false))
-			return false;
-	}
+	memset(&rows, 0, sizeof(rows));
+	rows.left_out = mf_items_left_out(MF_ITEM_REPETITION, GetCurrentTimestamp(), &rows.retry_at);
+	find_missing(scope, name, elsewhere, &named.repeated, &named.invoice_ids, &named.references, false, &rows);
 	if (rows.plans.count > 0)
 	{
-		/* what was taken over before the locks */
-		find_missing(scope, name, elsewhere, &named, &rows);
+		/* but for what was taken over before the locks */
+		find_missing(scope, name, elsewhere, &rows.plans, &rows.invoice_ids, &rows.listed, true, &rows);
 		insert_rows(scope, account, &rows);
 	}
-	if (rows.plans.count < ROWS_MAX)
-		settle(scope, name, &named);
-	return true;
+	if (!rows.more)
+		settle(scope, name, &named, &rows);
+	return !rows.more;
 }
 
 /* Ties plans to the rows that have begun them, and repetitions that were taken over to their plans. */
@@ -209,14 +217,15 @@ tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named)
 
 /* Plans when the list is read next. */
 static void
-settle(const MfSqlScope *scope, Datum account, Named *named)
+settle(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows)
 {
 	Datum		values[] = {
 		account, mf_array_datum(&named->plans, TEXTOID), mf_array_datum(&named->statuses, TEXTOID),
-		mf_array_datum(&named->next_pays, TIMESTAMPTZOID), mf_array_datum(&named->invoice_ids, TEXTOID)
+		mf_array_datum(&named->next_pays, TIMESTAMPTZOID), mf_array_datum(&named->invoice_ids, TEXTOID),
+		mf_array_datum(&rows->waiting, TEXTOID), TimestampTzGetDatum(rows->retry_at)
 	};
 
-	(void) mf_change(scope, &settle_statement, values, NULL);
+	(void) mf_change(scope, &settle_statement, values, rows->waiting.count > 0 ? NULL : "      n");
 }
 
 void
@@ -258,7 +267,7 @@ mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
 		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.source = 'plan' AND e.due IS NOT NULL "
 		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $1 "
 		"      AND i.recurring_type IS NOT NULL AND i.account <> ALL ($2))) FOR NO KEY UPDATE SKIP LOCKED), "
-		"u AS (UPDATE @mf_event e SET due = clock_timestamp(), last_received_at = clock_timestamp() FROM l WHERE e.id = l.id RETURNING 1) "
+		"u AS (UPDATE @mf_event e SET due = clock_timestamp(), last_received_at = clock_timestamp(), deliveries = e.deliveries + 1 FROM l WHERE e.id = l.id RETURNING 1) "
 		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
 		2, {TEXTOID, TEXTARRAYOID}, NULL
 	};
@@ -348,13 +357,17 @@ read_repetitions(const char *plan, const char *json, Named *named)
 	cJSON_Delete(list);
 }
 
-/* Finds the repetitions that have no row. */
+/*
+ * Finds which of these repetitions have no row, and chooses those that get one in this
+ * round, which are locked.  "chosen": those that it is given are.
+ */
 static void
-find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named, NewRows *rows)
+find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, MfArray *plans, MfArray *invoice_ids,
+			 MfArray *listed, bool chosen, NewRows *rows)
 {
 	Datum		values[] = {
-		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID),
-		mf_array_datum(&named->references, TEXTOID), elsewhere
+		account, mf_array_datum(plans, TEXTOID), mf_array_datum(invoice_ids, TEXTOID), mf_array_datum(listed, TEXTOID),
+		elsewhere, rows->left_out
 	};
 	int			count = (int) mf_sql_execute(scope, &missing_statement, values, NULL);
 	int			i;
@@ -363,15 +376,48 @@ find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *nam
 	mf_array_init(&rows->invoice_ids, Max(count, 1));
 	mf_array_init(&rows->references, Max(count, 1));
 	mf_array_init(&rows->listed, Max(count, 1));
+	if (!chosen)
+		mf_array_init(&rows->waiting, Max(count, 1));
 	for (i = 0; i < count; i++)
 	{
 		const char *plan = mf_result_text(i, 1);
+		const char *number = mf_result_text(i, 2);
+		bool		put_off = mf_result_bool(i, 4);
 
+		/* sessions that take such an invoice over by mf_adopt() go first */
+		if (put_off || !mf_number_lock(scope->schema, number, false))
+		{
+			mf_array_add_text(&rows->waiting, plan);
+			if (!put_off)
+				rows->retry_at = mf_earlier(rows->retry_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TAKEN_MS));
+			continue;
+		}
+		if (!chosen && !add_item(strtoll(number, NULL, 10), rows->plans.count))
+		{
+			rows->more = true;
+			break;
+		}
 		mf_array_add_text(&rows->plans, plan);
-		mf_array_add_text(&rows->invoice_ids, mf_result_text(i, 2));
+		mf_array_add_text(&rows->invoice_ids, number);
 		mf_array_add_text(&rows->listed, mf_result_text(i, 3));
 		mf_array_add(&rows->references, PointerGetDatum(mf_new_reference(plan, strlen(plan))));
 	}
+}
+
+/*
+ * Adds a repetition to the items of the round, which has "count" already.  False if there is
+ * no room.  If the list is the only item, the repetition takes its place: a round of one item
+ * finds out which repetition cannot be written, and that one is put off, not the list.
+ */
+static bool
+add_item(int64 invoice_id, int count)
+{
+	if (mf_items_room(1) == 0 && mf_items_count() == 1 && count == 0)
+		mf_items_remove_last();
+	if (mf_items_room(1) == 0 || count == ROWS_MAX)
+		return false;
+	mf_items_add(MF_ITEM_REPETITION, invoice_id);
+	return true;
 }
 
 /* Inserts a row for each, about which MyFatoorah is asked at once. */

@@ -21,8 +21,8 @@
 /*
  * Applies a list of plans: ties plans to the rows that have begun them, inserts a row for
  * each repetition of such a plan that has none yet, has MyFatoorah asked about it, and plans
- * when the list is read next.  False, with nothing written, if a session is taking one of
- * these invoices over.
+ * when the list is read next.  The rows are items of the round.  False if there are more than
+ * the round may have: to be called in the next one, too.
  */
 extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans);
 

@@ -285,6 +285,7 @@ record_put_off(const MfSqlScope *scope, void *argument)
 			return mf_deposits_put_off(scope, item->id, put_off->until, put_off->error);
 		case MF_ITEM_OPERATION:
 			return mf_operations_put_off(scope, item->id, put_off->until, put_off->error);
+		case MF_ITEM_REPETITION:
 		case MF_ITEM_LOG:
 			break;
 	}
@@ -323,6 +324,9 @@ put_off_message(const MfItem *item)
 			return is_answer ? mf_log_event("item_put_off",
 											"event %lld is put off because its answer cannot be written", id) :
 				mf_log_event("item_put_off", "event %lld is put off because it cannot be written", id);
+		case MF_ITEM_REPETITION:
+			return mf_log_event("item_put_off",
+								"a row for invoice %lld of MyFatoorah, a repetition of a recurring payment, is put off because it cannot be written", id);
 		case MF_ITEM_OPERATION:
 			return is_answer ? mf_log_event("item_put_off",
 											"refund or capture %lld is put off because its answer cannot be written", id) :
