@@ -18,14 +18,21 @@ my $url = "http://127.0.0.1:$port";
 
 sub picture { return $browser->screenshot("$PostgreSQL::Test::Utils::log_path/155_pay_browser_$_[0].png"); }
 
+# The page that is shown, by one look, because it may go on by itself at any time: { at, source, amount, wide, screen }
+sub look
+{
+	return $browser->_command('POST', "$browser->{session}/execute/sync", { args => [], script => <<'JS' });
+const root = document.documentElement, amount = document.querySelector('.amount');
+return { at: location.href, source: root.outerHTML, amount: amount ? amount.innerText : '', wide: root.scrollWidth, screen: window.innerWidth };
+JS
+}
+
 # Nothing is wider than the screen
 sub ok_width
 {
-	my ($what) = @_;
-	my ($wide, $screen) = @{ $browser->_command('POST', "$browser->{session}/execute/sync",
-		{ script => 'return [document.documentElement.scrollWidth, window.innerWidth]', args => [] }) };
+	my ($page, $what) = @_;
 
-	cmp_ok($wide, '<=', $screen, "$what fits a width of $screen");
+	cmp_ok($page->{wide}, '<=', $page->{screen}, "$what fits a width of $page->{screen}");
 	return;
 }
 
@@ -48,10 +55,11 @@ foreach my $language (qw(EN AR))
 	# the link has expired, and MyFatoorah is slow to say whether it was paid
 	sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET expires_at = now() WHERE live AND bill = (SELECT id FROM mf_bill WHERE bill_key = '$language'); UPDATE mf_bill SET link_due = NULL WHERE bill_key = '$language'");
 	$browser->go($address);
-	is($browser->at, $address, "$language: the link has expired, and the page waits");
-	like($browser->source, qr/<html[^>]* dir="$right"/, "$language: $right");
-	like($browser->text('.amount'), qr/1,250\.500 KWD/, "$language: with the amount");
-	ok_width("$language: the page that waits");
+	my $page = look();
+	is($page->{at}, $address, "$language: the link has expired, and the page waits");
+	like($page->{source}, qr/<html[^>]* dir="$right"/, "$language: $right");
+	like($page->{amount}, qr/1,250\.500 KWD/, "$language: with the amount");
+	ok_width($page, "$language: the page that waits");
 	picture("$language-wait");
 	my $at = $browser->wait_at(qr{^\Q${\$sandbox->url}\E}) // $browser->at;
 	unlike($at, qr{/pay/[0-9a-f]{32}}, "$language: it goes on by itself, without JavaScript of ours");
@@ -66,7 +74,7 @@ foreach my $language (qw(EN AR))
 	is($browser->at, $address, "$language: the same address says that it was paid");
 	like($browser->text('main'), qr/1,250\.500 KWD.*\b\d+\b/s, "$language: with amount and number");
 	unlike($browser->source, qr/Ahmad/, "$language: and not by whom");
-	ok_width("$language: the page of a paid bill");
+	ok_width(look(), "$language: the page of a paid bill");
 	picture("$language-paid");
 	is(scalar(() = $sandbox->remote), 2 * ($language eq 'AR' ? 2 : 1), "$language: MyFatoorah has made two invoices");
 
@@ -78,7 +86,7 @@ foreach my $language (qw(EN AR))
 		sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET live = false, retired_at = now() WHERE bill = $bill; UPDATE mf_bill SET invoice = NULL, link_due = NULL, link_error = 'refused' WHERE id = $bill") if $state eq 'later';
 		$browser->go(sql("SELECT mf_pay_url($bill)"));
 		cmp_ok(length $browser->text('main'), '>', 20, "$language: a page for $state");
-		ok_width("$language: it");
+		ok_width(look(), "$language: it");
 		picture("$language-$state");
 	}
 	$browser->click('main a');
