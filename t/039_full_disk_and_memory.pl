@@ -3,7 +3,7 @@
 #
 # MF_CHAOS_ALLOCATIONS   how many allocations of a row's way are made to fail, one by one (30; make chaos: all)
 use FindBin;
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
 use Time::HiRes qw(time);
@@ -14,6 +14,9 @@ my $send = { path => '/v2/SendPayment' };
 my %quick = (connect_timeout => '500ms', timeout => '2s');
 my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nautovacuum = off";
 my ($sandbox, $node);
+
+# Of the node at hand
+sub sql { return $node->safe_psql('postgres', @_); }
 
 sub check
 {
