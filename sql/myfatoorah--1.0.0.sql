@@ -605,6 +605,7 @@ CREATE TABLE mf_operation (
 	lookups smallint NOT NULL DEFAULT 0,
 	asked_at timestamptz,
 	origin bigint NOT NULL DEFAULT 0,
+	confirmed_from integer,
 	CHECK (value > 0 OR (value IS NULL AND kind = 'release'))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -623,9 +624,10 @@ COMMENT ON COLUMN mf_operation.kind IS 'refund: MakeRefund or, with suppliers, M
 COMMENT ON COLUMN mf_operation.reference IS 'ExternalIdentifier of the latest attempt, by which a refund is found again';
 COMMENT ON COLUMN mf_operation.done_at IS 'when an answer first said that it was refunded, captured or released';
 COMMENT ON COLUMN mf_operation.due IS 'the worker does nothing before this time; of status sending, the end of the lease; null: nothing is to be done';
-COMMENT ON COLUMN mf_operation.lookups IS 'look-ups since the latest attempt that have not found it; one that is queued, and was asked for before, is not asked for again without one';
+COMMENT ON COLUMN mf_operation.lookups IS 'look-ups since the latest attempt that have not found it; nothing is asked for without one';
 COMMENT ON COLUMN mf_operation.asked_at IS 'when MyFatoorah was to be asked about it, until an answer has come: only the first answer to a later question counts as not found';
 COMMENT ON COLUMN mf_operation.origin IS 'mf_origin() of the database that made this row; no other database acts on it';
+COMMENT ON COLUMN mf_operation.confirmed_from IS 'checksum of the address and key where MyFatoorah has shown its invoice as ours; it is asked for nowhere else';
 
 CREATE TABLE mf_operation_attempt (
 	operation bigint NOT NULL,
@@ -659,7 +661,10 @@ COMMENT ON COLUMN mf_operation_attempt.sent_to IS 'checksum of the address and k
 CREATE VIEW mf_refund WITH (security_barrier) AS
 	SELECT o.id, o.invoice, o.value, o.payment_id, o.charge_on_customer, o.comment, o.suppliers, o.idempotency_key,
 		   o.account, o.currency, o.reference, o.status, o.refund_id, o.refund_reference, o.refunded_value, o.rrn,
-		   o.filed_at, o.done_at AS refunded_at, o.last_error, o.attempts, o.created_at, o.created_by
+		   o.filed_at, o.done_at AS refunded_at,
+		   CASE WHEN o.status = 'queued' AND o.asked_at IS NOT NULL THEN
+				coalesce((SELECT i.payment_error FROM mf_invoice i WHERE i.id = o.invoice), o.last_error) ELSE o.last_error END AS last_error,
+		   o.attempts, o.created_at, o.created_by
 	FROM mf_operation o
 	WHERE o.kind = 'refund' AND mf_invoice_visible(o.invoice);
 
@@ -682,7 +687,7 @@ COMMENT ON COLUMN mf_refund.refunded_value IS 'result: RefundAmount, what the cu
 COMMENT ON COLUMN mf_refund.rrn IS 'result: RRN, the bank''s number of the refund';
 COMMENT ON COLUMN mf_refund.filed_at IS 'result: when MyFatoorah was first known to have the request';
 COMMENT ON COLUMN mf_refund.refunded_at IS 'result: when MyFatoorah was first known to have refunded it';
-COMMENT ON COLUMN mf_refund.last_error IS 'result: why it was refused, or what is wrong; null if nothing is';
+COMMENT ON COLUMN mf_refund.last_error IS 'result: why it was refused, why it waits, or what is wrong; null if nothing is';
 COMMENT ON COLUMN mf_refund.attempts IS 'result: number of the latest request for it';
 COMMENT ON COLUMN mf_refund.created_at IS 'result: when the row was inserted';
 COMMENT ON COLUMN mf_refund.created_by IS 'result: the role that inserted the row; null of a refund made in the portal';

@@ -66,6 +66,15 @@ sub asked
 	return wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $invoice AND due <= now() AND refunds", 0);
 }
 
+# MyFatoorah does not show refunds of an invoice until clear_faults()
+sub hidden
+{
+	my ($number) = @_;
+
+	return { path => 'GetRefundStatus', contains => $number, times => -1, status => 400,
+		body => '{"IsSuccess":false,"Message":"Invalid data","ValidationErrors":[{"Name":"Key","Error":"No data match the provided values"}],"Data":null}' };
+}
+
 # The refunds of an invoice at the stand-in
 sub filed
 {
@@ -175,14 +184,13 @@ sub requests
 
 	# another one is found late, and the person was wrong
 	($id, $number) = paid('late', '4.000');
-	$sandbox->account(refund_hidden_reads => 12);
-	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true });
+	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true }, hidden($number));
 	$refund = refund($id, '2');
 	wait_refund($refund, 'review');
-	$sandbox->account(refund_hidden_reads => 0);
 	sql("SELECT mf_retry_refund($refund, 'portal shows none')");
 	wait_refund($refund, 'filed');
-	asked($id) for 1 .. 12;
+	$sandbox->clear_faults;
+	asked($id);
 	is(sql("SELECT string_agg(status, ',' ORDER BY id) FROM mf_refund WHERE invoice = $id"), 'filed,filed', 'it was there, and is now, too');
 	is(sql("SELECT last_error ~ '^refund $refund was given up or asked for again' FROM mf_refund WHERE invoice = $id AND id <> $refund"), 't', 'a refund that turns up twice is shown');
 	is(sql("SELECT mf_refundable($id)"), '0.000', 'and taken into account');
@@ -190,13 +198,12 @@ sub requests
 		'an earlier request for a refund was carried out after all; mf_refund shows it|t', 'mf_review has its invoice');
 
 	($id, $number) = paid('decided', '4.000');
-	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true });
-	$sandbox->account(refund_hidden_reads => 7);
+	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true }, hidden($number));
 	$refund = refund($id, '1');
 	wait_refund($refund, 'review');
-	$sandbox->account(refund_hidden_reads => 0);
+	$sandbox->clear_faults;
 	sql("SELECT mf_resolve_refund($refund, 'filed', 'portal shows it', refund_id => " . (filed($number))[0]{id} . ')');
-	asked($id) for 1 .. 7;
+	asked($id);
 	wait_for("SELECT refund_reference IS NOT NULL FROM mf_refund WHERE id = $refund");
 	is(sql("SELECT count(*), min(status) FROM mf_refund WHERE invoice = $id"), '1|filed', 'a person says which one it is, and MyFatoorah is asked about that');
 

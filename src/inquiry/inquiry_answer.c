@@ -81,21 +81,24 @@ mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *
 		next->error = change->error = other_currency(flight);
 		if (change->error == NULL)
 			read_refunds(batch, flight, row, change);
+		return;
 	}
-	else if (lookup != MF_LOOKUP_FOUND)
+	if (lookup != MF_LOOKUP_FOUND)
 		change->error = psprintf("MyFatoorah does not find invoice %s: %s", row->invoice_id, mf_flight_error(flight));
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
 		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
 	else if (!is_reference_of(scope, row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
-	{
 		change->error = reference_error(flight, row);
-		/* somebody has paid: mf_review shows it until an answer is about this row again */
-		if (flight->payment.known && flight->payment.status == MF_PAID)
-			next->error = change->error;
-	}
 	else
+	{
 		read_payment(batch, flight, row, change);
+		return;
+	}
+	/* somebody has paid, or refunds wait: mf_review shows it until an answer is about this row again */
+	if (mf_payment_was_paid(row->status) || row->status == MF_AUTHORIZED ||
+		(flight->payment.known && flight->payment.status == MF_PAID))
+		next->error = change->error;
 }
 
 /* Adds what comes next for an inquiry: nothing yet, and all else as it was. */

@@ -43,6 +43,7 @@ typedef struct RefundsAllowance
 	int64		invoice;
 	TimestampTz due;
 	int			times_requested;
+	int32		place;			/* mf_http_target_checksum() */
 } RefundsAllowance;
 
 /* By invoice.  An entry whose inquiry was changed or deleted since does nothing. */
@@ -50,7 +51,7 @@ static HTAB *refunds_allowed = NULL;
 
 static Decision decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets);
 static void create_flight(MfInquiryClaim *inquiries, MfJobKind kind, const MfInquiryJob *job, MfHttpTarget *target);
-static bool use_refunds_allowance(const MfInquiryJob *job);
+static bool use_refunds_allowance(const MfInquiryJob *job, const MfHttpTarget *target);
 
 int
 mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
@@ -116,8 +117,6 @@ mf_inquiry_create_flights(MfInquiryClaim *inquiries, List *jobs)
 static Decision
 decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **targets)
 {
-	MfJobKind	kind = job->recurring ? MF_JOB_RECURRING : job->event != 0 ? MF_JOB_PAYMENT_ID :
-		job->refunds && job->paid && use_refunds_allowance(job) ? MF_JOB_REFUNDS : MF_JOB_INQUIRY;
 	Decision	decision = {0, false, NULL};
 	const MfClaimTarget *target;
 	int64		delay;
@@ -149,7 +148,9 @@ decide(MfInquiryClaim *inquiries, MfInquiryJob *job, TimestampTz lease, List **t
 		mf_claim_target(inquiries->claim->http, inquiries->account->name, job->owner, true, targets);
 	if (target->target != NULL)
 	{
-		create_flight(inquiries, kind, job, target->target);
+		create_flight(inquiries, job->recurring ? MF_JOB_RECURRING : job->event != 0 ? MF_JOB_PAYMENT_ID :
+					  job->refunds && job->paid && use_refunds_allowance(job, target->target) ? MF_JOB_REFUNDS :
+					  MF_JOB_INQUIRY, job, target->target);
 		decision.due = lease;
 		decision.posted = true;
 	}
@@ -189,7 +190,7 @@ mf_inquiry_any_target(const MfClaim *claim, const MfAccount *account, MfKeyOwner
 }
 
 void
-mf_inquiry_allow_refunds(const MfInquiryNext *next)
+mf_inquiry_allow_refunds(const MfInquiryNext *next, const MfFlight *flight)
 {
 	RefundsAllowance *allowance;
 
@@ -200,15 +201,17 @@ mf_inquiry_allow_refunds(const MfInquiryNext *next)
 	allowance = (RefundsAllowance *) hash_search(refunds_allowed, &next->invoice, HASH_ENTER, NULL);
 	allowance->due = next->due;
 	allowance->times_requested = next->times_requested;
+	allowance->place = mf_http_target_checksum(flight->target);
 }
 
 /* Returns whether refunds may be asked for, once: later the row may have another account. */
 static bool
-use_refunds_allowance(const MfInquiryJob *job)
+use_refunds_allowance(const MfInquiryJob *job, const MfHttpTarget *target)
 {
 	const RefundsAllowance *allowance = refunds_allowed == NULL ? NULL :
 		(const RefundsAllowance *) hash_search(refunds_allowed, &job->invoice, HASH_REMOVE, NULL);
 
 	/* a removed entry can be read until the next one is entered */
-	return allowance != NULL && allowance->due == job->due && allowance->times_requested == job->times_requested;
+	return allowance != NULL && allowance->due == job->due && allowance->times_requested == job->times_requested &&
+		allowance->place == mf_http_target_checksum(target);
 }

@@ -121,6 +121,6 @@ change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation
 	if ((row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_QUEUED) || row->asked_at == 0 || flight->claimed_at < row->asked_at ||
 		flight->payment.status != MF_AUTHORIZED)
 		return false;
-	mf_inquiry_not_found(change, row, now);
+	mf_inquiry_not_found(change, row, flight, now);
 	return true;
 }

@@ -44,12 +44,12 @@ extern const MfClaimTarget *mf_inquiry_any_target(const MfClaim *claim, const Mf
 												  MfKeyOwner second, List **targets);
 
 /*
- * Allows that an inquiry, as it is planned here, asks for refunds: an answer has just
- * confirmed that its InvoiceId belongs to the row.  Answers about refunds do not contain
+ * Allows that an inquiry, as it is planned here, asks for refunds where the flight went: its
+ * answer has just confirmed that the InvoiceId belongs to the row.  Answers about refunds do not contain
  * the reference that would prove it.  Once it was asked for again, or deleted and opened
  * anew, the first inquiry is about the invoice.
  */
-extern void mf_inquiry_allow_refunds(const MfInquiryNext *next);
+extern void mf_inquiry_allow_refunds(const MfInquiryNext *next, const MfFlight *flight);
 
 /* What the answers of a round change */
 typedef struct MfInquiryBatch
@@ -126,7 +126,8 @@ extern void mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *b
 extern void mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch);
 
 /* What the rest of these files share: see inquiry_refunds.c */
-extern void mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, TimestampTz now);
+extern void mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, const MfFlight *flight,
+								 TimestampTz now);
 extern void mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes, int count);
 
 /*

@@ -55,7 +55,7 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	{
 		next->due = batch->now;
 		next->urgent = true;
-		mf_inquiry_allow_refunds(next);
+		mf_inquiry_allow_refunds(next, flight);
 		return;
 	}
 	if (flight->kind == MF_JOB_REFUNDS)

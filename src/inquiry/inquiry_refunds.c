@@ -124,8 +124,7 @@ settle_answer(Settlement *settlement, const MfFlight *flight)
 			change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
 		}
 	}
-	if (flight->list.base.lookup == MF_LOOKUP_FOUND || flight->list.base.lookup == MF_LOOKUP_NOT_FOUND)
-		count_not_found(settlement, flight);
+	count_not_found(settlement, flight);
 }
 
 /* Words in any case: webhooks write them otherwise than answers.  An unknown word says nothing. */
@@ -225,10 +224,13 @@ add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund,
  * counts only if it was made after we wanted to know: then MyFatoorah cannot be processing
  * the request any more.  Each time that we want to know counts once: inquiries that are
  * repeated soon, or that others ask for, do not shorten the time that MyFatoorah has.
+ * In which words MyFatoorah says that an invoice has no refund is not documented: of what
+ * was never asked for, any refusal says so.
  */
 static void
 count_not_found(Settlement *settlement, const MfFlight *flight)
 {
+	bool		clear = flight->list.base.lookup == MF_LOOKUP_FOUND || flight->list.base.lookup == MF_LOOKUP_NOT_FOUND;
 	ListCell   *lc;
 
 	foreach(lc, settlement->rows)
@@ -236,12 +238,12 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
 		MfOperationChange *change = &settlement->changes[settlement->change_count];
 
-		if (row->invoice != flight->invoice ||
+		if (row->invoice != flight->invoice || (!clear && row->may_exist) ||
 			(row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_QUEUED) ||
 			settlement->matched[foreach_current_index(lc)] || row->asked_at == 0 || flight->claimed_at < row->asked_at)
 			continue;
 		mf_operation_change_begin(change, row, ACTOR);
-		mf_inquiry_not_found(change, row, settlement->now);
+		mf_inquiry_not_found(change, row, flight, settlement->now);
 		settlement->change_count++;
 	}
 }
@@ -249,15 +251,17 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 /*
  * How soon MyFatoorah shows a refund is not documented, so a person decides whether it
  * is asked for again.  If the request was refused for the sake of the key or the pace,
- * it is.  What is queued may leave after one look-up: it was refused, or a person has decided.
+ * it is.  What is queued may leave after one look-up, to where that went: it is new, it was
+ * refused, or a person has decided.
  */
 void
-mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, TimestampTz now)
+mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, const MfFlight *flight, TimestampTz now)
 {
 	bool		refused = row->ended &&
 		(row->outcome == MF_OUTCOME_THROTTLED || row->outcome == MF_OUTCOME_ACCOUNT_PROBLEM);
 
 	change->lookups = row->lookups + 1;
+	change->confirmed_from = mf_http_target_checksum(flight->target);
 	change->due = row->status == MF_OPERATION_QUEUED ? now : mf_lookup_time(change->lookups, now);
 	if (row->status == MF_OPERATION_QUEUED || change->lookups < MF_LOOKUP_STEPS)
 		return;

@@ -109,7 +109,8 @@ decide(Decisions *decisions, const MfOperation *operation)
 
 /*
  * Checks the invoice, the key and the role, and starts the request if nothing stands against
- * it.  What may have been carried out, whatever was answered, is looked up before.
+ * it.  An InvoiceId may be somebody else's where the account points now, and what was asked for
+ * before may have been carried out, whatever was answered: so MyFatoorah is asked before.
  */
 static void
 decide_queued(Decisions *decisions, const MfOperation *operation)
@@ -131,11 +132,6 @@ decide_queued(Decisions *decisions, const MfOperation *operation)
 		change->error = error;
 		return;
 	}
-	if (operation->may_exist && operation->lookups == 0)
-	{
-		ask(decisions, operation);
-		return;
-	}
 	target = mf_claim_target(decisions->claim->http, decisions->account->name, operation->owner, false, &decisions->targets);
 	if (target->target == NULL)
 	{
@@ -146,6 +142,8 @@ decide_queued(Decisions *decisions, const MfOperation *operation)
 	error = lost_right(decisions, operation);
 	if (error != NULL)
 		put_off(decisions, operation, NO_RIGHT_DELAY_MS, psprintf("%s; mf_resume() tries it again", error));
+	else if (operation->lookups == 0 || operation->confirmed_from != mf_http_target_checksum(target->target))
+		ask(decisions, operation);
 	else
 		start(decisions, operation, target->target);
 }

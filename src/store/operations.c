@@ -66,7 +66,8 @@ static MfStatement wait_statement = {
 	"    AND b.status IN ('sending', 'unknown')), l.left_over::text, o.value <= l.left_over, " \
 	"  a.outcome::text, a.refund_id::text, a.error::text, o.last_error::text, o.refund_reference::text, " \
 	"  o.attempts > 0 OR o.reference LIKE '%~%' OR (o.kind <> 'refund' AND EXISTS (SELECT FROM @mf_operation b " \
-	"    WHERE b.invoice = o.invoice AND b.id <> o.id AND b.kind <> 'refund' AND b.attempts > 0)) " \
+	"    WHERE b.invoice = o.invoice AND b.id <> o.id AND b.kind <> 'refund' AND b.attempts > 0)), " \
+	"  coalesce(o.confirmed_from, 0)::int4 " \
 	"FROM @mf_operation o LEFT JOIN @mf_invoice i ON i.id = o.invoice " \
 	"  LEFT JOIN @mf_operation_attempt a ON a.operation = o.id AND a.attempt = o.attempts " \
 	"  LEFT JOIN LATERAL (SELECT least(" MF_INVOICE_LEFT("i", BEFORE_ME) ", CASE WHEN o.payment_id IS NOT NULL THEN " \
@@ -97,14 +98,14 @@ static MfStatement start_statement = {
 };
 
 static MfStatement apply_statement = {
-	"WITH t AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+	"WITH t AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 	"  AS t(id, from_status, to_status, due, lookups, reference, refund_id, refund_reference, refunded_value, rrn, "
-	"    error, actor, reason)), "
+	"    error, actor, reason, confirmed_from)), "
 	"c AS (UPDATE @mf_operation o SET status = t.to_status, due = t.due, lookups = t.lookups, "
 	"    reference = coalesce(t.reference, o.reference), refund_id = coalesce(t.refund_id::int8, o.refund_id), "
 	"    refund_reference = coalesce(t.refund_reference, o.refund_reference), "
 	"    refunded_value = coalesce(t.refunded_value::numeric, o.refunded_value), rrn = coalesce(t.rrn, o.rrn), "
-	"    asked_at = NULL, last_error = t.error, "
+	"    asked_at = NULL, confirmed_from = coalesce(nullif(t.confirmed_from, 0), o.confirmed_from), last_error = t.error, "
 	"    filed_at = CASE WHEN t.to_status IN ('filed', 'refunded', 'captured', 'released') "
 	"      THEN coalesce(o.filed_at, clock_timestamp()) ELSE o.filed_at END, "
 	"    done_at = CASE WHEN t.to_status IN ('refunded', 'captured', 'released') "
@@ -123,8 +124,8 @@ static MfStatement apply_statement = {
 	"  FROM c JOIN @mf_invoice i ON i.id = c.invoice WHERE c.from_status <> c.to_status RETURNING 1) "
 	"SELECT (SELECT count(*) FROM t) - (SELECT count(*) FROM c), (SELECT count(*) FROM w), "
 	"  ARRAY(SELECT DISTINCT c.invoice::int8 FROM c WHERE c.from_status <> c.to_status)",
-	13, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	14, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
 };
 
 /*
@@ -316,6 +317,7 @@ read_operation(uint64 row)
 	operation->last_error = mf_result_text(row, 32);
 	operation->refund_reference = mf_result_text(row, 33);
 	operation->may_exist = mf_result_bool(row, 34);
+	operation->confirmed_from = mf_result_int4(row, 35);
 	return operation;
 }
 
@@ -372,6 +374,7 @@ mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, i
 		mf_array_add_text(&columns[10], c->error);
 		mf_array_add_text(&columns[11], c->actor);
 		mf_array_add_text(&columns[12], c->reason);
+		mf_array_add(&columns[13], Int32GetDatum(c->confirmed_from));
 		mf_operations.due = mf_earlier(mf_operations.due, c->due);
 	}
 	(void) mf_columns_execute(scope, &apply_statement, columns);

@@ -88,6 +88,7 @@ typedef struct MfOperation
 	char	   *payment_status; /* of the invoice */
 	bool		blocked;		/* another request of the invoice is under way, or unknown */
 	bool		may_exist;		/* it was asked for before, here or in a database that this one was copied from */
+	int32		confirmed_from;	/* mf_http_target_checksum() of where the invoice was shown as ours; 0 = nowhere yet */
 	bool		fits;			/* of a refund: no more than what is left of the invoice and the payment */
 	char	   *left;			/* the latter, for messages */
 
@@ -135,6 +136,7 @@ typedef struct MfOperationChange
 	const char *refund_reference;
 	const char *refunded_value;
 	const char *rrn;
+	int32		confirmed_from;	/* 0 = as it was */
 	const char *error;			/* for last_error; NULL = none */
 	const char *actor;
 	const char *reason;			/* for the history; NULL = the error, or nothing */

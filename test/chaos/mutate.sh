@@ -532,8 +532,12 @@ mutate refund_unsummed 'more is refunded than was received, if sessions do it at
 	's/ \|\| mf_amount_compare\(value, invoice->left\) > 0\)/)/' 161_refunds
 mutate refund_two_at_once 'two requests for refunds of an invoice at once' src/operation/operation_decide.c \
 	's/if \(operation->blocked \|\| is_started\(decisions, operation->invoice\)\)/if (false)/' 161_refunds
+mutate refund_stranger 'a refund goes to wherever the account points, by its number alone' src/operation/operation_decide.c \
+	's/operation->lookups == 0 \|\| operation->confirmed_from != mf_http_target_checksum\(target->target\)/operation->lookups == 0/' 180_own_money
+mutate refund_unasked 'a refund is asked for before MyFatoorah has shown its invoice as ours' src/operation/operation_decide.c \
+	's/operation->lookups == 0 \|\| operation->confirmed_from/operation->may_exist \&\& operation->lookups == 0 \&\& operation->confirmed_from/' 180_own_money
 mutate refund_reasked 'a refund that was refused is asked for again without a look-up' src/operation/operation_decide.c \
-	's/if \(operation->may_exist && operation->lookups == 0\)/if (false)/' 161_refunds
+	's/operation->lookups == 0 \|\| operation->confirmed_from/operation->confirmed_from/' 161_refunds
 mutate refund_guessed 'a refund that is not found is asked for again' src/inquiry/inquiry_refunds.c \
 	's/if \(refused\)/if (true)/' 161_refunds
 mutate refund_copied 'a copy carries out refunds that were queued' src/store/operation_rows.c \

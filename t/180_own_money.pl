@@ -1,0 +1,116 @@
+# Money that is somebody else's: numbers repeat in other environments and at other merchants, and an account may point elsewhere
+# than when an invoice was sent. Refunds, captures and releases go by number alone, so nothing is asked for before MyFatoorah has
+# shown the invoice as ours there.
+use MyFatoorah::Test;
+
+use JSON::PP ();
+
+my $mf = 'MyFatoorah::Cluster';
+my $db = 'postgres';
+my ($ours, $theirs) = map { MyFatoorah::Sandbox->new(args => [ '--seed', 77 ]) } 1 .. 2;
+my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
+
+$mf->setup_account($node, $db, $ours, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->wait_worker($node, $db);
+
+sub sql { return $node->safe_psql($db, @_); }
+
+sub wait_for { return $mf->wait_for($node, $db, @_); }
+
+# An invoice that was paid, or whose payment is held, and a stranger's of the same number: its ids here and there
+sub settled
+{
+	my ($name, $how, @columns) = @_;
+	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', @columns);
+
+	$mf->wait_status($node, $db, $name);
+	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
+	my $answer = $theirs->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => 'Stranger', InvoiceValue => 10, NotificationOption => 'LNK',
+		@columns ? (ProcessingDetails => { AutoCapture => JSON::PP::false }) : () }), { Authorization => 'Bearer ' . $theirs->key, 'Content-Type' => 'application/json' });
+	is(JSON::PP::decode_json($answer->{content})->{Data}{InvoiceId}, $number, 'a stranger has the number elsewhere');
+	$_->invoice($number, $how) foreach $ours, $theirs;
+	sql("SELECT mf_refresh($id)");
+	wait_for("SELECT payment_status IN ('paid', 'authorized') FROM mf_invoice WHERE id = $id");
+	return ($id, $number);
+}
+
+# What has left for an account that may be a stranger's
+sub changes
+{
+	my ($sandbox) = @_;
+
+	return join ' ', map { $sandbox->count(path => "/v2/$_") } qw(MakeRefund UpdatePaymentStatus GetRefundStatus);
+}
+
+my ($paid, $paid_number) = settled('paid', 'pay');
+my @held = (processing_details => q('{"AutoCapture": false}'));
+my ($captured, $captured_number) = settled('captured', 'authorize', @held);
+my ($released, $released_number) = settled('released', 'authorize', @held);
+my ($moved) = settled('moved', 'pay');
+my ($other_words, $other_words_number) = settled('other words', 'pay');
+
+sub point_to
+{
+	my ($sandbox) = @_;
+
+	return sql(q{ALTER SERVER myfatoorah OPTIONS (SET base_url '} . $sandbox->url . q{')});
+}
+
+#
+# The account points to a stranger's
+#
+my $before = $theirs->count(path => '/v2/GetPaymentStatus');
+point_to($theirs);
+my $refund = sql("INSERT INTO mf_refund (invoice, value) VALUES ($paid, 4) RETURNING id");
+sql("SELECT mf_capture($captured, 3), mf_release($released)");
+wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($paid, $captured, $released) AND payment_error LIKE '%which is none of this row%'", 3);
+is(sql("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation"), 'queued queued queued', 'what nobody has shown as ours waits');
+is(changes($theirs), '0 0 0', 'and nothing has left');
+cmp_ok($theirs->count(path => '/v2/GetPaymentStatus'), '>', $before, 'but questions');
+like(sql("SELECT last_error FROM mf_refund WHERE id = $refund"), qr/^MyFatoorah answered about invoice $paid_number with no CustomerReference, which is none of this row; the base_url, environment or key/, 'the refund says why it waits');
+is(sql("SELECT count(*) FROM mf_review WHERE id IN ($paid, $captured, $released) AND next_step ~ '^Put base_url, environment and key'"), 3, 'mf_review shows each');
+
+#
+# It points back, and what has waited is done: by one question and one request each
+#
+point_to($ours);
+sql("UPDATE mf_operation SET due = now() WHERE status = 'queued'; SELECT mf_resume()");
+wait_for("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation", 'filed captured released');
+is(changes($theirs), '0 0 0', 'nothing of the stranger was touched');
+is(join(' ', map { $ours->count(path => "/v2/$_") } qw(MakeRefund UpdatePaymentStatus)), '1 2', 'each was asked for once');
+is(sql("SELECT last_error FROM mf_refund WHERE id = $refund"), '', 'nothing is wrong any more');
+wait_for("SELECT count(*) FROM mf_review", 0);
+
+#
+# It was shown as ours, and waits for another one: meanwhile the account points elsewhere
+#
+{
+	$ours->faults({ path => 'MakeRefund', never => JSON::PP::true });
+	my $lost = sql("INSERT INTO mf_refund (invoice, value) VALUES ($moved, 1) RETURNING id");
+	wait_for("SELECT status = 'review' FROM mf_refund WHERE id = $lost");
+	sql(q{SELECT mf_pause('myfatoorah')});
+	my $confirmed = sql("SELECT confirmed_from FROM mf_operation WHERE id = $lost");
+	my $next = sql("INSERT INTO mf_refund (invoice, value) VALUES ($moved, 2) RETURNING id");
+	sql("UPDATE mf_operation SET lookups = 1, confirmed_from = $confirmed WHERE id = $next");
+	point_to($theirs);
+	sql(q{SELECT mf_resume('myfatoorah')});
+	wait_for("SELECT last_error LIKE '%none of this row%' FROM mf_refund WHERE id = $next");
+	is(changes($theirs), '0 0 0', 'what was shown as ours at one place is shown again at another');
+	point_to($ours);
+	sql("UPDATE mf_operation SET due = now() WHERE status = 'queued'; SELECT mf_resume()");
+	wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $next");
+}
+
+#
+# MyFatoorah says in other words that an invoice has no refund: no source says which these are
+#
+{
+	$ours->faults({ path => 'GetRefundStatus', contains => $other_words_number, status => 400,
+		body => '{"IsSuccess":false,"Message":"Invalid data","ValidationErrors":[{"Name":"Key","Error":"There are no refunds."}],"Data":null}' });
+	my $first = sql("INSERT INTO mf_refund (invoice, value) VALUES ($other_words, 1) RETURNING id");
+	wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $first");
+	pass('a first refund needs no more than that the invoice is ours');
+}
+
+$node->stop;
+done_testing();
