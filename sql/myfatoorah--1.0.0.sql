@@ -57,6 +57,12 @@ LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_account_facts(text) IS 'an account''s own currency, ISO 4217, and its time zone, from its country and options';
 
+CREATE FUNCTION mf_shares_numbers(account text, other text)
+RETURNS boolean
+LANGUAGE C STRICT STABLE PARALLEL SAFE COST 1000
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_shares_numbers(text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is not known any more';
+
 --
 -- Invoices
 --
@@ -2040,9 +2046,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 	myfatoorah_operate, myfatoorah_inbound;
 
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
--- of mf_queue calls the second function; the launcher finds by the first grant which databases have the extension.
+-- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
-GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_numbers TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,

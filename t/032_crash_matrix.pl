@@ -127,7 +127,9 @@ sub ask
 	my ($cell, $round) = @_;
 
 	return insert($cell, $round) unless $cell->{about};
-	sql($cell->{db}, join ' ', 'BEGIN;', (map { "$_->{sql} WHERE customer_reference LIKE '$cell->{db}-$round.$_->{name}.%';" } @{ $cell->{kinds} }), 'COMMIT;');
+	# asked about already, so that the points are those of the request
+	sql($cell->{db}, join ' ', 'BEGIN;', (map { "$_->{sql} WHERE customer_reference LIKE '$cell->{db}-$round.$_->{name}.%';" } @{ $cell->{kinds} }),
+		q{UPDATE mf_operation o SET lookups = 1, confirmed_from = a.sent_to FROM mf_attempt a WHERE a.invoice = o.invoice AND o.status = 'queued' AND o.attempts = 0;}, 'COMMIT;');
 	return;
 }
 

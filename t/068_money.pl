@@ -267,7 +267,7 @@ sub answers
 	refresh($id);
 	is(row($id), 'unpaid|0|0|0', 'another reference: not taken');
 	like(sql("SELECT what_happened FROM mf_review WHERE id = $id"), qr/answered about invoice $invoice with CustomerReference "theirs\.0123"/, 'and mf_review has it');
-	answers($id, $invoice);
+	answers($id, $invoice, InvoiceTransactions => [ { PaymentId => '0711', TransactionStatus => 'Succss', TransationValue => '7.000' } ]);
 	refresh($id);
 	is(row($id) . sql("SELECT count(*) FROM mf_review WHERE id = $id"), 'paid|7.000|0|7.0000', 'until an answer is about the row');
 }

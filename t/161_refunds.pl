@@ -195,7 +195,7 @@ sub requests
 	is(sql("SELECT last_error ~ '^refund $refund was given up or asked for again' FROM mf_refund WHERE invoice = $id AND id <> $refund"), 't', 'a refund that turns up twice is shown');
 	is(sql("SELECT mf_refundable($id)"), '0.000', 'and taken into account');
 	is(sql("SELECT what_happened, next_step LIKE '%mf_resolve($id, ''dismiss''%' FROM mf_review WHERE id = $id"),
-		'an earlier request for a refund was carried out after all; mf_refund shows it|t', 'mf_review has its invoice');
+		'a refund may be one too many: last_error of mf_refund says why|t', 'mf_review has its invoice');
 
 	($id, $number) = paid('decided', '4.000');
 	$sandbox->faults({ path => 'MakeRefund', never => $true, create => $true }, hidden($number));

@@ -83,7 +83,7 @@ sub review
 	asked($id);
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice = $id", 2);
 	is(sql("SELECT trim_scale(net_value), trim_scale(mf_refundable($id)) FROM mf_invoice WHERE id = $id"), '-3|-3', 'the sums agree');
-	is(review($id), 'MyFatoorah says that 13 was given back, and that 10.000 was received; an earlier request for a refund was carried out after all; mf_refund shows it', 'a person is told that, too');
+	is(review($id), 'MyFatoorah says that 13 was given back, and that 10.000 was received; a refund may be one too many: last_error of mf_refund says why', 'a person is told that, too');
 	$sandbox->clear_faults;
 }
 {

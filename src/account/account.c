@@ -66,6 +66,7 @@ static MfAccount *read_account(const char *name);
 static void invalidate_accounts(Datum arg, int cacheid, uint32 hashvalue);
 
 PG_FUNCTION_INFO_V1(mf_account_facts);
+PG_FUNCTION_INFO_V1(mf_shares_numbers);
 
 const MfAccount *
 mf_account_get(const char *name)
@@ -407,4 +408,15 @@ mf_account_facts(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(account->currency);
 	values[1] = CStringGetTextDatum(account->time_zone);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* Whether a number of one account may mean the same in the other; so it is if one of them is not known any more. */
+Datum
+mf_shares_numbers(PG_FUNCTION_ARGS)
+{
+	const char *account = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *other = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	PG_RETURN_BOOL(strcmp(other, account) == 0 || !mf_account_exists(other) || !mf_account_exists(account) ||
+				   strcmp(mf_account_get(other)->base_url, mf_account_get(account)->base_url) == 0);
 }

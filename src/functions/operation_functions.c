@@ -200,8 +200,8 @@ portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("refund_id must be greater than zero"),
 				 errhint("Give the RefundId that the MyFatoorah portal shows.")));
-	taken = mf_operations_find_refund(schema, operation->invoice, PG_GETARG_INT64(3));
-	if (taken != 0 && taken != operation->id)
+	taken = mf_operations_find_refund(schema, operation->id, PG_GETARG_INT64(3));
+	if (taken != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("refund %lld has RefundId %lld", (long long) taken, (long long) PG_GETARG_INT64(3)),

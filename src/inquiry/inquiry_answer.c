@@ -378,12 +378,17 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 	for (i = 0; i < flight->list.row_count; i++)
 	{
 		char *const *refund = mf_list_row(&flight->list, i);
-		const char *amount;
+		const char *amount = NULL;
+		MfOperationStatus status;
 
-		if (pg_strcasecmp(refund[MF_RF_REFUND_STATUS], "Refunded") != 0 ||
-			(refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], row->invoice_id) != 0))
-			continue;
-		amount = read_amount(change, "Amount", refund[MF_RF_AMOUNT]);
+		if (refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], row->invoice_id) != 0)
+			set_error(change, psprintf("asked for refunds of invoice %s, MyFatoorah lists RefundId %s of invoice %s", row->invoice_id,
+									   refund[MF_RF_REFUND_ID], refund[MF_RF_INVOICE_ID]));
+		else if (!mf_inquiry_refund_status(refund[MF_RF_REFUND_STATUS], &status))
+			set_error(change, psprintf("MyFatoorah says RefundStatus \"%s\" of RefundId %s, a word that is not known; the refund was left as it was",
+									   mf_from_utf8_lossy(refund[MF_RF_REFUND_STATUS]), refund[MF_RF_REFUND_ID]));
+		else if (status == MF_OPERATION_REFUNDED)
+			amount = read_amount(change, "Amount", refund[MF_RF_AMOUNT]);
 		if (amount != NULL)
 			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund[MF_RF_REFUND_ID], amount, account->currency,
 								 NULL);

@@ -110,7 +110,11 @@ change_row(const MfSqlScope *scope, MfOperationChange *change, const MfOperation
 		change->to = !done ? MF_OPERATION_REFUSED : captured ? MF_OPERATION_CAPTURED : MF_OPERATION_RELEASED;
 		change->error = done ? NULL : captured ? "the payment was captured instead" : "the payment was released instead";
 		if (done && captured && mf_amount_compare(row->value, flight->found.values[MF_PS_INVOICE_VALUE]) != 0)
+		{
 			change->error = psprintf("MyFatoorah has captured %s", flight->found.values[MF_PS_INVOICE_VALUE]);
+			mf_payment_doubt(scope, row->invoice, psprintf("%s, and capture %lld is one of %s", change->error,
+														   (long long) row->id, row->value), false);
+		}
 		change->reason = captured ? "a transaction has succeeded" : "a transaction was released";
 		/* before we have seen the release */
 		if (released && flight->payment.status == MF_AUTHORIZED)

@@ -118,6 +118,9 @@ extern TimestampTz mf_inquiry_expiry(const MfFlight *flight);
 /* Changes rows of refunds as the answers about refunds say, and adds rows for those of the portal. */
 extern void mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch);
 
+/* What a RefundStatus means, in any case of its letters; false if the word is not known, which says nothing. */
+extern bool mf_inquiry_refund_status(const char *word, MfOperationStatus *status);
+
 /*
  * inquiry_holds.c
  */

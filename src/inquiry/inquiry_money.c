@@ -25,6 +25,7 @@ typedef struct Step
 	const MfDispute *dispute;	/* NULL = none */
 } Step;
 
+static void doubt_holders(const MfSqlScope *scope, const List *lines);
 static List *store_money(const MfSqlScope *scope, const MfInquiryBatch *batch);
 static List *store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps);
 static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round,
@@ -81,6 +82,24 @@ mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 	}
 	for (i = 0; i < batch->change_count; i++)
 		batch->changes[i].to = states[i];
+	doubt_holders(scope, batch->money);
+}
+
+/* Has a person look at an invoice with a payment or refund whose number another one has in the books, too. */
+static void
+doubt_holders(const MfSqlScope *scope, const List *lines)
+{
+	ListCell   *lc;
+
+	foreach(lc, lines)
+	{
+		const MfMoney *line = (const MfMoney *) lfirst(lc);
+
+		if (line->holder != 0 && line->kind != MF_MONEY_FEE)
+			mf_payment_doubt(scope, line->invoice, psprintf("%s %s is in the books of invoice %lld, too",
+															line->kind == MF_MONEY_REFUND ? "RefundId" : "PaymentId",
+															line->source, (long long) line->holder), false);
+	}
 }
 
 /* Writes the money of a batch to the ledger.  Returns a List of Step: the payments and refunds that are new. */

@@ -26,6 +26,15 @@
 /* The next question about what is filed, in multiples of myfatoorah.poll_delay, as when it is filed */
 #define FILED_POLLS 12
 
+/* By what a refund of an answer is known as that of a row, the surest first; in the end, each is somebody's */
+typedef enum Sign
+{
+	SIGN_REFUND_ID,
+	SIGN_REFERENCE,
+	SIGN_ANSWER,				/* to the request, which proved nothing */
+	SIGN_NONE
+} Sign;
+
 /* What the answers of a batch change */
 typedef struct Settlement
 {
@@ -42,8 +51,7 @@ typedef struct Settlement
 static void doubt_twice(const MfSqlScope *scope, ArrayType *array);
 static int	count_refunds(const List *flights);
 static void settle_answer(Settlement *settlement, const MfFlight *flight);
-static bool status_of(const char *word, MfOperationStatus *status);
-static int	find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund);
+static int	find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund, Sign sign);
 static void change_row(Settlement *settlement, const MfOperation *row, char *const *refund, MfOperationStatus status);
 static void add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund, MfOperationStatus status);
 static void count_not_found(Settlement *settlement, const MfFlight *flight);
@@ -82,10 +90,10 @@ doubt_twice(const MfSqlScope *scope, ArrayType *array)
 	int			i;
 
 	for (i = 0; i < count; i++)
-		mf_payment_doubt(scope, invoices[i], "an earlier request for a refund was carried out after all; mf_refund shows it", false);
+		mf_payment_doubt(scope, invoices[i], "a refund may be one too many: last_error of mf_refund says why", false);
 	if (count > 0)
 		ereport(LOG,
-				(mf_log_event("refund_twice", "an earlier request for a refund was carried out after all: %d of them", count),
+				(mf_log_event("refund_twice", "refunds that may be one too many: %d", count),
 				 errhint("SELECT * FROM mf_refund WHERE last_error IS NOT NULL shows it; cancel what is one too many in the MyFatoorah portal.")));
 }
 
@@ -104,32 +112,37 @@ static void
 settle_answer(Settlement *settlement, const MfFlight *flight)
 {
 	const char *key = flight->inquiry->key;
+	bool	   *known = (bool *) palloc0(flight->list.row_count + 1);
+	Sign		sign;
 	int			i;
 
-	for (i = 0; i < flight->list.row_count; i++)
+	for (sign = SIGN_REFUND_ID; sign <= SIGN_NONE; sign++)
 	{
-		char *const *refund = mf_list_row(&flight->list, i);
-		MfOperationStatus status;
-		int			row;
-
-		if ((refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], key) != 0) ||
-			!status_of(refund[MF_RF_REFUND_STATUS], &status) || !mf_amount_is_plausible(refund[MF_RF_AMOUNT]))
-			continue;
-		row = find_row(settlement, flight, refund);
-		if (row < 0)
-			add_foreign(settlement, flight, refund, status);
-		else
+		for (i = 0; i < flight->list.row_count; i++)
 		{
-			settlement->matched[row] = true;
-			change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
+			char *const *refund = mf_list_row(&flight->list, i);
+			MfOperationStatus status;
+			bool		readable = mf_inquiry_refund_status(refund[MF_RF_REFUND_STATUS], &status) &&
+				mf_amount_is_plausible(refund[MF_RF_AMOUNT]);
+			int			row;
+
+			if (known[i] || (refund[MF_RF_INVOICE_ID] != NULL && strcmp(refund[MF_RF_INVOICE_ID], key) != 0))
+				continue;
+			row = find_row(settlement, flight, refund, sign);
+			known[i] = row >= 0;
+			if (row >= 0)
+				settlement->matched[row] = true;
+			if (row >= 0 && readable)
+				change_row(settlement, (const MfOperation *) list_nth(settlement->rows, row), refund, status);
+			else if (sign == SIGN_NONE && readable)
+				add_foreign(settlement, flight, refund, status);
 		}
 	}
 	count_not_found(settlement, flight);
 }
 
-/* Words in any case: webhooks write them otherwise than answers.  An unknown word says nothing. */
-static bool
-status_of(const char *word, MfOperationStatus *status)
+bool
+mf_inquiry_refund_status(const char *word, MfOperationStatus *status)
 {
 	if (pg_strcasecmp(word, "Refunded") == 0)
 		*status = MF_OPERATION_REFUNDED;
@@ -143,31 +156,31 @@ status_of(const char *word, MfOperationStatus *status)
 }
 
 /*
- * The row of a refund, -1 = none: by its RefundId, which an answer to the request may have
- * named too, or by the reference of any of its attempts.  Each row has one.
+ * The row of a refund, -1 = none: by its RefundId, by the reference of any of its attempts, or
+ * by the RefundId in an answer to the request.  Each row has one.  A RefundId that no list has
+ * shown, because MyFatoorah has answered with another one's, gives way to the row's reference.
  */
 static int
-find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund)
+find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund, Sign sign)
 {
 	const char *reference = mf_from_utf8_lossy(refund[MF_RF_EXTERNAL_IDENTIFIER]);
-	int			by_reference = -1;
 	ListCell   *lc;
 
 	foreach(lc, settlement->rows)
 	{
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
 		int			number = foreach_current_index(lc);
-		const char *id = row->refund_id ? row->refund_id : row->answered_id;
+		const char *id = sign == SIGN_REFUND_ID ? row->refund_id : sign == SIGN_ANSWER ? row->answered_id : NULL;
 
 		if (row->invoice != flight->invoice || settlement->matched[number])
 			continue;
 		if (id != NULL && strcmp(id, refund[MF_RF_REFUND_ID]) == 0)
 			return number;
-		if (id == NULL && reference != NULL && row->reference != NULL &&
-			(strcmp(row->reference, reference) == 0 || mf_is_resend_of(row->reference, reference)))
-			by_reference = number;
+		if (sign == SIGN_REFERENCE && reference != NULL && row->reference != NULL && row->refund_reference == NULL &&
+			(strcmp(row->reference, reference) == 0 || (row->refund_id == NULL && mf_is_resend_of(row->reference, reference))))
+			return number;
 	}
-	return by_reference;
+	return -1;
 }
 
 /* A row that is being sent is left to its answer; what was refunded stays so. */

@@ -22,7 +22,8 @@
  *
  * What was booked for a row that is gone since, by DELETE, goes to the row that mf_adopt()
  * made for the same invoice: a payment is in the books once, and news to that row.  The
- * tables of rows are probed, never joined, for each line that has the same number.
+ * tables of rows are probed, never joined, for each line that has the same number.  A row
+ * that is there, or archived, keeps its lines, and is named.
  */
 static MfStatement book_statement = {
 	"WITH w AS MATERIALIZED (SELECT DISTINCT ON (n.invoice, n.kind, n.source) n.invoice, n.kind, n.source, "
@@ -32,21 +33,24 @@ static MfStatement book_statement = {
 	"        0) AS difference "
 	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(invoice, kind, source, amount, currency, payment_id, position) "
 	"  ORDER BY n.invoice, n.kind, n.source, n.position), "
-	"g AS MATERIALIZED (SELECT m.id, m.amount, w.invoice, w.kind, w.source "
+	"g AS MATERIALIZED (SELECT m.id, m.amount, m.invoice AS holder, w.invoice, w.kind, w.source, "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.id = m.invoice) IS NULL "
+	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = m.invoice) IS NULL AS gone "
 	"  FROM w JOIN @mf_money m ON m.source = ANY ($3) AND m.source = w.source AND m.kind = w.kind "
 	"  WHERE w.difference <> 0 AND m.invoice <> w.invoice "
-	"    AND m.account = (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice) "
-	"    AND (SELECT i.id FROM @mf_invoice i WHERE i.id = m.invoice) IS NULL "
-	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = m.invoice) IS NULL), "
-	"u AS (UPDATE @mf_money m SET invoice = g.invoice FROM g WHERE m.id = g.id RETURNING 1), "
-	"n AS MATERIALIZED (SELECT w.*, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.invoice = w.invoice "
-	"    AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked FROM w), "
+	"    AND @mf_shares_numbers(m.account, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
+	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
+	"  WHERE m.id = g.id AND g.gone RETURNING 1), "
+	"n AS MATERIALIZED (SELECT w.*, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.gone "
+	"    AND g.invoice = w.invoice AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked FROM w), "
 	"b AS (INSERT INTO @mf_money (invoice, account, customer_reference, kind, source, amount, currency, payment_id) "
 	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.unbooked, n.currency, n.payment_id "
 	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.unbooked <> 0 ORDER BY n.position "
 	"  RETURNING invoice, kind, source) "
 	"SELECT n.position::int4, n.difference::text, (n.unbooked = 0 OR EXISTS (SELECT FROM b WHERE b.invoice = n.invoice "
-	"  AND b.kind = n.kind AND b.source = n.source)) AND (SELECT count(*) FROM g) = (SELECT count(*) FROM u) "
+	"  AND b.kind = n.kind AND b.source = n.source)) AND (SELECT count(*) FROM g WHERE g.gone) = (SELECT count(*) FROM u), "
+	"  coalesce((SELECT min(g.holder) FROM g WHERE NOT g.gone AND g.invoice = n.invoice AND g.kind = n.kind "
+	"    AND g.source = n.source), 0)::int8 "
 	"FROM n WHERE n.difference <> 0",
 	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
 };
@@ -147,6 +151,7 @@ mf_ledger_book(const MfSqlScope *scope, MfMoney *const *money, int count)
 		if (!mf_result_bool(row, 3))
 			mf_change_suppressed();
 		money[mf_result_int4(row, 1)]->booked = mf_result_text(row, 2);
+		money[mf_result_int4(row, 1)]->holder = mf_result_int8(row, 4);
 	}
 }
 

@@ -29,11 +29,13 @@ typedef struct MfMoney
 	const char *currency;
 	const char *payment_id;		/* NULL = not known */
 
-	const char *booked;			/* out: amount of the new entry; NULL = none, because nothing has changed */
+	/* out */
+	const char *booked;			/* amount of the new entry; NULL = none, because nothing has changed */
+	int64		holder;			/* another invoice that has the number in the books; 0 = none */
 } MfMoney;
 
 /*
- * Books the differences to what was booked before, and sets "booked".  The caller has
+ * Books the differences to what was booked before, and sets "booked" and "holder".  The caller has
  * locked the invoices.
  */
 extern void mf_ledger_book(const MfSqlScope *scope, MfMoney *const *money, int count);

@@ -53,8 +53,11 @@ static MfStatement find_settling_statement = {
 	1, {INT8OID}, NULL
 };
 
+/* of any invoice where the number means the same */
 static MfStatement find_refund_statement = {
-	"SELECT o.id::int8 FROM @mf_operation o WHERE o.invoice = $1 AND o.refund_id = $2", 2, {INT8OID, INT8OID}, NULL
+	"SELECT o.id::int8 FROM @mf_operation o WHERE o.refund_id = $2 AND o.id <> $1 "
+	"  AND @mf_shares_numbers(o.account, (SELECT r.account FROM @mf_operation r WHERE r.id = $1)) LIMIT 1",
+	2, {INT8OID, INT8OID}, NULL
 };
 
 /* CASE, because otherwise the order of the tests is not certain */
@@ -64,7 +67,7 @@ static MfStatement find_refund_statement = {
 	"  THEN " e "->>'SupplierCode' ~ '^[0-9]{1,9}$' AND (" e "->>'SupplierDeductedAmount')::numeric >= 0 " \
 	"    AND scale(trim_scale((" e "->>'SupplierDeductedAmount')::numeric)) <= 3 ELSE false END ELSE false END"
 static MfStatement suppliers_statement = {
-	"SELECT CASE WHEN jsonb_typeof($1) = 'array' THEN (SELECT CASE WHEN bool_and(v.valid) THEN "
+	"SELECT CASE WHEN jsonb_typeof($1) = 'array' THEN (SELECT CASE WHEN bool_and(v.valid) AND count(DISTINCT v.e->'SupplierCode') = count(*) THEN "
 	"    sum(CASE WHEN v.valid THEN (v.e->>'SupplierDeductedAmount')::numeric END) END FROM (SELECT a.e, " SUPPLIER_IS_VALID("a.e") " AS valid "
 	"    FROM jsonb_array_elements(CASE WHEN jsonb_typeof($1) = 'array' THEN $1 ELSE '[]' END) AS a(e)) v) END::text",
 	1, {JSONBOID}, NULL
@@ -75,28 +78,34 @@ static MfStatement suppliers_statement = {
  * What an invoice had that is gone since, by DELETE, goes to the one that mf_adopt() made
  * of it, as its entries of the ledger do.
  */
+#define SAME_REFUND(is_there) \
+	"(SELECT g.id FROM @mf_operation g WHERE g.refund_id = n.refund_id::int8 AND g.invoice <> n.invoice::int8 " \
+	"  AND coalesce((SELECT o.id FROM @mf_invoice o WHERE o.id = g.invoice), " \
+	"    (SELECT k.id FROM @mf_archive_key k WHERE k.id = g.invoice)) " is_there \
+	"  AND @mf_shares_numbers(g.account, i.account) ORDER BY g.id LIMIT 1)"
 static MfStatement add_foreign_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, i.account, (SELECT min(a.operation) FROM @mf_operation_attempt a "
 	"    JOIN @mf_operation e ON e.id = a.operation WHERE a.reference = n.reference "
-	"    AND e.refund_id IS DISTINCT FROM n.refund_id::int8) AS earlier, "
-	"  (SELECT g.id FROM @mf_operation g WHERE g.refund_id = n.refund_id::int8 AND g.account = i.account "
-	"    AND (SELECT o.id FROM @mf_invoice o WHERE o.id = g.invoice) IS NULL "
-	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = g.invoice) IS NULL ORDER BY g.id LIMIT 1) AS gone "
+	"    AND e.refund_id IS DISTINCT FROM n.refund_id::int8) AS earlier, " SAME_REFUND("IS NULL") " AS gone, "
+	"  " SAME_REFUND("IS NOT NULL") " AS other "
 	"  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS n(invoice, status, value, refund_id, refund_reference, "
 	"    refunded_value, rrn, currency, reference) JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1)), "
-	"u AS (UPDATE @mf_operation o SET invoice = n.invoice FROM n WHERE o.id = n.gone RETURNING 1), "
+	"u AS (UPDATE @mf_operation o SET invoice = n.invoice, account = n.account FROM n WHERE o.id = n.gone RETURNING 1), "
 	"p AS (INSERT INTO @mf_operation (invoice, account, kind, value, reference, status, currency, refund_id, "
 	"    refund_reference, refunded_value, rrn, filed_at, done_at, last_error, due, origin) "
 	"  SELECT n.invoice, n.account, 'refund', n.value::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_operation k "
 	"      WHERE k.reference = n.reference) THEN n.reference END, n.status, n.currency, n.refund_id::int8, "
 	"    n.refund_reference, n.refunded_value::numeric, n.rrn, clock_timestamp(), "
 	"    CASE n.status WHEN 'refunded' THEN clock_timestamp() END, "
-	"    'refund ' || n.earlier || ' was given up or asked for again, and MyFatoorah has carried out its earlier request', "
+	"    nullif(concat_ws('; ', CASE WHEN EXISTS (SELECT FROM @mf_operation k WHERE k.id = n.earlier AND k.reference = n.reference) "
+	"      THEN 'MyFatoorah lists refund ' || n.earlier || ' under another RefundId, too' "
+	"      ELSE 'refund ' || n.earlier || ' was given up or asked for again, and MyFatoorah has carried out its earlier request' END, "
+	"      'refund ' || n.other || ' of another invoice has this RefundId, too'), ''), "
 	"    CASE n.status WHEN 'filed' THEN clock_timestamp() + interval '1 hour' END, @mf_origin() FROM n WHERE n.gone IS NULL "
 	"  ON CONFLICT DO NOTHING RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n WHERE NOT EXISTS (SELECT FROM @mf_operation k WHERE k.invoice = n.invoice "
 	"    AND k.refund_id = n.refund_id::int8)) - (SELECT count(*) FROM p) - (SELECT count(*) FROM u), "
-	"  ARRAY(SELECT n.invoice::int8 FROM n WHERE n.earlier IS NOT NULL AND n.gone IS NULL)",
+	"  ARRAY(SELECT n.invoice::int8 FROM n WHERE coalesce(n.earlier, n.other) IS NOT NULL AND n.gone IS NULL)",
 	9, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID}, NULL
 };
@@ -268,9 +277,9 @@ mf_operations_find_settling(Oid schema, int64 invoice)
 }
 
 int64
-mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id)
+mf_operations_find_refund(Oid schema, int64 id, int64 refund_id)
 {
-	return latest_number(schema, &find_refund_statement, invoice, refund_id);
+	return latest_number(schema, &find_refund_statement, id, refund_id);
 }
 
 char *

@@ -130,16 +130,22 @@ static MfStatement apply_statement = {
 
 /*
  * An inquiry that a session has locked is left to it: the session asks, too.  If it does
- * not after all, the row is due again soon.
+ * not after all, the row is due again soon.  What is filed may be carried out in a moment; all
+ * else has its own times at which it is asked again.
  */
+#define FIRST_TRY(urgent) \
+	"CASE WHEN EXISTS (SELECT FROM @mf_operation o WHERE o.id = ANY ($3) AND o.invoice = q.invoice AND o.status = 'filed') THEN 0 " \
+	"  " urgent "ELSE " CppAsString2(MF_QUICK_TRIES) " END"
 static MfStatement ask_statement = {
 	"WITH l AS MATERIALIZED (SELECT q.invoice FROM @mf_inquiry q WHERE q.invoice = ANY ($1) FOR UPDATE SKIP LOCKED), "
 	"u AS (UPDATE @mf_inquiry q SET due = clock_timestamp(), urgent = true, refunds = q.refunds OR $2, "
-	"    times_requested = q.times_requested + 1, unchanged_answers = 0, by_callback = false, ordered_by = 0 "
+	"    times_requested = q.times_requested + 1, unchanged_answers = " FIRST_TRY("WHEN q.urgent THEN q.unchanged_answers ") ", "
+	"    by_callback = false, ordered_by = 0 "
 	"  FROM l WHERE q.invoice = ANY ($1) AND q.invoice = l.invoice), "
-	"n AS (INSERT INTO @mf_inquiry (invoice, account, due, urgent, refunds, times_requested) "
-	"  SELECT i.id, i.account, clock_timestamp(), true, $2, 1 FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.status = 'sent' "
-	"    AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id) ORDER BY i.id ON CONFLICT (invoice) DO NOTHING) "
+	"n AS (INSERT INTO @mf_inquiry (invoice, account, due, urgent, refunds, times_requested, unchanged_answers) "
+	"  SELECT q.invoice, q.account, clock_timestamp(), true, $2, 1, " FIRST_TRY("") " FROM (SELECT i.id AS invoice, i.account "
+	"    FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.status = 'sent' "
+	"    AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)) q ORDER BY q.invoice ON CONFLICT (invoice) DO NOTHING) "
 	"UPDATE @mf_operation o SET asked_at = clock_timestamp() WHERE o.id = ANY ($3)",
 	3, {INT8ARRAYOID, BOOLOID, INT8ARRAYOID}, NULL
 };

@@ -173,8 +173,8 @@ typedef struct MfForeignRefund
 } MfForeignRefund;
 
 /*
- * Inserts rows for them; one with the reference of an earlier attempt of ours gets an
- * error.  Returns the invoices of those, an array of int8.
+ * Inserts rows for them; one with the reference of an attempt of ours, or a RefundId that a row
+ * of another invoice has, gets an error.  Returns the invoices of those, an array of int8.
  */
 extern Datum mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count);
 
@@ -259,8 +259,8 @@ extern int64 mf_operations_add(Oid schema, const MfNewSettling *settling);
 /* The id of the capture or release of an invoice that is queued or in review; 0 = there is none.  Own scope. */
 extern int64 mf_operations_find_settling(Oid schema, int64 invoice);
 
-/* The id of the row of an invoice with that RefundId, whatever the snapshot; 0 = there is none.  Own scope. */
-extern int64 mf_operations_find_refund(Oid schema, int64 invoice, int64 refund_id);
+/* The id of another row with that RefundId, whatever the snapshot; 0 = there is none.  Own scope. */
+extern int64 mf_operations_find_refund(Oid schema, int64 id, int64 refund_id);
 
 /* The sum of what suppliers bear, decimal text; NULL if the JSON is not an array as MyFatoorah wants it.  Own scope. */
 extern char *mf_operations_suppliers_sum(Oid schema, Datum suppliers);

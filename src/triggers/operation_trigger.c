@@ -171,7 +171,7 @@ text_of(const Row *row, OperationColumn column)
 	return row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
 }
 
-/* Trims a text, and refuses one that is too long; an empty one becomes null. */
+/* Trims a text, and refuses one that is too long; an empty one becomes null, but a key, which is stored as it is. */
 static void
 clean(Row *row, OperationColumn column, const char *name, int max)
 {
@@ -187,10 +187,15 @@ clean(Row *row, OperationColumn column, const char *name, int max)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", name),
 				 errdetail("It has %d characters; the limit is %d.", pg_mbstrlen(text), max)));
+	if (text[0] == '\0' && column == OC_IDEMPOTENCY_KEY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("idempotency_key must not be blank"),
+				 errhint("Give a key that no other refund of the account has, or leave it out.")));
 	error_context_stack = context.previous;
 	if (text[0] == '\0')
 		clear(row, column);
-	else
+	else if (column != OC_IDEMPOTENCY_KEY)
 		set(row, column, CStringGetTextDatum(text));
 }
 
@@ -262,7 +267,7 @@ check_suppliers(Row *row, Oid schema)
 				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
 				 errmsg("suppliers is not what MyFatoorah expects"),
-				 errhint("Give an array: [{\"SupplierCode\": 1, \"SupplierDeductedAmount\": 5}], with amounts of at most %d decimals.",
+				 errhint("Give an array: [{\"SupplierCode\": 1, \"SupplierDeductedAmount\": 5}], with amounts of at most %d decimals, each supplier once.",
 						 MF_VALUE_SCALE_MAX)));
 	if (mf_amount_compare(sum, value) > 0)
 		ereport(ERROR,
@@ -369,6 +374,13 @@ set_restored(Row *row, const TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("results of a refund cannot be inserted")));
+	if (row->isnull[OC_INVOICE] || row->isnull[OC_ACCOUNT])
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, row->isnull[OC_INVOICE] ? "invoice" : "account"),
+				 errmsg("%s must not be null", row->isnull[OC_INVOICE] ? "invoice" : "account"),
+				 errhint("A row with results is one of a dump, with all of its columns. To ask for a refund, leave status, reference and refund_id out.")));
 	set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(row->isnull[OC_CREATED_BY] ? InvalidOid :
 												get_role_oid(NameStr(*DatumGetName(row->values[OC_CREATED_BY])), true)));
 	set(row, OC_ORIGIN, Int64GetDatum(0));

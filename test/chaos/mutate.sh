@@ -543,7 +543,7 @@ mutate refund_guessed 'a refund that is not found is asked for again' src/inquir
 mutate refund_copied 'a copy carries out refunds that were queued' src/store/operation_rows.c \
 	's/THEN .unknown. ELSE .review. END AS status/THEN \x27queued\x27 ELSE \x27queued\x27 END AS status/' 164_money_in_copies
 mutate refund_hurried 'what MyFatoorah does not show yet is given up early, because others ask about the invoice' src/store/operations.c \
-	's/    asked_at = NULL, last_error/    last_error/' 161_refunds
+	's/    asked_at = NULL, confirmed_from/    confirmed_from/' 161_refunds
 mutate refund_right_kept 'a refund leaves of a role that has lost the right to the invoice' src/operation/operation_decide.c \
 	's/if \(error != NULL \|\|\n.*\n\t\treturn error;/if (true)\n\t\treturn error;/' regress/refund
 mutate refund_asked 'what was refunded counts with what was asked for' src/store/operation_sums.h \
@@ -553,7 +553,13 @@ mutate refund_abroad 'amounts in another currency are booked' src/inquiry/inquir
 mutate refund_undoubted 'nobody is told that more was given back than received' src/store/payment.c \
 	's/if \(c->step && mf_amount_compare/if (false \&\& mf_amount_compare/' 171_refunds_in_the_books
 mutate refund_adopted 'a refund of an invoice that was deleted is shown twice' src/store/operation_rows.c \
-	's/g\.refund_id = n\.refund_id::int8 AND g\.account/false AND g.account/' 171_refunds_in_the_books
+	's/g\.refund_id = n\.refund_id::int8 AND g\.invoice/false AND g.invoice/' 171_refunds_in_the_books
+mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
+	's/strcmp\(mf_account_get\(other\)->base_url, mf_account_get\(account\)->base_url\) == 0/false/' 181_numbers_of_two_rows
+mutate number_twice 'nobody is told that two invoices have a payment of the same number' src/inquiry/inquiry_money.c \
+	's/if \(line->holder != 0/if (false/' 181_numbers_of_two_rows
+mutate refund_misnumbered 'the number of another refund hides the one that is ours by its reference' src/inquiry/inquiry_refunds.c \
+	's/ && row->refund_reference == NULL/ \&\& row->refund_id == NULL/' 181_numbers_of_two_rows
 mutate held_again 'nobody is told that a payment is held after a release' src/store/payment.c \
 	's/c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED/false/' 171_refunds_in_the_books
 mutate pause_stays 'a renamed account leaves its pause behind' src/store/move_account.c \
