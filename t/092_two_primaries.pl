@@ -84,7 +84,8 @@ $mf->wait_status($new, 'postgres', 'plan goes on', 'review');
 like(sql(q{SELECT last_error FROM mf_invoice WHERE customer_reference = 'plan goes on'}), qr/ found invoice $repetition, which may be a repetition of the recurring payment/, 'a repetition is not taken for the invoice that has begun the plan');
 sql(qq{SELECT mf_resolve(id, 'adopt', 'the portal shows it', invoice_id => $began) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
 sql(q{SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
-$mf->wait_for($new, 'postgres', q{SELECT status || ' ' || payment_status FROM mf_invoice WHERE customer_reference = 'plan goes on'}, 'sent paid');
+# the repetition may have its row, with the same customer_reference, by now
+$mf->wait_for($new, 'postgres', "SELECT status || ' ' || payment_status FROM mf_invoice WHERE invoice_id = $began", 'sent paid');
 sql(q{UPDATE mf_event SET due = now() WHERE source = 'plan'; SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'plan goes on'});
 $mf->wait_for($new, 'postgres', "SELECT payment_status FROM mf_invoice WHERE invoice_id = $repetition", 'paid');
 pass('a person says which one, and then the repetition is a row of its own');
