@@ -524,6 +524,14 @@ task_target(void)
 	CHECK(valid == (error[0] == '\0') && (valid || fired));
 }
 
+static MfHttpExchange *
+post(MfHttp *http, MfHttpTarget *target, char *body, char *error, size_t error_size)
+{
+	MfHttpRequest request = {.verb = MF_HTTP_POST, .path = PATH, .body = body, .body_len = strlen(body)};
+
+	return mf_http_send(http, target, &request, error, error_size);
+}
+
 /* One POST: whatever fails, the server gets it once or not at all. */
 static void
 exchange_one(MfHttp *http, MfHttpTarget *target)
@@ -537,7 +545,7 @@ exchange_one(MfHttp *http, MfHttpTarget *target)
 	MfSendResult result;
 
 	begin();
-	exchange = mf_http_post(http, target, PATH, body, strlen(body), 0, NULL, error, sizeof(error));
+	exchange = post(http, target, body, error, sizeof(error));
 	end();
 	if (exchange == NULL)
 	{
@@ -612,7 +620,7 @@ task_destroy(void)
 		char	   *body = new_body();
 
 		begin();
-		(void) mf_http_post(http, target, PATH, body, strlen(body), 0, NULL, error, sizeof(error));
+		(void) post(http, target, body, error, sizeof(error));
 		mf_http_perform(http);
 		end();
 	}
