@@ -234,7 +234,7 @@ mf_suite_core()
 	mf_make_suite core test/core
 }
 
-# A short run: kept inputs, a second for each target, and failing allocations; make fuzz takes its time
+# A short run, the same each time: kept inputs, new ones from a fixed seed, failing allocations; make fuzz takes its time
 mf_suite_fuzz()
 {
 	mf_make_suite fuzz test/fuzz

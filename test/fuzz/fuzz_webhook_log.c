@@ -81,7 +81,7 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 	check_lookup(result.base.lookup, result.base.error, result.base.not_sent, result.base.retry_after, exchange, root, true);
 	CHECK((result.values != NULL) == (result.row_count > 0));
 	CHECK(result.page >= 0 && result.pages >= 0);
-	if (result.base.lookup != MF_LOOKUP_FOUND || exchange->http_status == 400)
+	if (result.base.lookup != MF_LOOKUP_FOUND || exchange->http_status >= 400)
 		CHECK(result.row_count == 0 && result.page == 0 && result.pages == 0);
 	else
 	{
