@@ -55,6 +55,15 @@ sub in_seconds
 	return (send_at => "clock_timestamp() + interval '$seconds s'");
 }
 
+# Inserts an invoice that is due in three seconds, and goes on in the same session: a new one may take longer than that.
+sub insert_and
+{
+	my ($name, $sql) = @_;
+
+	$node->safe_psql('postgres', 'INSERT INTO mf_invoice ' . $mf->invoice($name, in_seconds(3)) . "; $sql");
+	return;
+}
+
 # In the future: the worker, at rest, comes back by its own alarm. Another row later than it must not hold the alarm.
 $mf->insert($node, 'postgres', 'far', in_seconds(3600));
 $mf->insert($node, 'postgres', 'near', in_seconds(3));
@@ -81,15 +90,13 @@ foreach my $case ([ 'moved to now', 'now()' ], [ 'moved nearer', "clock_timestam
 	$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = $send_at WHERE customer_reference = '$what'");
 	sent_in_time($what, $what);
 }
-$mf->insert($node, 'postgres', 'later', in_seconds(3));
-$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = clock_timestamp() + interval '1 h' WHERE customer_reference = 'later'");
+insert_and('later', q{UPDATE mf_invoice SET send_at = clock_timestamp() + interval '1 h' WHERE customer_reference = 'later'});
 $mf->insert($node, 'postgres', 'after later', in_seconds(3));
 sent_in_time('after later', 'a marker behind the first time of the one moved away');
 is($mf->status($node, 'postgres', 'later'), 'queued', 'the row moved away waits');
 
 # An UPDATE that is rolled back moves nothing
-$mf->insert($node, 'postgres', 'not moved', in_seconds(3));
-$node->safe_psql('postgres', "BEGIN; UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'not moved'; ROLLBACK");
+insert_and('not moved', q{BEGIN; UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'not moved'; ROLLBACK});
 sent_in_time('not moved', 'UPDATE rolled back');
 
 # Across a restart: due after it, and due while the server is down
@@ -108,11 +115,12 @@ sent_in_time('while down', 'due while the server was down');
 my $before = $sandbox->count(%$send);
 $node->safe_psql('postgres', 'ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
 $mf->wait_no_worker($node, 'postgres');
-$mf->insert_many($node, 'postgres', 'soon', 20, send_at => "now() + interval '3 s' - n * interval '20 ms'");
 $mf->insert_many($node, 'postgres', 'backlog', 280, send_at => "'2000-01-01'::timestamptz - n * interval '1 d'");
 $mf->insert_many($node, 'postgres', 'moved', 3, send_at => "'2100-01-01'");
 $node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = '1999-01-01' WHERE customer_reference LIKE 'moved-%'");
 $mf->insert($node, 'postgres', 'first', priority => 1);
+# last, because each of the others stands in the order of its insertion
+$mf->insert_many($node, 'postgres', 'soon', 20, send_at => "now() + interval '3 s' - n * interval '20 ms'");
 $mf->insert($node, 'other', 'marker 1');
 $mf->wait_status($node, 'other', 'marker 1');
 $node->restart;

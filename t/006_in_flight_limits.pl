@@ -1,7 +1,6 @@
 # One worker, many accounts: what they have under way together is limited, by myfatoorah.max_in_flight and by the file
 # descriptors that the process may have; accounts take turns, and none is blamed for what the process lacks.
-use MyFatoorah::Test;
-use MyFatoorah::Listener;
+use MyFatoorah::Test qw(sql ask);
 
 my $mf = 'MyFatoorah::Cluster';
 my $send = { path => '/v2/SendPayment' };
@@ -10,25 +9,10 @@ my $accounts = 100;
 my $limit = 20;
 my $node = $mf->new_node('main', conf => "myfatoorah.max_in_flight = $limit\nmyfatoorah.poll_rate_limit = 0");
 
-sub sql
-{
-	return $node->safe_psql('postgres', @_);
-}
-
 # Accounts a1, a2 and so on, like the first one
 sub add_accounts
 {
-	sql(qq{
-		DO \$\$
-		DECLARE
-			server text := (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ')
-				FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o WHERE s.srvname = 'myfatoorah');
-		BEGIN
-			FOR n IN 1..$accounts LOOP
-				EXECUTE format('CREATE SERVER a%s FOREIGN DATA WRAPPER myfatoorah OPTIONS (%s)', n, server);
-				EXECUTE format('CREATE USER MAPPING FOR PUBLIC SERVER a%s OPTIONS (api_key_file %L, webhook_secret %L)', n, 'myfatoorah.key', 'secret');
-			END LOOP;
-		END \$\$});
+	$mf->accounts_like($node, 'postgres', 'myfatoorah', [ map { "a$_" } 1 .. $accounts ], mapping => { webhook_secret => 'secret' });
 	return;
 }
 
@@ -49,25 +33,6 @@ sub wait_sent
 	return $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent'", $count);
 }
 
-# How many requests the stand-in had at the same time
-sub most_at_once
-{
-	my (%events, $now, $most);
-
-	foreach ($sandbox->ledger(@_, bodies => 0))
-	{
-		$events{ $_->{complete_us} }++;
-		$events{ $_->{answered_us} }--;
-	}
-	($now, $most) = (0, 0);
-	foreach (sort { $a <=> $b } keys %events)
-	{
-		$now += $events{$_};
-		$most = $now if $now > $most;
-	}
-	return $most;
-}
-
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '30s' });
 add_accounts();
 $mf->wait_worker($node, 'postgres');
@@ -78,8 +43,8 @@ insert_for_all('all', 4);
 $sandbox->wait_count($send, $limit) or die "they are not sent\n";
 cmp_ok(sql("SELECT count(*) FROM mf_invoice WHERE status = 'sending'"), '<=', 2 * $limit, 'no more is recorded than can leave soon');
 wait_sent('all', 4 * $accounts);
-cmp_ok(most_at_once(%$send), '<=', $limit, 'no more is under way than myfatoorah.max_in_flight says');
-cmp_ok(most_at_once(%$send), '>=', $limit / 2, 'nor much less');
+cmp_ok($sandbox->most_at_once(%$send), '<=', $limit, 'no more is under way than myfatoorah.max_in_flight says');
+cmp_ok($sandbox->most_at_once(%$send), '>=', $limit / 2, 'nor much less');
 is(sql('SELECT outcome, count(*) FROM mf_attempt GROUP BY 1'), 'accepted|' . 4 * $accounts, 'one attempt for each');
 
 # A backlog takes all slots; who comes later has his part of them at once.
@@ -99,7 +64,7 @@ $sandbox->clear_faults;
 $sandbox->faults({ path => 'GetWebhooks', delay_ms => 100, times => -1 });
 $node->restart;
 $sandbox->wait_count({ %$log, phase => 'answered' }, $accounts) or die "the logs of webhooks are not read\n";
-is(most_at_once(%$log), 4, 'the logs of webhooks of four accounts are read at a time');
+is($sandbox->most_at_once(%$log), 4, 'the logs of webhooks of four accounts are read at a time');
 
 # A new limit counts with a reload.
 $node->append_conf('postgresql.conf', 'myfatoorah.max_in_flight = 60');
@@ -120,7 +85,7 @@ $node->stop;
 # Few descriptors: the server may open 256 files, and its worker connects no more often than that allows.
 #
 $sandbox = MyFatoorah::Sandbox->new;
-$node = $mf->new_node('few', start => 0, conf => "myfatoorah.poll_rate_limit = 0\nmyfatoorah.retry_delay = '1h'\nmyfatoorah.lookup_delay = '20ms'");
+$node = ask $mf->new_node('few', start => 0, conf => "myfatoorah.poll_rate_limit = 0\nmyfatoorah.retry_delay = '1h'\nmyfatoorah.lookup_delay = '20ms'");
 is(system('sh', '-c', 'ulimit -n 256 && exec "$@"', 'sh', 'pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile, 'start'), 0,
 	'a server that may open 256 files');
 $node->_update_pid(1);
@@ -132,7 +97,7 @@ insert_for_all('few', 6);
 wait_sent('few', 6 * $accounts);
 is_deeply([ slurp_file($node->logfile) =~ /^.*(?:Too many open files|is waiting|lacks file descriptors).*$/mg ], [], 'descriptors suffice');
 like(slurp_file($node->logfile), qr/no more than \d+ requests are under way at the same time, for want of file descriptors/, 'the log says how many requests they suffice for');
-cmp_ok(most_at_once(%$send), '<', 256 / 2, 'the connections leave files to the server');
+cmp_ok($sandbox->most_at_once(%$send), '<', 256 / 2, 'the connections leave files to the server');
 is(sql('SELECT outcome, count(*) FROM mf_attempt GROUP BY 1'), 'accepted|' . 6 * $accounts, 'all is sent, once');
 is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 $sandbox->clear_faults;

@@ -14,20 +14,7 @@ sub transactions
 	return sql('SELECT transactions FROM mf_worker_status');
 }
 
-# Accounts a1 to a2000, with options and a key like those of the first one
-sql(qq{
-	DO \$\$
-	DECLARE
-		server text := (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ')
-			FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o WHERE s.srvname = 'one');
-		mapping text := (SELECT string_agg(format('%I %L', o.option_name, o.option_value), ', ')
-			FROM pg_user_mappings m, pg_options_to_table(m.umoptions) o WHERE m.srvname = 'one');
-	BEGIN
-		FOR n IN 1..$accounts LOOP
-			EXECUTE format('CREATE SERVER a%s FOREIGN DATA WRAPPER myfatoorah OPTIONS (%s)', n, server);
-			EXECUTE format('CREATE USER MAPPING FOR PUBLIC SERVER a%s OPTIONS (%s)', n, mapping);
-		END LOOP;
-	END \$\$});
+$mf->accounts_like($node, 'postgres', 'one', [ map { "a$_" } 1 .. $accounts ]);
 
 # All have a few invoices, put in by one statement
 my $before = transactions();

@@ -8,7 +8,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfat
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $json = JSON::PP->new->canonical;
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '3s' });
+$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '3s', timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
 
 # A body as JSON, its invoice being the one of the true answer
@@ -108,30 +108,15 @@ row('no-link', status => 200, body => '{"IsSuccess":true,"Data":{"InvoiceId":{{I
 	outcome => 'accepted', links => 0, last_error => 'given no link');
 
 # accounts, each with the same key and options
-sub accounts
-{
-	my ($options) = sql(q{SELECT string_agg(format('%s %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', ')
-		FROM pg_foreign_server, unnest(srvoptions) o WHERE srvname = 'myfatoorah'});
-
-	sql(join "\n", map { qq{CREATE SERVER "$_" FOREIGN DATA WRAPPER myfatoorah OPTIONS ($options);
-		CREATE USER MAPPING FOR PUBLIC SERVER "$_" OPTIONS (api_key_file 'myfatoorah.key');} } @_);
-	return;
-}
+sub accounts { return $mf->accounts_like($node, 'postgres', 'myfatoorah', [ @_ ]); }
 
 # waits until it is true, while somebody keeps resuming the accounts of that kind
 sub resume_until
 {
 	my ($like, $query) = @_;
-	my $deadline = time + MyFatoorah::Sandbox::time_limit();
 
-	until (sql($query) eq 't')
-	{
-		die "waited in vain: $query\n", sql("SELECT customer_reference, status, attempts, last_error FROM mf_invoice
-			WHERE account LIKE '$like' AND status <> 'sent'"), "\n" if time > $deadline;
-		sql("SET client_min_messages = warning; SELECT mf_resume(account) FROM mf_account WHERE paused_at IS NOT NULL AND account LIKE '$like'");
-		select undef, undef, undef, 0.1;
-	}
-	return;
+	return $mf->wait_for($node, 'postgres', "SET client_min_messages = warning;
+		SELECT ($query) FROM (SELECT count(mf_resume(account)) FROM mf_account WHERE paused_at IS NOT NULL AND account LIKE '$like') r");
 }
 
 accounts(map { $_->{name} } @rows);

@@ -68,10 +68,7 @@ sub found
 	my $reference = sql("SELECT reference FROM mf_invoice WHERE id = $id");
 
 	# somebody else makes an invoice under our reference; our own request gets no answer and makes none
-	my $answer = $sandbox->request('POST', '/v2/SendPayment',
-		$sandbox->{json}->encode({ CustomerName => 'x', NotificationOption => 'LNK', InvoiceValue => 10.5, CustomerReference => $reference, %body }),
-		{ Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' });
-	die "no invoice made: $answer->{content}\n" unless $answer->{success};
+	$sandbox->send_payment(InvoiceValue => 10.5, CustomerReference => $reference, %body);
 	$sandbox->faults({ path => 'SendPayment', reference_prefix => $name, never => JSON::PP::true, create => JSON::PP::false });
 	sql("UPDATE mf_invoice SET send_at = now() WHERE id = $id");
 	$mf->wait_for($node, 'postgres', "SELECT status NOT IN ('queued', 'sending', 'unknown') FROM mf_invoice WHERE id = $id");

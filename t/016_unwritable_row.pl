@@ -8,7 +8,7 @@ my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $node = $mf->new_node('main', init => { allows_streaming => 'logical' },
 	conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1h'\nmyfatoorah.poll_delay = '1h'");
-my $limit = 15;
+my $limit = 60;
 my $batch = 0;
 
 $mf->setup_account($node, 'postgres', $sandbox);
@@ -28,7 +28,7 @@ sub insert
 	return $prefix;
 }
 
-# All but the bad one are sent, and soon.
+# All but the bad one are sent, and do not wait for a lookup_delay of an hour.
 sub others_are_sent
 {
 	my ($what, $prefix) = @_;
@@ -194,7 +194,13 @@ foreach my $case (
 {
 	$mf->insert($node, 'postgres', 'lonely');
 	$mf->wait_status($node, 'postgres', 'lonely');
-	sql(q{CREATE FUNCTION refuse_slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RAISE EXCEPTION 'not now'; END $$;
+	my ($gate, $session) = map { $mf->session($node, 'postgres') } 1, 2;
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+
+	# the trigger does not wait for the gate's lock: the worker would give up after a while
+	$gate->query_safe('SELECT pg_advisory_lock(16)');
+	sql(q{CREATE FUNCTION refuse_slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN WHILE NOT pg_try_advisory_xact_lock(16) LOOP PERFORM pg_sleep(0.01); END LOOP; RAISE EXCEPTION 'not now'; END $$;
 		CREATE TRIGGER told BEFORE UPDATE ON mf_invoice FOR EACH ROW WHEN (NEW.payment_status = 'paid') EXECUTE FUNCTION refuse_slowly()});
 	my ($id, $invoice_id) = split /\|/, sql(q{SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = 'lonely'});
 	$sandbox->invoice($invoice_id, 'pay');
@@ -202,9 +208,11 @@ foreach my $case (
 	$mf->wait_for($node, 'postgres', "SELECT wait_event FROM pg_stat_activity WHERE pid = $worker", 'PgSleep');
 
 	# it gets the lock when the round fails, and the next round waits for it
-	my $session = $mf->session($node, 'postgres');
 	my $offset = -s $node->logfile;
-	$session->query_safe('SET client_min_messages = warning; BEGIN; DROP EXTENSION myfatoorah CASCADE');
+	$session->query_until(qr/begun/, "SET client_min_messages = warning;\nBEGIN;\n\\echo begun\nDROP EXTENSION myfatoorah CASCADE;\n\\echo dropped\n");
+	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $pid", 'Lock');
+	$gate->quit;
+	$session->query_until(qr/dropped/, '');
 	ok($node->wait_for_log(qr/invoice $id is put off .*\n.*not now; mf_review cannot show this/, $offset), 'a row is put off, which cannot be noted');
 	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE pid = $worker", 'Lock');
 	sql("SELECT pg_cancel_backend($worker)");

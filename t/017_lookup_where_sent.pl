@@ -26,7 +26,7 @@ sub account
 	my ($name, $sandbox) = @_;
 
 	$mf->write_key($node, $sandbox->key, "$name.key");
-	sql(sprintf q{CREATE SERVER "%1$s" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '%2$s', timeout '300ms', connect_timeout '200ms', own_mappings 'on');
+	sql(sprintf q{CREATE SERVER "%1$s" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', base_url '%2$s', timeout '2s', connect_timeout '2s', own_mappings 'on');
 		CREATE USER MAPPING FOR PUBLIC SERVER "%1$s" OPTIONS (api_key_file '%1$s.key')}, $name, $sandbox->url);
 	sql(qq{GRANT USAGE ON FOREIGN SERVER "$name" TO clerk});
 	return;
@@ -349,8 +349,7 @@ $id = make_unknown('resent', create => $false, notification_option => "'EML'", c
 $was = sql("SELECT reference FROM mf_invoice WHERE id = $id");
 look_up($id);
 wait_row('resent', q{status || attempts}, 'review1');
-$here->request('POST', '/v2/SendPayment', sprintf('{"CustomerName": "x", "InvoiceValue": 1.25, "NotificationOption": "LNK", "CustomerReference": "%s"}', $was),
-	{ Authorization => 'Bearer ' . $here->key, 'Content-Type' => 'application/json' });
+$here->send_payment(CustomerReference => $was);
 sql(qq{SELECT mf_pause('resent'), mf_resolve($id, 'resend', 'cancelled in the portal')});
 is(change_reference($id, q{'resent.changed'}), "$was~2", 'a resend has a reference of its own');
 sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $id; SELECT mf_resume('resent')");

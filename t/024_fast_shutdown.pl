@@ -5,16 +5,15 @@ my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '1h'\nmyfatoorah.retry_delay = '50ms'");
 my $send = { path => '/v2/SendPayment' };
-my $limit = 2;
-my @figures;
+my $limit;
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { max_in_flight => 30, connect_timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
 
-# Stops the server, as often as told after preparing it anew, and judges the best time: the machine may be busy.
+# Stops the server, up to ten times, each time prepared anew, and judges the best time: the machine may be busy.
 sub stop_in_time
 {
-	my ($what, $prepare, %params) = @_;
+	my ($what, $prepare) = @_;
 	my $best;
 
 	for (1 .. 10)
@@ -23,15 +22,17 @@ sub stop_in_time
 		my $seconds = $mf->seconds(sub { $node->stop('fast') });
 
 		$best = $seconds if !defined $best || $seconds < $best;
-		last if $best < $limit;
+		last if !defined $limit || $best < $limit;
 		$node->start;
 	}
-	cmp_ok($best, '<', $limit, "fast shutdown: $what");
+	cmp_ok($best, '<', $limit, "fast shutdown: $what, two seconds longer than an idle server at most") if defined $limit;
+	# PostgreSQL itself takes that long here
+	$limit //= $best + 2;
 	diag(sprintf 'fast shutdown, %s: %.0f ms', $what, 1000 * $best);
 	return;
 }
 
-# Nothing to do: what PostgreSQL itself takes
+# Nothing to do: by this time the others are judged
 stop_in_time('idle', sub { $mf->wait_idle($node, 'postgres') });
 $node->start;
 

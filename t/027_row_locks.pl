@@ -35,6 +35,16 @@ sub sends
 # A queued row that somebody has locked when it falls due
 #
 my $session = $mf->session($node, 'postgres');
+
+# Inserts an invoice that is due in a moment, and locks its row in the same session: a new one may take longer than the moment.
+sub lock_soon
+{
+	my ($name, $lock) = @_;
+
+	$session->query_safe('INSERT INTO mf_invoice ' . $mf->invoice($name, send_at => "clock_timestamp() + interval '1 s'") . "; BEGIN; $lock");
+	return;
+}
+
 foreach my $case (
 	[ 'SELECT FOR UPDATE', "SELECT id FROM mf_invoice WHERE customer_reference = 'NAME' FOR UPDATE" ],
 	[ 'UPDATE', "UPDATE mf_invoice SET customer_name = 'changed' WHERE customer_reference = 'NAME'" ],
@@ -44,8 +54,7 @@ foreach my $case (
 	my ($what, $lock, $end) = @$case;
 	my $name = $what =~ s/\W+/ /gr;
 
-	$mf->insert($node, 'postgres', $name, send_at => "clock_timestamp() + interval '700 ms'");
-	$session->query_safe('BEGIN; ' . $lock =~ s/NAME/$name/r);
+	lock_soon($name, $lock =~ s/NAME/$name/r);
 	$mf->wait_for($node, 'postgres', "SELECT clock_timestamp() > send_at + interval '100 ms' FROM mf_invoice WHERE customer_reference = '$name'");
 	others_go_on($what);
 	is(sends($name), 0, "$what: the locked row is not sent");
@@ -56,8 +65,7 @@ foreach my $case (
 my ($entry) = grep { $_->{reference} =~ /^UPDATE\./ } $sandbox->ledger(path => '/v2/SendPayment');
 like($entry->{body}, qr/"CustomerName":\s*"changed"/, 'with what the UPDATE made of it');
 
-$mf->insert($node, 'postgres', 'cancelled', send_at => "clock_timestamp() + interval '700 ms'");
-$session->query_safe("BEGIN; SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'cancelled'");
+lock_soon('cancelled', q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'cancelled'});
 $mf->wait_for($node, 'postgres', "SELECT clock_timestamp() > send_at FROM mf_invoice WHERE customer_reference = 'cancelled'");
 others_go_on('mf_cancel()');
 $session->query_safe('COMMIT');
@@ -97,7 +105,7 @@ is($sandbox->count(%$ask), $asked + 2, 'what was asked for meanwhile is asked on
 
 # The event that a question is about, and one that its answer would settle, likewise.
 my $number = sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'answered'");
-$sandbox->control('POST', "invoices/$number/pay");
+$sandbox->invoice($number, 'pay');
 my $callback = "SELECT mf_callback('" . $sandbox->invoice($number)->{transactions}[-1]{payment_id} . "')";
 $asked = $sandbox->count(%$ask);
 $sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 700, times => 2 });

@@ -10,7 +10,7 @@ my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.lookup_delay = '10ms'");
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '200ms', timeout => '500ms' });
+$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '2s', timeout => '2s' });
 $mf->wait_worker($node, 'postgres');
 
 #

@@ -1,6 +1,7 @@
 # Pages of users' functions: who may have the listener answer with one, with whose rights it is called, what it may answer,
 # and what becomes of one that fails, is slow, does not end or waits for a lock; webhooks and other pages do not wait for it.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql as);
+use MyFatoorah::Chaos;
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -8,14 +9,6 @@ my $node = $mf->new_node('main', conf => 'myfatoorah.poll_rate_limit = 0');
 my ($port, $other_port) = map { $web->free_port } 1, 2;
 my $url = "http://127.0.0.1:$port";
 my $db = 'postgres';
-
-sub as
-{
-	my ($role, $sql) = @_;
-	my ($code, $out, $err) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
-
-	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 : "? $err";
-}
 
 # Status and content of a page
 sub page
@@ -26,16 +19,12 @@ sub page
 	return "$answer->{status} $answer->{content}";
 }
 
-# Whether the page is there soon: the listener is told of it after the commit.
+# Waits for the page: the listener is told of it after the commit.
 sub comes
 {
 	my ($path) = @_;
 
-	foreach (1 .. 2000)
-	{
-		return 1 if page($path) eq '200 new';
-	}
-	return 0;
+	return MyFatoorah::Chaos->until_true("$path is answered", sub { page($path) eq '200 new' });
 }
 
 # What mf_check() says to that role, without the time

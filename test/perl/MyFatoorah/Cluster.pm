@@ -85,6 +85,30 @@ sub setup_account
 	return;
 }
 
+# accounts_like(node, dbname, account, [names], options => { timeout => ... }, mapping => { webhook_secret => ... }, role => ...):
+# accounts with the options and the key file of one that setup_account() has made; options and mapping are added, and the role
+# owns them
+sub accounts_like
+{
+	my ($class, $node, $dbname, $account, $names, %params) = @_;
+	my ($options, $mapping) = map { my $more = $params{$_} // {}; join '', map { ", $_ " . $class->literal($more->{$_}) } sort keys %$more } 'options', 'mapping';
+
+	$node->safe_psql($dbname, 'DO $do$
+		DECLARE
+			name text;
+			server text := (SELECT string_agg(format($$%I %L$$, o.option_name, o.option_value), $$, $$)
+				FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o WHERE s.srvname = ' . $class->literal($account) . ') || ' . $class->literal($options) . ';
+			mapping text := ' . $class->literal("api_key_file '$account.key'$mapping") . ';
+		BEGIN
+			SET ROLE ' . ($params{role} // 'NONE') . ';
+			FOREACH name IN ARRAY ' . $class->literal('{' . join(',', @$names) . '}') . '::text[] LOOP
+				EXECUTE format($$CREATE SERVER %I FOREIGN DATA WRAPPER myfatoorah OPTIONS (%s)$$, name, server);
+				EXECUTE format($$CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (%s)$$, name, mapping);
+			END LOOP;
+		END $do$');
+	return;
+}
+
 # wait_for(node, dbname, query, expected): waits until the query gives the answer ('t' unless told otherwise); dies with
 # what it gave last. One session asks, because a new psql for each question takes most of a busy machine's time.
 sub wait_for

@@ -239,6 +239,37 @@ sub remote
 	return @remote;
 }
 
+# most_at_once(filters): how many of these requests it had at the same time
+sub most_at_once
+{
+	my ($self, %filters) = @_;
+	my ($now, $most, %change) = (0, 0);
+
+	foreach ($self->ledger(%filters, bodies => 0))
+	{
+		$change{ $_->{complete_us} }++;
+		$change{ $_->{answered_us} }--;
+	}
+	foreach (sort { $a <=> $b } keys %change)
+	{
+		$now += $change{$_};
+		$most = $now if $now > $most;
+	}
+	return $most;
+}
+
+# send_payment(fields): the number of an invoice that somebody else makes, by SendPayment with the key of the account
+sub send_payment
+{
+	my ($self, %fields) = @_;
+	my $answer = $self->request('POST', '/v2/SendPayment',
+		$self->{json}->encode({ CustomerName => 'x', NotificationOption => 'LNK', InvoiceValue => 1.25, %fields }),
+		{ Authorization => "Bearer $self->{key}", 'Content-Type' => 'application/json' });
+
+	die "no invoice was made: $answer->{content}\n" unless $answer->{success};
+	return $self->{json}->decode($answer->{content})->{Data}{InvoiceId};
+}
+
 # hang(rule): SendPayment gets no answer from now on, and makes no invoice; a rule says otherwise
 sub hang
 {

@@ -27,15 +27,36 @@ use MyFatoorah::Merchant;
 use MyFatoorah::Web;
 
 # sql(query) and wait_for(query, expected), for tests that name them: safe_psql() and MyFatoorah::Cluster->wait_for() in the
-# database postgres of their first server
+# database postgres of their first server. ask(node, dbname) names another server, or another of its databases, for the calls
+# that follow.
+my ($asked_node, $asked_db) = (undef, 'postgres');
+
+sub ask
+{
+	my ($node, $dbname) = @_;
+
+	($asked_node, $asked_db) = ($node, $dbname // 'postgres');
+	return $node;
+}
+
 sub sql
 {
-	return $MyFatoorah::Cluster::first_node->safe_psql('postgres', @_);
+	return ($asked_node // $MyFatoorah::Cluster::first_node)->safe_psql($asked_db, @_);
 }
 
 sub wait_for
 {
-	return MyFatoorah::Cluster->wait_for($MyFatoorah::Cluster::first_node, 'postgres', @_);
+	return MyFatoorah::Cluster->wait_for($asked_node // $MyFatoorah::Cluster::first_node, $asked_db, @_);
+}
+
+# as(role, statement): what that role gets: "ok" and the result, or the SQLSTATE and message of the error, with N for the
+# number of an invoice
+sub as
+{
+	my ($role, $sql) = @_;
+	my ($code, $out, $err) = ($asked_node // $MyFatoorah::Cluster::first_node)->psql($asked_db, "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
+
+	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 =~ s/\binvoice \d+/invoice N/r : "? $err";
 }
 
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.

@@ -107,6 +107,15 @@ sub v2
 		'MyFatoorah-Signature' => $class->sign($text, $fields{secret}) });
 }
 
+# hand_in(as v2()): the SQL that hands in such a webhook
+sub hand_in
+{
+	my ($class, %is) = @_;
+	my ($body, $headers) = $class->v2(%is);
+
+	return MyFatoorah::Cluster->webhook({ body => $body, signature => $headers->{'MyFatoorah-Signature'}, version => 'v2' });
+}
+
 # v1(Name => value ...): the same of version 1, with these members of Data
 sub v1
 {
