@@ -281,6 +281,21 @@ mf_reference_number(const char *reference, int *stem)
 }
 
 bool
+mf_reference_is_made(const char *reference, int stem)
+{
+	int			i;
+
+	if (stem < REFERENCE_LENGTH || (stem > REFERENCE_LENGTH && reference[stem - REFERENCE_LENGTH - 1] != '.'))
+		return false;
+	for (i = stem - REFERENCE_LENGTH; i < stem; i++)
+	{
+		if (strchr(reference_alphabet, reference[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+bool
 mf_is_resend_of(const char *reference, const char *other)
 {
 	int			stem;

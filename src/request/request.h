@@ -110,6 +110,9 @@ extern text *mf_new_reference(const char *customer_reference, size_t len);
 /* The number of a resend: 1 for "ref", 2 for "ref~2", ...  The length of "ref" is stored in *stem. */
 extern int	mf_reference_number(const char *reference, int *stem);
 
+/* Whether the first "stem" bytes of a reference are as mf_new_reference() makes them, as those of all rows are. */
+extern bool mf_reference_is_made(const char *reference, int stem);
+
 /* Whether a reference is that of a later resend of the other. */
 extern bool mf_is_resend_of(const char *reference, const char *other);
 

@@ -84,6 +84,8 @@ mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 
 	mf_sql_require_version();
 	(void) mf_reference_number(reference, &stem);
+	if (!mf_reference_is_made(reference, stem))
+		return 0;				/* opening table and index takes longer than all other checks of a call */
 	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = mf_invoice_scan_reference(relation, PointerGetDatum(cstring_to_text_with_len(reference, stem)), snapshot);
