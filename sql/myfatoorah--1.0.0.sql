@@ -59,9 +59,9 @@ COMMENT ON FUNCTION mf_account_facts(text) IS 'an account''s own currency, ISO 4
 
 CREATE FUNCTION mf_shares_numbers(account text, other text)
 RETURNS boolean
-LANGUAGE C STRICT STABLE PARALLEL SAFE COST 1000
+LANGUAGE C STRICT STABLE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_shares_numbers(text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is not known any more';
+COMMENT ON FUNCTION mf_shares_numbers(text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is gone or cannot be used';
 
 --
 -- Invoices

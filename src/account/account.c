@@ -7,12 +7,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/reloptions.h"
-#include "access/table.h"
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
@@ -279,34 +276,6 @@ mf_account_exists(const char *name)
 	return name[0] != MF_ALL_ACCOUNTS[0] && mf_account_server(name) != NULL;
 }
 
-Datum
-mf_accounts_elsewhere(const char *name)
-{
-	const char *reason;
-	const MfAccount *account = mf_account_or_null(name, &reason);
-	Relation	servers = table_open(ForeignServerRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(servers, InvalidOid, false, NULL, 0, NULL);
-	List	   *names = NIL;
-	MfArray		elsewhere;
-	HeapTuple	tuple;
-	ListCell   *lc;
-
-	while (account != NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		names = lappend(names, pstrdup(NameStr(((Form_pg_foreign_server) GETSTRUCT(tuple))->srvname)));
-	systable_endscan(scan);
-	table_close(servers, AccessShareLock);
-
-	mf_array_init(&elsewhere, list_length(names) + 1);
-	foreach(lc, names)
-	{
-		const MfAccount *other = mf_account_or_null((const char *) lfirst(lc), &reason);
-
-		if (other != NULL && strcmp(other->base_url, account->base_url) != 0)
-			mf_array_add_text(&elsewhere, other->name);
-	}
-	return mf_array_datum(&elsewhere, TEXTOID);
-}
-
 Oid
 mf_account_owner(const char *name)
 {
@@ -410,13 +379,13 @@ mf_account_facts(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* Whether a number of one account may mean the same in the other; so it is if one of them is not known any more. */
+/* Whether a number of one account may mean the same in the other; so it is if one of them is gone or cannot be used. */
 Datum
 mf_shares_numbers(PG_FUNCTION_ARGS)
 {
-	const char *account = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const char *other = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const char *reason;
+	const MfAccount *account = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(0)), &reason);
+	const MfAccount *other = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(1)), &reason);
 
-	PG_RETURN_BOOL(strcmp(other, account) == 0 || !mf_account_exists(other) || !mf_account_exists(account) ||
-				   strcmp(mf_account_get(other)->base_url, mf_account_get(account)->base_url) == 0);
+	PG_RETURN_BOOL(account == NULL || other == NULL || strcmp(account->base_url, other->base_url) == 0);
 }

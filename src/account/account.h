@@ -71,13 +71,6 @@ extern struct ForeignServer *mf_account_server(const char *name);
 /* Whether there is a server of that name that can be used as an account. */
 extern bool mf_account_exists(const char *name);
 
-/*
- * The names of accounts whose InvoiceIds are others than those of that account, a text[]:
- * their address is another.  An account whose address is not known, because its server is
- * gone or cannot be used, is not among them: what it has may be the same invoice.
- */
-extern Datum mf_accounts_elsewhere(const char *name);
-
 /* The owner of the server of that name; InvalidOid if there is none. */
 extern Oid	mf_account_owner(const char *name);
 

@@ -268,17 +268,17 @@ static int64
 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 AND i.account <> ALL ($4) "
-		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND i.account <> ALL ($4) "
+		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 AND @mf_shares_numbers(i.account, $4) "
+		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND @mf_shares_numbers(i.account, $4) "
 		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $2 "
 		/* a repetition of its recurring payment has its reference, too */
 		"  AND ((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "
 		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.reference = $2",
-		4, {TEXTOID, TEXTOID, INT8OID, TEXTARRAYOID}, NULL
+		4, {TEXTOID, TEXTOID, INT8OID, TEXTOID}, NULL
 	};
 	MfSqlScope	scope;
 	Datum		values[] = {
-		CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker), mf_accounts_elsewhere(account)
+		CStringGetTextDatum(invoice_id), (Datum) 0, Int64GetDatum(taker), CStringGetTextDatum(account)
 	};
 	char		nulls[] = {' ', 'n', ' ', ' '};
 	int64		holder = 0;

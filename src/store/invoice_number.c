@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "account/account.h"
 #include "base/failpoint.h"
 #include "database/sql_array.h"
 #include "store/invoice.h"
@@ -50,8 +49,9 @@ static MfStatement shared_statement = {
 };
 
 static MfStatement holder_statement = {
-	"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $2 AND i.account <> ALL ($3) ORDER BY i.id + 0 LIMIT 1",
-	3, {TEXTOID, INT8OID, TEXTARRAYOID}, NULL
+	"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $2 AND @mf_shares_numbers(i.account, $3) "
+	"ORDER BY i.id + 0 LIMIT 1",
+	3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };
 
 static MfStatement restore_statement = {
@@ -162,7 +162,7 @@ mf_number_flag_shared(const MfSqlScope *scope, const MfSentInvoice *sent, int co
 	for (i = 0; i < shared; i++)
 	{
 		Datum		values[] = {
-			CStringGetTextDatum(numbers[i]), Int64GetDatum(flags[i].invoice), mf_accounts_elsewhere(accounts[i])
+			CStringGetTextDatum(numbers[i]), Int64GetDatum(flags[i].invoice), CStringGetTextDatum(accounts[i])
 		};
 
 		if (mf_sql_execute(scope, &holder_statement, values, NULL) == 0)

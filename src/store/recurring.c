@@ -43,14 +43,14 @@ static MfStatement tie_statement = {
 	"      AND e.event_code = 5 AND e.data->'Recurring'->>'Id' = ANY ($4) "
 	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL "
 	"    UNION ALL SELECT r.id, n.recurring_id FROM unnest($2, $5) AS n(recurring_id, invoice_id) CROSS JOIN LATERAL ("
-	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account <> ALL ($6) AND i.attempts = 0 "
-	"        AND i.recurring_id IS NULL AND i.recurring_type IS NULL) r) c ORDER BY c.id), "
+	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, $1) "
+	"        AND i.attempts = 0 AND i.recurring_id IS NULL AND i.recurring_type IS NULL) r) c ORDER BY c.id), "
 	"l AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT c.id FROM c)) AND i.status = 'sent' "
 	"  FOR NO KEY UPDATE SKIP LOCKED), "
 	"u AS (UPDATE @mf_invoice i SET recurring_id = c.recurring_id FROM c JOIN l ON l.id = c.id "
 	"  WHERE i.id = ANY (ARRAY(SELECT l.id FROM l)) AND i.id = c.id RETURNING 1) "
 	"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
-	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* Repetitions that get a row in one round */
@@ -61,14 +61,14 @@ static MfStatement tie_statement = {
 
 /* those of plans that rows have begun, without a row, which may be archived, or of another account of the same address */
 static MfStatement missing_statement = {
-	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text, n.invoice_id::int8 = ANY ($6) "
+	"SELECT DISTINCT ON (n.invoice_id) n.recurring_id::text, n.invoice_id::text, n.listed::text, n.invoice_id::int8 = ANY ($5) "
 	"FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, listed) "
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
-	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND i.account <> ALL ($5)) "
-	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND k.account <> ALL ($5)) "
+	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, $1)) "
+	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND @mf_shares_numbers(k.account, $1)) "
 	"ORDER BY n.invoice_id",
-	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
+	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };
 
 /* what a repetition has in common with the row that began the plan; who may see and change it, too */
@@ -171,9 +171,9 @@ typedef struct NewRows
 static void read_plans(const MfAccount *account, const MfListResult *plans, Named *named);
 static int	count_objects(const MfListResult *plans);
 static void read_repetitions(const char *plan, const char *json, Named *named);
-static void tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named);
-static void find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, MfArray *plans, MfArray *invoice_ids,
-						 MfArray *listed, bool chosen, NewRows *rows);
+static void tie_plans(const MfSqlScope *scope, Datum account, Named *named);
+static void find_missing(const MfSqlScope *scope, Datum account, MfArray *plans, MfArray *invoice_ids, MfArray *listed,
+						 bool chosen, NewRows *rows);
 static bool add_item(int64 invoice_id, int count);
 static void settle(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows);
 static void insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows);
@@ -184,18 +184,17 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	Named		named;
 	NewRows		rows;
 	Datum		name = CStringGetTextDatum(account->name);
-	Datum		elsewhere = mf_accounts_elsewhere(account->name);
 
 	read_plans(account, plans, &named);
-	tie_plans(scope, name, elsewhere, &named);
+	tie_plans(scope, name, &named);
 
 	memset(&rows, 0, sizeof(rows));
 	rows.left_out = mf_items_left_out(MF_ITEM_REPETITION, GetCurrentTimestamp(), &rows.retry_at);
-	find_missing(scope, name, elsewhere, &named.repeated, &named.invoice_ids, &named.references, false, &rows);
+	find_missing(scope, name, &named.repeated, &named.invoice_ids, &named.references, false, &rows);
 	if (rows.plans.count > 0)
 	{
 		/* but for what was taken over before the locks */
-		find_missing(scope, name, elsewhere, &rows.plans, &rows.invoice_ids, &rows.listed, true, &rows);
+		find_missing(scope, name, &rows.plans, &rows.invoice_ids, &rows.listed, true, &rows);
 		insert_rows(scope, account, &rows);
 	}
 	if (!rows.more)
@@ -205,11 +204,11 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 
 /* Ties plans to the rows that have begun them, and repetitions that were taken over to their plans. */
 static void
-tie_plans(const MfSqlScope *scope, Datum account, Datum elsewhere, Named *named)
+tie_plans(const MfSqlScope *scope, Datum account, Named *named)
 {
 	Datum		values[] = {
 		account, mf_array_datum(&named->repeated, TEXTOID), mf_array_datum(&named->references, TEXTOID),
-		mf_array_datum(&named->plans, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID), elsewhere
+		mf_array_datum(&named->plans, TEXTOID), mf_array_datum(&named->invoice_ids, TEXTOID)
 	};
 
 	(void) mf_change(scope, &tie_statement, values, NULL);
@@ -266,12 +265,12 @@ mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
 	static MfStatement statement = {
 		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.source = 'plan' AND e.due IS NOT NULL "
 		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $1 "
-		"      AND i.recurring_type IS NOT NULL AND i.account <> ALL ($2))) FOR NO KEY UPDATE SKIP LOCKED), "
+		"      AND i.recurring_type IS NOT NULL AND @mf_shares_numbers(i.account, $2))) FOR NO KEY UPDATE SKIP LOCKED), "
 		"u AS (UPDATE @mf_event e SET due = clock_timestamp(), last_received_at = clock_timestamp(), deliveries = e.deliveries + 1 FROM l WHERE e.id = l.id RETURNING 1) "
 		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
-		2, {TEXTOID, TEXTARRAYOID}, NULL
+		2, {TEXTOID, TEXTOID}, NULL
 	};
-	Datum		values[] = {CStringGetTextDatum(plan), mf_accounts_elsewhere(account)};
+	Datum		values[] = {CStringGetTextDatum(plan), CStringGetTextDatum(account)};
 
 	(void) mf_change_alone(schema, &statement, values, NULL);
 }
@@ -362,12 +361,12 @@ read_repetitions(const char *plan, const char *json, Named *named)
  * round, which are locked.  "chosen": those that it is given are.
  */
 static void
-find_missing(const MfSqlScope *scope, Datum account, Datum elsewhere, MfArray *plans, MfArray *invoice_ids,
-			 MfArray *listed, bool chosen, NewRows *rows)
+find_missing(const MfSqlScope *scope, Datum account, MfArray *plans, MfArray *invoice_ids, MfArray *listed,
+			 bool chosen, NewRows *rows)
 {
 	Datum		values[] = {
 		account, mf_array_datum(plans, TEXTOID), mf_array_datum(invoice_ids, TEXTOID), mf_array_datum(listed, TEXTOID),
-		elsewhere, rows->left_out
+		rows->left_out
 	};
 	int			count = (int) mf_sql_execute(scope, &missing_statement, values, NULL);
 	int			i;
