@@ -138,19 +138,6 @@ static MfStatement take_over_statement = {
 	1, {INT4OID}, NULL
 };
 
-static MfStatement replace_origin_statement = {
-	"UPDATE @mf_operation SET origin = @mf_origin() WHERE origin = $1", 1, {INT8OID}, NULL
-};
-
-static MfStatement inherit_statement = {
-	"UPDATE @mf_operation SET origin = @mf_origin() WHERE origin <> @mf_origin() AND origin >> 32 = @mf_origin() >> 32",
-	0, {0}, NULL
-};
-
-static MfStatement foreign_statement = {
-	"SELECT count(*) FROM @mf_operation o WHERE o.origin <> @mf_origin() AND " MF_OPERATION_OPEN("o"), 0, {0}, NULL
-};
-
 /* by a range, which an index serves, also where the plan is made for any invoices */
 static MfStatement unfinished_statement = {
 	"SELECT count(*) FROM @mf_operation o WHERE o.invoice BETWEEN $1 AND $2 AND " MF_OPERATION_OPEN("o"), 2, {INT8OID, INT8OID}, NULL
@@ -351,26 +338,6 @@ mf_operations_doubt_queued(Oid schema, bool promoted)
 	Datum		values[] = {Int32GetDatum(mf_verify_wait()), BoolGetDatum(promoted)};
 
 	(void) mf_execute_alone(schema, &doubt_queued_statement, values, NULL);
-}
-
-void
-mf_operations_replace_origin(Oid schema, int64 origin)
-{
-	Datum		value = Int64GetDatum(origin);
-
-	(void) mf_execute_alone(schema, &replace_origin_statement, &value, NULL);
-}
-
-void
-mf_operations_inherit(Oid schema)
-{
-	(void) mf_execute_alone(schema, &inherit_statement, NULL, NULL);
-}
-
-int64
-mf_operations_count_foreign(Oid schema)
-{
-	return mf_count_alone(schema, &foreign_statement, NULL);
 }
 
 int64

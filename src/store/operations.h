@@ -191,11 +191,6 @@ extern void mf_operations_retry_account(const MfSqlScope *scope, const char *acc
  */
 extern void mf_operations_take_over(Oid schema);
 extern void mf_operations_doubt_queued(Oid schema, bool promoted);
-extern void mf_operations_replace_origin(Oid schema, int64 origin);
-extern void mf_operations_inherit(Oid schema);
-
-/* Number of unfinished rows of other databases.  Own scope. */
-extern int64 mf_operations_count_foreign(Oid schema);
 
 /* Number of unfinished rows, of one invoice or all with 0.  Own scope. */
 extern int64 mf_operations_unfinished(Oid schema, int64 invoice);

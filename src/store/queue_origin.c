@@ -39,7 +39,9 @@ static MfStatement promoted_statement = {
 };
 
 static MfStatement foreign_statement = {
-	"SELECT count(*) FROM @mf_queue WHERE origin <> @mf_origin()", 0, {0}, NULL
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE origin <> @mf_origin()) "
+	"  + (SELECT count(*) FROM @mf_operation o WHERE o.origin <> @mf_origin() AND " MF_OPERATION_OPEN("o") ")",
+	0, {0}, NULL
 };
 
 static MfStatement adopt_statement = {
@@ -50,14 +52,14 @@ static MfStatement adopt_statement = {
 	1, {INT4OID}, NULL
 };
 
-static MfStatement replace_statement = {
-	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin = $1",
-	1, {INT8OID}, NULL
-};
+#define MAKE_OURS(condition) \
+	"WITH o AS (UPDATE @mf_operation SET origin = @mf_origin() WHERE " condition ") " \
+	"UPDATE @mf_queue SET origin = @mf_origin() WHERE " condition
+
+static MfStatement replace_statement = {MAKE_OURS("origin = $1"), 1, {INT8OID}, NULL};
 
 static MfStatement inherit_statement = {
-	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin <> @mf_origin() AND origin >> 32 = @mf_origin() >> 32",
-	0, {0}, NULL
+	MAKE_OURS("origin <> @mf_origin() AND origin >> 32 = @mf_origin() >> 32"), 0, {0}, NULL
 };
 
 static MfStatement verify_all_statement = {
@@ -118,20 +120,18 @@ mf_queue_replace_origin(Oid schema, int64 origin)
 	Datum		value = Int64GetDatum(origin);
 
 	(void) mf_execute_alone(schema, &replace_statement, &value, NULL);
-	mf_operations_replace_origin(schema, origin);
 }
 
 void
 mf_queue_inherit_entries(Oid schema)
 {
 	(void) mf_execute_alone(schema, &inherit_statement, NULL, NULL);
-	mf_operations_inherit(schema);
 }
 
 int64
 mf_queue_count_foreign(Oid schema)
 {
-	return mf_count_alone(schema, &foreign_statement, NULL) + mf_operations_count_foreign(schema);
+	return mf_count_alone(schema, &foreign_statement, NULL);
 }
 
 void

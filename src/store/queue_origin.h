@@ -46,7 +46,7 @@ extern void mf_queue_replace_origin(Oid schema, int64 origin);
  */
 extern void mf_queue_inherit_entries(Oid schema);
 
-/* Number of entries that another database has made. Own scope. */
+/* Number of entries, refunds, captures and releases that another database has made, and that are not finished. Own scope. */
 extern int64 mf_queue_count_foreign(Oid schema);
 
 /* Makes these ours.  What was to be sent is looked up first, as by mf_queue_verify_all(). Own scope. */
