@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -307,17 +308,24 @@ static void
 wait_for_reference(Oid schema, Datum reference)
 {
 	Relation	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(relation);
+	Oid			index = get_relname_relid("mf_invoice_reference_idx", schema);
 	TransactionId inserter;
+
+	mf_invoice_check_columns(desc);
 
 	do
 	{
 		SnapshotData dirty;
+		ScanKeyData key;
 		SysScanDesc scan;
 		HeapTuple	tuple;
 		ItemPointerData tid;
 
 		InitDirtySnapshot(dirty);
-		scan = mf_invoice_scan_reference(relation, reference, &dirty);
+		ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
+		key.sk_collation = TupleDescAttr(desc, MF_IC_REFERENCE - 1)->attcollation;
+		scan = systable_beginscan(relation, index, OidIsValid(index), &dirty, 1, &key);
 		inserter = InvalidTransactionId;
 		while (!TransactionIdIsValid(inserter) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		{

@@ -7,14 +7,8 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "database/sql_array.h"
 #include "database/sql_version.h"
@@ -60,46 +54,31 @@ static MfNamed *get_named(MfNamed *named, int count, int64 invoice);
 static void find_archived(Oid schema, MfNamed *named, int count);
 static int	find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
 
-SysScanDesc
-mf_invoice_scan_reference(Relation invoices, Datum reference, Snapshot snapshot)
-{
-	Oid			index = get_relname_relid("mf_invoice_reference_idx", RelationGetNamespace(invoices));
-	ScanKeyData key;
-
-	mf_invoice_check_columns(RelationGetDescr(invoices));
-	ScanKeyInit(&key, MF_IC_REFERENCE, BTEqualStrategyNumber, F_TEXTEQ, reference);
-	key.sk_collation = TupleDescAttr(RelationGetDescr(invoices), MF_IC_REFERENCE - 1)->attcollation;
-	return systable_beginscan(invoices, index, OidIsValid(index), snapshot, 1, &key);
-}
-
 int64
 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator)
 {
-	Relation	relation;
-	Snapshot	snapshot;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	static MfStatement statement = {
+		"SELECT i.id::int8, i.created_by_id::oid FROM @mf_invoice i WHERE i.reference IS NOT NULL AND i.reference = $1",
+		1, {TEXTOID}, NULL
+	};
+	MfSqlScope	scope;
+	Datum		stem;
 	int64		invoice = 0;
-	int			stem;
+	int			length;
 
 	mf_sql_require_version();
-	(void) mf_reference_number(reference, &stem);
-	if (!mf_reference_is_made(reference, stem))
-		return 0;				/* opening table and index takes longer than all other checks of a call */
-	relation = table_open(get_relname_relid("mf_invoice", schema), AccessShareLock);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = mf_invoice_scan_reference(relation, PointerGetDatum(cstring_to_text_with_len(reference, stem)), snapshot);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	(void) mf_reference_number(reference, &length);
+	if (!mf_reference_is_made(reference, length))
+		return 0;				/* a look into the table takes longer than all other checks of a call */
+	stem = PointerGetDatum(cstring_to_text_with_len(reference, length));
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &statement, &stem, NULL) > 0)
 	{
-		bool		isnull;
-
-		invoice = DatumGetInt64(heap_getattr(tuple, MF_IC_ID, RelationGetDescr(relation), &isnull));
-		*creator = DatumGetObjectId(heap_getattr(tuple, MF_IC_CREATED_BY_ID, RelationGetDescr(relation), &isnull));
+		invoice = mf_result_int8(0, 1);
+		*creator = mf_result_oid(0, 2);
 	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(relation, AccessShareLock);
+	mf_sql_end(&scope);
 	return invoice;
 }
 

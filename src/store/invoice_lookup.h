@@ -8,8 +8,6 @@
 #ifndef MF_INVOICE_LOOKUP_H
 #define MF_INVOICE_LOOKUP_H
 
-#include "access/genam.h"
-
 #include "store/queue.h"
 
 /*
@@ -40,9 +38,6 @@ extern int64 mf_queue_lock_to_pay(Oid schema, int64 invoice);
  * id, 0 if there is none; *creator is the role that inserted it.
  */
 extern int64 mf_queue_find_by_reference(Oid schema, const char *reference, Oid *creator);
-
-/* Begins a scan of mf_invoice, which is open and locked, for rows with a reference that is not numbered. */
-extern SysScanDesc mf_invoice_scan_reference(Relation invoices, Datum reference, Snapshot snapshot);
 
 /* An invoice that the caller of a function has named, and what the current role may do with it; by mf_compare_ids() */
 typedef struct MfNamed

@@ -451,7 +451,7 @@ mutate deposit_waits 'the worker waits for a session that has asked for a deposi
 mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
 	's/if \(mf_result_int8\(0, 1\) != 0\)\n\t\tmf_change_suppressed\(\);\n\}\n\n\/\* A time/}\n\n\/* A time/' 160_deposits
 mutate reference_taken 'a direct call goes under the reference of a row of another role' src/store/invoice_lookup.c \
-	's/if \(HeapTupleIsValid\(tuple\)\)\n\t\{\n\t\tbool\t\tisnull;\n\n\t\tinvoice = /if (false)\n\t{\n\t\tbool\t\tisnull;\n\n\t\tinvoice = /' 081_rights_by_row
+	's/if \(mf_sql_execute\(&scope, &statement, &stem, NULL\) > 0\)/if (false)/' 081_rights_by_row
 mutate remind_unasked 'bills are reminded of without a question' billing/install/60_reminder.sql \
 	's/IF NOT \@extschema\@\.mf_bill_asked\(b\.id, as_of, q\.asked_since\) THEN/IF false THEN/' 147_billing_year MF_YEAR_SEED=4
 mutate renew_unasked 'links are replaced without a question' billing/install/40_link.sql \
