@@ -39,10 +39,10 @@ typedef struct SentTo
 	int32		sent_to;
 } SentTo;
 
-static void read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row);
-static void fill_defaults(Relation table, MfInvoiceRow *row);
+static void read_row(HeapTupleHeader header, Relation table, MfRow *row);
+static void fill_defaults(Relation table, MfRow *row);
 static void check_usage(void *argument);
-static void tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account);
+static void tell_api(Oid schema, const MfRow *row, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_validate);
 
@@ -51,7 +51,7 @@ mf_validate(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MfFieldErrors errors = {0, 0, NULL};
-	MfInvoiceRow row;
+	MfRow row;
 	Relation	table;
 	UsageCheck	usage;
 	int			i;
@@ -91,7 +91,7 @@ mf_validate(PG_FUNCTION_ARGS)
 
 /* Deforms the argument, which has the row type of the table. */
 static void
-read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
+read_row(HeapTupleHeader header, Relation table, MfRow *row)
 {
 	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
 	HeapTupleData tuple;
@@ -102,13 +102,13 @@ read_row(HeapTupleHeader header, Relation table, MfInvoiceRow *row)
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
 	tuple.t_data = header;
-	mf_invoice_row_read(&tuple, desc, row);
+	mf_row_read(&tuple, desc, row);
 	ReleaseTupleDesc(desc);
 }
 
 /* Null means that the column is left out, because the argument cannot express the difference. */
 static void
-fill_defaults(Relation table, MfInvoiceRow *row)
+fill_defaults(Relation table, MfRow *row)
 {
 	ExprContext *context = CreateStandaloneExprContext();
 	int			column;
@@ -144,7 +144,7 @@ find_checksum(void *argument)
  * is known only if the role may use the account, which was checked.
  */
 static void
-tell_api(Oid schema, const MfInvoiceRow *row, const MfAccount *account)
+tell_api(Oid schema, const MfRow *row, const MfAccount *account)
 {
 	const char *obstacle = NULL;
 	MfRequest	request;

@@ -67,15 +67,15 @@ typedef enum MfInvoiceColumn
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;
 
-/* The values of one row, by attribute number; element 0 is not used */
-typedef struct MfInvoiceRow
+/* The values of one row of any table, by attribute number; element 0 is not used */
+typedef struct MfRow
 {
-	Datum		values[MF_IC_END];
-	bool		isnull[MF_IC_END];
-} MfInvoiceRow;
+	Datum	   *values;
+	bool	   *isnull;
+} MfRow;
 
 static inline void
-mf_invoice_row_set(MfInvoiceRow *row, MfInvoiceColumn column, Datum value)
+mf_row_set(MfRow *row, int column, Datum value)
 {
 	row->values[column] = value;
 	row->isnull[column] = false;
@@ -94,11 +94,11 @@ extern bool mf_column_is(TupleDesc desc, AttrNumber column, Oid type);
 extern void mf_invoice_check_columns(TupleDesc desc);
 
 /*
- * Reads a tuple; the values point into it.  The other function returns a palloc'd copy of the
- * tuple with the values of the row.  Columns that a user has added are left alone.
+ * Reads a tuple into palloc'd arrays; the values point into it.  The other function returns a
+ * palloc'd copy of the tuple with the values of the row.
  */
-extern void mf_invoice_row_read(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
-extern HeapTuple mf_invoice_row_tuple(HeapTuple tuple, TupleDesc desc, MfInvoiceRow *row);
+extern void mf_row_read(HeapTuple tuple, TupleDesc desc, MfRow *row);
+extern HeapTuple mf_row_tuple(HeapTuple tuple, TupleDesc desc, MfRow *row);
 
 /*
  * The status that the value of the column, a text, names.  For another word the

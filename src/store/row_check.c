@@ -29,7 +29,7 @@
 /* One check of one row */
 typedef struct RowCheck
 {
-	MfInvoiceRow *row;
+	MfRow *row;
 	Relation	table;
 	const MfAccount *account;	/* NULL = there is none */
 	int			column;
@@ -78,10 +78,10 @@ static void check_priority(void *argument);
 static void check_idempotency_key(void *argument);
 static void check_metadata(void *argument);
 static void check_result(void *argument);
-static bool has_default(const MfInvoiceRow *row, int column);
+static bool has_default(const MfRow *row, int column);
 
 const MfAccount *
-mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
+mf_row_check(MfRow *row, Relation table, MfFieldErrors *errors)
 {
 	RowCheck	check = {row, table, NULL, 0, errors == NULL};
 	MfRequest	request;
@@ -104,7 +104,7 @@ mf_row_check(MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
 }
 
 void
-mf_row_check_metadata(MfInvoiceRow *row, Relation table)
+mf_row_check_metadata(MfRow *row, Relation table)
 {
 	RowCheck	check = {row, table, NULL, 0, true};
 
@@ -112,9 +112,9 @@ mf_row_check_metadata(MfInvoiceRow *row, Relation table)
 }
 
 void
-mf_row_check_results(const MfInvoiceRow *row, Relation table, MfFieldErrors *errors)
+mf_row_check_results(const MfRow *row, Relation table, MfFieldErrors *errors)
 {
-	RowCheck	check = {unconstify(MfInvoiceRow *, row), table, NULL, 0, true};
+	RowCheck	check = {unconstify(MfRow *, row), table, NULL, 0, true};
 	int			column;
 
 	for (column = MF_IC_REFERENCE; column < MF_IC_END; column++)
@@ -184,12 +184,12 @@ static void
 check_send_at(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
-	MfInvoiceRow *row = check->row;
+	MfRow *row = check->row;
 	TimestampTz send_at;
 
 	if (row->isnull[MF_IC_SEND_AT])
 	{
-		mf_invoice_row_set(row, MF_IC_SEND_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+		mf_row_set(row, MF_IC_SEND_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	}
 	send_at = DatumGetTimestampTz(row->values[MF_IC_SEND_AT]);
 	if (TIMESTAMP_NOT_FINITE(send_at))
@@ -212,7 +212,7 @@ check_expiry_date(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_EXPIRY_DATE;
-	const MfInvoiceRow *row = check->row;
+	const MfRow *row = check->row;
 	const int	notification = MF_IC_CUSTOMER_NAME + MF_SP_NOTIFICATION_OPTION;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TimestampTz send_at;
@@ -246,12 +246,12 @@ static void
 check_priority(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
-	MfInvoiceRow *row = check->row;
+	MfRow *row = check->row;
 	int			priority;
 
 	if (row->isnull[MF_IC_PRIORITY])
 	{
-		mf_invoice_row_set(row, MF_IC_PRIORITY, Int16GetDatum(0));
+		mf_row_set(row, MF_IC_PRIORITY, Int16GetDatum(0));
 	}
 	priority = DatumGetInt16(row->values[MF_IC_PRIORITY]);
 	if (priority < 0 || priority > MF_PRIORITY_MAX)
@@ -317,7 +317,7 @@ check_result(void *argument)
 }
 
 static bool
-has_default(const MfInvoiceRow *row, int column)
+has_default(const MfRow *row, int column)
 {
 	Datum		value = row->values[column];
 

@@ -32,10 +32,10 @@
 static void enqueue_inserted(TriggerData *trigger, Oid schema);
 static void warn_of_missing_worker(void);
 static void follow_update(TriggerData *trigger, Oid schema);
-static void note_changes(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after, Oid schema);
-static TimestampTz due_time(const MfInvoiceRow *row);
-static char *edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
-static void add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row);
+static void note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema);
+static TimestampTz due_time(const MfRow *row);
+static char *edit_text(TupleDesc desc, const MfRow *before, const MfRow *after);
+static void add_value(StringInfo json, Form_pg_attribute attribute, const MfRow *row);
 static bool is_url(int column);
 static char *without_secrets(char *url);
 
@@ -94,12 +94,12 @@ static void
 follow_update(TriggerData *trigger, Oid schema)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfInvoiceRow before;
-	MfInvoiceRow after;
+	MfRow before;
+	MfRow after;
 	bool		same_account;
 
-	mf_invoice_row_read(trigger->tg_trigtuple, desc, &before);
-	mf_invoice_row_read(trigger->tg_newtuple, desc, &after);
+	mf_row_read(trigger->tg_trigtuple, desc, &before);
+	mf_row_read(trigger->tg_newtuple, desc, &after);
 	same_account = mf_same_column(desc, &before, &after, MF_IC_ACCOUNT);
 	if (!after.isnull[MF_IC_IDEMPOTENCY_KEY] &&
 		!(same_account && mf_same_column(desc, &before, &after, MF_IC_IDEMPOTENCY_KEY)))
@@ -120,7 +120,7 @@ follow_update(TriggerData *trigger, Oid schema)
 
 /* Writes the changed columns into the history. */
 static void
-note_changes(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after, Oid schema)
+note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema)
 {
 	char	   *changes = edit_text(desc, before, after);
 
@@ -132,7 +132,7 @@ note_changes(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *aft
 
 /* When the invoice is to be sent, by the options of its account. */
 static TimestampTz
-due_time(const MfInvoiceRow *row)
+due_time(const MfRow *row)
 {
 	return mf_send_due(mf_account_get(TextDatumGetCString(row->values[MF_IC_ACCOUNT])),
 					   DatumGetTimestampTz(row->values[MF_IC_SEND_AT]),
@@ -141,7 +141,7 @@ due_time(const MfInvoiceRow *row)
 }
 
 bool
-mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column)
+mf_same_column(TupleDesc desc, const MfRow *a, const MfRow *b, int column)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
 
@@ -156,7 +156,7 @@ mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int
  * metadata.  URLs are without the parts that may be secret.
  */
 static char *
-edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+edit_text(TupleDesc desc, const MfRow *before, const MfRow *after)
 {
 	StringInfoData json;
 	int			column;
@@ -187,7 +187,7 @@ edit_text(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
 
 /* Appends a value as JSON; types without a JSON counterpart become strings. */
 static void
-add_value(StringInfo json, Form_pg_attribute attribute, const MfInvoiceRow *row)
+add_value(StringInfo json, Form_pg_attribute attribute, const MfRow *row)
 {
 	int			column = attribute->attnum;
 	Oid			output;

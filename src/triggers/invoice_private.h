@@ -25,6 +25,6 @@ extern TriggerData *mf_invoice_trigger_data(FunctionCallInfo fcinfo, const char 
 extern bool mf_invoices_restored(void);
 
 /* Whether a column has the same value, byte for byte, in both rows. */
-extern bool mf_same_column(TupleDesc desc, const MfInvoiceRow *a, const MfInvoiceRow *b, int column);
+extern bool mf_same_column(TupleDesc desc, const MfRow *a, const MfRow *b, int column);
 
 #endif							/* MF_INVOICE_PRIVATE_H */

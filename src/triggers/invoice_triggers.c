@@ -45,7 +45,7 @@ typedef struct Firing
 /* The row that an error is about */
 typedef struct CheckedRow
 {
-	const MfInvoiceRow *row;
+	const MfRow *row;
 	int64		number;			/* within the statement; 0 = not known */
 } CheckedRow;
 
@@ -55,24 +55,24 @@ static TransactionId restored_in = InvalidTransactionId;
 static void refuse_call(const char *function, bool before);
 static bool is_fired_by_invoice(FunctionCallInfo fcinfo);
 static int64 count_row(FunctionCallInfo fcinfo);
-static const MfAccount *check_row(MfInvoiceRow *row, Relation table, int64 number);
+static const MfAccount *check_row(MfRow *row, Relation table, int64 number);
 static void row_context(void *argument);
 static HeapTuple guard_insert(TriggerData *trigger, int64 number);
 static HeapTuple guard_update(TriggerData *trigger);
-static void check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfInvoiceRow *before,
-									const MfInvoiceRow *after);
+static void check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfRow *before,
+									const MfRow *after);
 static void refuse_late_change(int64 invoice, MfStatus status);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
-static void refuse_to_lose_plan(const MfInvoiceRow *row);
+static void refuse_to_lose_plan(const MfRow *row);
 static void guard_truncate(TriggerData *trigger);
-static void set_reference(MfInvoiceRow *row);
-static void set_currency(MfInvoiceRow *row, const MfAccount *account);
-static void set_creator(MfInvoiceRow *row, Oid role);
-static void set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account);
-static bool same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after);
+static void set_reference(MfRow *row);
+static void set_currency(MfRow *row, const MfAccount *account);
+static void set_creator(MfRow *row, Oid role);
+static void set_sender(MfRow *row, Oid table, const MfAccount *account);
+static bool same_fields(TupleDesc desc, const MfRow *before, const MfRow *after);
 static bool sets_account(TriggerData *trigger);
-static bool takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account);
+static bool takes_over(TriggerData *trigger, const MfRow *row, const MfAccount *account);
 
 PG_FUNCTION_INFO_V1(mf_invoice_proposed);
 PG_FUNCTION_INFO_V1(mf_invoice_guard);
@@ -187,14 +187,14 @@ static HeapTuple
 guard_insert(TriggerData *trigger, int64 number)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfInvoiceRow row;
+	MfRow row;
 	const MfAccount *account;
 
 	/* it comes back from the archive unchanged */
 	if (mf_sql_fired_trigger())
 		return trigger->tg_trigtuple;
 
-	mf_invoice_row_read(trigger->tg_trigtuple, desc, &row);
+	mf_row_read(trigger->tg_trigtuple, desc, &row);
 
 	if (!row.isnull[MF_IC_REFERENCE])
 	{
@@ -204,49 +204,49 @@ guard_insert(TriggerData *trigger, int64 number)
 		/* in the database of the dump, another role may have had that OID */
 		set_creator(&row, row.isnull[MF_IC_CREATED_BY] ? InvalidOid :
 					get_role_oid(NameStr(*DatumGetName(row.values[MF_IC_CREATED_BY])), true));
-		return mf_invoice_row_tuple(trigger->tg_trigtuple, desc, &row);
+		return mf_row_tuple(trigger->tg_trigtuple, desc, &row);
 	}
 
 	mf_row_check_results(&row, trigger->tg_relation, NULL);
 	account = check_row(&row, trigger->tg_relation, number);
 	mf_row_check_usage(trigger->tg_relation, account);
 
-	mf_invoice_row_set(&row, MF_IC_CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	mf_row_set(&row, MF_IC_CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	set_sender(&row, RelationGetRelid(trigger->tg_relation), account);
 	set_currency(&row, account);
 
 	set_reference(&row);
 
-	return mf_invoice_row_tuple(trigger->tg_trigtuple, desc, &row);
+	return mf_row_tuple(trigger->tg_trigtuple, desc, &row);
 }
 
 /* Gives a row a new unique reference. */
 static void
-set_reference(MfInvoiceRow *row)
+set_reference(MfRow *row)
 {
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
 	text	   *own = row->isnull[column] ? NULL : DatumGetTextPP(row->values[column]);
 	text	   *reference = own == NULL ? mf_new_reference(NULL, 0) :
 		mf_new_reference(VARDATA_ANY(own), VARSIZE_ANY_EXHDR(own));
 
-	mf_invoice_row_set(row, MF_IC_REFERENCE, PointerGetDatum(reference));
+	mf_row_set(row, MF_IC_REFERENCE, PointerGetDatum(reference));
 }
 
 /* The column currency is that of invoice_value. */
 static void
-set_currency(MfInvoiceRow *row, const MfAccount *account)
+set_currency(MfRow *row, const MfAccount *account)
 {
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO;
 
-	mf_invoice_row_set(row, MF_IC_CURRENCY,
+	mf_row_set(row, MF_IC_CURRENCY,
 					   row->isnull[column] ? CStringGetTextDatum(account->currency) : row->values[column]);
 }
 
 /* The creator is known by its OID, because its name may be given to another role. */
 static void
-set_creator(MfInvoiceRow *row, Oid role)
+set_creator(MfRow *row, Oid role)
 {
-	mf_invoice_row_set(row, MF_IC_CREATED_BY_ID, ObjectIdGetDatum(role));
+	mf_row_set(row, MF_IC_CREATED_BY_ID, ObjectIdGetDatum(role));
 }
 
 /*
@@ -255,17 +255,17 @@ set_creator(MfInvoiceRow *row, Oid role)
  * again when the row is sent.
  */
 static void
-set_sender(MfInvoiceRow *row, Oid table, const MfAccount *account)
+set_sender(MfRow *row, Oid table, const MfAccount *account)
 {
 	Oid			role = GetUserId();
 	Name		name = (Name) palloc0(NAMEDATALEN);
 
 	namestrcpy(name, GetUserNameFromId(role, false));
-	mf_invoice_row_set(row, MF_IC_CREATED_BY, NameGetDatum(name));
+	mf_row_set(row, MF_IC_CREATED_BY, NameGetDatum(name));
 	set_creator(row, role);
-	mf_invoice_row_set(row, MF_IC_OWN_KEY, BoolGetDatum(mf_account_has_own_mapping(account, role)));
-	mf_invoice_row_set(row, MF_IC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
-	mf_invoice_row_set(row, MF_IC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(table, role)));
+	mf_row_set(row, MF_IC_OWN_KEY, BoolGetDatum(mf_account_has_own_mapping(account, role)));
+	mf_row_set(row, MF_IC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
+	mf_row_set(row, MF_IC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(table, role)));
 }
 
 /* Our own statements change states; others may only change what was not sent. */
@@ -273,8 +273,8 @@ static HeapTuple
 guard_update(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfInvoiceRow before;
-	MfInvoiceRow after;
+	MfRow before;
+	MfRow after;
 	MfStatus	from;
 	const MfAccount *account;
 	bool		moved;
@@ -287,8 +287,8 @@ guard_update(TriggerData *trigger)
 		return trigger->tg_newtuple;
 	}
 
-	mf_invoice_row_read(trigger->tg_trigtuple, desc, &before);
-	mf_invoice_row_read(trigger->tg_newtuple, desc, &after);
+	mf_row_read(trigger->tg_trigtuple, desc, &before);
+	mf_row_read(trigger->tg_newtuple, desc, &after);
 	from = mf_status_of(before.values[MF_IC_STATUS]);
 
 	check_results_unchanged(trigger, desc, &before, &after);
@@ -327,12 +327,12 @@ guard_update(TriggerData *trigger)
 		mf_row_check_usage(trigger->tg_relation, account);
 		set_sender(&after, RelationGetRelid(trigger->tg_relation), account);
 	}
-	return mf_invoice_row_tuple(trigger->tg_newtuple, desc, &after);
+	return mf_row_tuple(trigger->tg_newtuple, desc, &after);
 }
 
 /* Refuses a change of a column that only we write. */
 static void
-check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfRow *before, const MfRow *after)
 {
 	int			column;
 
@@ -365,7 +365,7 @@ refuse_late_change(int64 invoice, MfStatus status)
 
 /* Whether no field that users set, except metadata, has changed. */
 static bool
-same_fields(TupleDesc desc, const MfInvoiceRow *before, const MfInvoiceRow *after)
+same_fields(TupleDesc desc, const MfRow *before, const MfRow *after)
 {
 	int			column = MF_IC_ACCOUNT;
 
@@ -386,7 +386,7 @@ sets_account(TriggerData *trigger)
  * it any more, by setting the account, perhaps to the same one.
  */
 static bool
-takes_over(TriggerData *trigger, const MfInvoiceRow *row, const MfAccount *account)
+takes_over(TriggerData *trigger, const MfRow *row, const MfAccount *account)
 {
 	MfSender	sender;
 
@@ -413,13 +413,13 @@ refuse_to_move(int64 invoice)
 static void
 guard_delete(TriggerData *trigger)
 {
-	MfInvoiceRow row;
+	MfRow row;
 	MfStatus	status;
 
 	/* it is being archived, with its rows in other tables */
 	if (mf_sql_fired_trigger())
 		return;
-	mf_invoice_row_read(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
+	mf_row_read(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), &row);
 	status = mf_status_of(row.values[MF_IC_STATUS]);
 	if (status != MF_STATUS_SENT && status != MF_STATUS_CANCELLED && status != MF_STATUS_REJECTED)
 		ereport(ERROR,
@@ -449,7 +449,7 @@ guard_delete(TriggerData *trigger)
 
 /* Its repetitions would be charged, and get no rows. */
 static void
-refuse_to_lose_plan(const MfInvoiceRow *row)
+refuse_to_lose_plan(const MfRow *row)
 {
 	const char *account = quote_literal_cstr(TextDatumGetCString(row->values[MF_IC_ACCOUNT]));
 
@@ -504,7 +504,7 @@ guard_truncate(TriggerData *trigger)
 
 /* mf_row_check() with an error context that identifies the row; returns the account. */
 static const MfAccount *
-check_row(MfInvoiceRow *row, Relation table, int64 number)
+check_row(MfRow *row, Relation table, int64 number)
 {
 	CheckedRow	checked = {row, number};
 	const MfAccount *account;
@@ -524,7 +524,7 @@ static void
 row_context(void *argument)
 {
 	const CheckedRow *checked = (const CheckedRow *) argument;
-	const MfInvoiceRow *row = checked->row;
+	const MfRow *row = checked->row;
 	int			column = MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE;
 	struct varlena *reference = (struct varlena *) DatumGetPointer(row->values[column]);
 

@@ -62,22 +62,13 @@ typedef enum OperationColumn
 	OC_END						/* one more than the last */
 } OperationColumn;
 
-typedef struct Row
-{
-	Datum		values[OC_END];
-	bool		isnull[OC_END];
-	bool		replaced[OC_END];
-} Row;
-
-static void read_row(const TriggerData *trigger, Row *row);
-static HeapTuple write_row(const TriggerData *trigger, Row *row);
 static void set_error_column(void *argument);
-static void check_values(Row *row);
-static void check_suppliers(Row *row, Oid schema);
-static void check_invoice(Row *row, const TriggerData *trigger);
+static void check_values(MfRow *row);
+static void check_suppliers(MfRow *row, Oid schema);
+static void check_invoice(MfRow *row, const TriggerData *trigger);
 static void refuse_value(const char *left, int64 invoice);
-static void set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoice);
-static void set_restored(Row *row, const TriggerData *trigger);
+static void set_results(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice);
+static void set_restored(MfRow *row, const TriggerData *trigger);
 
 PG_FUNCTION_INFO_V1(mf_operation_guard);
 
@@ -86,7 +77,8 @@ Datum
 mf_operation_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Row			row;
+	TupleDesc	desc;
+	MfRow		row;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
@@ -97,7 +89,10 @@ mf_operation_guard(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called as BEFORE trigger of mf_operation", "mf_operation_guard")));
 	if (mf_sql_fired_trigger())
 		return PointerGetDatum(trigger->tg_trigtuple);
-	read_row(trigger, &row);
+	desc = RelationGetDescr(trigger->tg_relation);
+	if (desc->natts < OC_END - 1)
+		elog(ERROR, "table mf_operation is older than the library");
+	mf_row_read(trigger->tg_trigtuple, desc, &row);
 	/* what must not be null is refused after the triggers */
 	if (row.isnull[OC_KIND] || row.isnull[OC_STATUS])
 		return PointerGetDatum(trigger->tg_trigtuple);
@@ -112,68 +107,26 @@ mf_operation_guard(PG_FUNCTION_ARGS)
 		check_invoice(&row, trigger);
 		mf_wake_operations_at_commit();
 	}
-	return PointerGetDatum(write_row(trigger, &row));
+	return PointerGetDatum(mf_row_tuple(trigger->tg_trigtuple, desc, &row));
 }
 
 static void
-read_row(const TriggerData *trigger, Row *row)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			column;
-
-	if (desc->natts < OC_END - 1)
-		elog(ERROR, "table mf_operation is older than the library");
-	memset(row, 0, sizeof(*row));
-	for (column = 1; column < OC_END; column++)
-		row->values[column] = heap_getattr(trigger->tg_trigtuple, column, desc, &row->isnull[column]);
-}
-
-static HeapTuple
-write_row(const TriggerData *trigger, Row *row)
-{
-	int			columns[OC_END];
-	Datum		values[OC_END];
-	bool		isnull[OC_END];
-	int			count = 0;
-	int			column;
-
-	for (column = 1; column < OC_END; column++)
-	{
-		if (!row->replaced[column])
-			continue;
-		columns[count] = column;
-		values[count] = row->values[column];
-		isnull[count++] = row->isnull[column];
-	}
-	return heap_modify_tuple_by_cols(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation), count, columns, values,
-									 isnull);
-}
-
-static void
-set(Row *row, OperationColumn column, Datum value)
-{
-	row->values[column] = value;
-	row->isnull[column] = false;
-	row->replaced[column] = true;
-}
-
-static void
-clear(Row *row, OperationColumn column)
+clear(MfRow *row, OperationColumn column)
 {
 	row->values[column] = (Datum) 0;
-	row->isnull[column] = row->replaced[column] = true;
+	row->isnull[column] = true;
 }
 
 /* palloc'd; NULL if it is null */
 static char *
-text_of(const Row *row, OperationColumn column)
+text_of(const MfRow *row, OperationColumn column)
 {
 	return row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
 }
 
 /* Trims a text, and refuses one that is too long; an empty one becomes null, but a key, which is stored as it is. */
 static void
-clean(Row *row, OperationColumn column, const char *name, int max)
+clean(MfRow *row, OperationColumn column, const char *name, int max)
 {
 	ErrorContextCallback context = {error_context_stack, set_error_column, unconstify(char *, name)};
 	char	   *text = text_of(row, column);
@@ -196,7 +149,7 @@ clean(Row *row, OperationColumn column, const char *name, int max)
 	if (text[0] == '\0')
 		clear(row, column);
 	else if (column != OC_IDEMPOTENCY_KEY)
-		set(row, column, CStringGetTextDatum(text));
+		mf_row_set(row, column, CStringGetTextDatum(text));
 }
 
 /* Error context callback: an error is one of that column. */
@@ -209,7 +162,7 @@ set_error_column(void *argument)
 
 /* What can be said of the values without the invoice */
 static void
-check_values(Row *row)
+check_values(MfRow *row)
 {
 	Numeric		value;
 
@@ -246,7 +199,7 @@ check_values(Row *row)
 }
 
 static void
-check_suppliers(Row *row, Oid schema)
+check_suppliers(MfRow *row, Oid schema)
 {
 	Size		size = toast_raw_datum_size(row->values[OC_SUPPLIERS]) - VARHDRSZ;
 	const char *value = DatumGetCString(DirectFunctionCall1(numeric_out, row->values[OC_VALUE]));
@@ -286,7 +239,7 @@ check_suppliers(Row *row, Oid schema)
 
 /* Locks the invoice, and checks rights and what is left. */
 static void
-check_invoice(Row *row, const TriggerData *trigger)
+check_invoice(MfRow *row, const TriggerData *trigger)
 {
 	Oid			schema = RelationGetNamespace(trigger->tg_relation);
 	int64		id = DatumGetInt64(row->values[OC_INVOICE]);
@@ -334,7 +287,7 @@ refuse_value(const char *left, int64 invoice)
 }
 
 static void
-set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoice)
+set_results(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice)
 {
 	Oid			role = GetUserId();
 	const MfAccount *account = mf_account_get(invoice->account);
@@ -345,20 +298,20 @@ set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoi
 	mf_account_check_usage(account, role);
 	for (column = OC_REFUND_ID; column < OC_ATTEMPTS; column++)
 		clear(row, column);
-	set(row, OC_ATTEMPTS, Int32GetDatum(0));
+	mf_row_set(row, OC_ATTEMPTS, Int32GetDatum(0));
 	clear(row, OC_ASKED_AT);
-	set(row, OC_ACCOUNT, CStringGetTextDatum(invoice->account));
-	set(row, OC_CURRENCY, CStringGetTextDatum(invoice->currency ? invoice->currency : account->currency));
-	set(row, OC_REFERENCE, PointerGetDatum(mf_new_reference(NULL, 0)));
-	set(row, OC_CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+	mf_row_set(row, OC_ACCOUNT, CStringGetTextDatum(invoice->account));
+	mf_row_set(row, OC_CURRENCY, CStringGetTextDatum(invoice->currency ? invoice->currency : account->currency));
+	mf_row_set(row, OC_REFERENCE, PointerGetDatum(mf_new_reference(NULL, 0)));
+	mf_row_set(row, OC_CREATED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 	namestrcpy(name, GetUserNameFromId(role, false));
-	set(row, OC_CREATED_BY, NameGetDatum(name));
-	set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(role));
-	set(row, OC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
-	set(row, OC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(view, role)));
-	set(row, OC_DUE, TimestampTzGetDatum(GetCurrentTimestamp()));
-	set(row, OC_LOOKUPS, Int16GetDatum(0));
-	set(row, OC_ORIGIN, Int64GetDatum(mf_database_origin()));
+	mf_row_set(row, OC_CREATED_BY, NameGetDatum(name));
+	mf_row_set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(role));
+	mf_row_set(row, OC_COULD_LOGIN, BoolGetDatum(mf_role_can_login(role)));
+	mf_row_set(row, OC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(view, role)));
+	mf_row_set(row, OC_DUE, TimestampTzGetDatum(GetCurrentTimestamp()));
+	mf_row_set(row, OC_LOOKUPS, Int16GetDatum(0));
+	mf_row_set(row, OC_ORIGIN, Int64GetDatum(mf_database_origin()));
 }
 
 /*
@@ -366,7 +319,7 @@ set_results(Row *row, const TriggerData *trigger, const MfRefundedInvoice *invoi
  * this database is the one that does: it may be carried out elsewhere, or was since.
  */
 static void
-set_restored(Row *row, const TriggerData *trigger)
+set_restored(MfRow *row, const TriggerData *trigger)
 {
 	const char *status = text_of(row, OC_STATUS);
 
@@ -381,9 +334,9 @@ set_restored(Row *row, const TriggerData *trigger)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, row->isnull[OC_INVOICE] ? "invoice" : "account"),
 				 errmsg("%s must not be null", row->isnull[OC_INVOICE] ? "invoice" : "account"),
 				 errhint("A row with results is one of a dump, with all of its columns. To ask for a refund, leave status, reference and refund_id out.")));
-	set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(row->isnull[OC_CREATED_BY] ? InvalidOid :
+	mf_row_set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(row->isnull[OC_CREATED_BY] ? InvalidOid :
 												get_role_oid(NameStr(*DatumGetName(row->values[OC_CREATED_BY])), true)));
-	set(row, OC_ORIGIN, Int64GetDatum(0));
+	mf_row_set(row, OC_ORIGIN, Int64GetDatum(0));
 	if (strcmp(status, "queued") == 0 || strcmp(status, "sending") == 0 || strcmp(status, "unknown") == 0)
 		mf_queue_pause(RelationGetNamespace(trigger->tg_relation), MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE,
 					   "refunds were restored; the server they come from may carry them out, too");
