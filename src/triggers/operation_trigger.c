@@ -63,6 +63,7 @@ typedef enum OperationColumn
 } OperationColumn;
 
 static void set_error_column(void *argument);
+static int	about_column(const char *name);
 static void check_values(MfRow *row);
 static void check_suppliers(MfRow *row, Oid schema);
 static void check_invoice(MfRow *row, const TriggerData *trigger);
@@ -156,8 +157,15 @@ clean(MfRow *row, OperationColumn column, const char *name, int max)
 static void
 set_error_column(void *argument)
 {
+	(void) about_column((const char *) argument);
+}
+
+/* In ereport(): the error is one of that column. */
+static int
+about_column(const char *name)
+{
 	err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund");
-	err_generic_string(PG_DIAG_COLUMN_NAME, (const char *) argument);
+	return err_generic_string(PG_DIAG_COLUMN_NAME, name);
 }
 
 /* What can be said of the values without the invoice */
@@ -174,8 +182,7 @@ check_values(MfRow *row)
 	if (row->isnull[OC_INVOICE] || row->isnull[OC_VALUE])
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, row->isnull[OC_INVOICE] ? "invoice" : "value"),
+				 about_column(row->isnull[OC_INVOICE] ? "invoice" : "value"),
 				 errmsg("%s must not be null", row->isnull[OC_INVOICE] ? "invoice" : "value"),
 				 errhint("SELECT mf_refundable(id) tells how much can be refunded of an invoice.")));
 	value = DatumGetNumeric(row->values[OC_VALUE]);
@@ -183,14 +190,12 @@ check_values(MfRow *row)
 		DatumGetBool(DirectFunctionCall2(numeric_le, NumericGetDatum(value), DirectFunctionCall1(int4_numeric, Int32GetDatum(0)))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+				 about_column("value"),
 				 errmsg("value must be greater than zero")));
 	if (DatumGetInt32(DirectFunctionCall1(numeric_min_scale, NumericGetDatum(value))) > MF_VALUE_SCALE_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+				 about_column("value"),
 				 errmsg("value has more than %d decimals", MF_VALUE_SCALE_MAX),
 				 errhint("Round it first.")));
 	clean(row, OC_COMMENT, "comment", MF_TEXT_MAX);
@@ -208,8 +213,7 @@ check_suppliers(MfRow *row, Oid schema)
 	if (size > MF_BODY_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 about_column("suppliers"),
 				 errmsg("%s is too large", "suppliers"),
 				 errdetail("It takes %zu bytes; the limit is %zu.", size, (size_t) MF_BODY_MAX),
 				 errhint("Refund it in parts.")));
@@ -217,22 +221,19 @@ check_suppliers(MfRow *row, Oid schema)
 	if (sum == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 about_column("suppliers"),
 				 errmsg("suppliers is not what MyFatoorah expects"),
 				 errhint("Give an array: [{\"SupplierCode\": 1, \"SupplierDeductedAmount\": 5}], with amounts of at most %d decimals, each supplier once.",
 						 MF_VALUE_SCALE_MAX)));
 	if (mf_amount_compare(sum, value) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "suppliers"),
+				 about_column("suppliers"),
 				 errmsg("the suppliers bear %s, which is more than the refund of %s", sum, value)));
 	if (!row->isnull[OC_CHARGE_ON_CUSTOMER] && DatumGetBool(row->values[OC_CHARGE_ON_CUSTOMER]))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "charge_on_customer"),
+				 about_column("charge_on_customer"),
 				 errmsg("charge_on_customer cannot be combined with suppliers"),
 				 errdetail("MyFatoorah's MakeSupplierRefund has no such member.")));
 }
@@ -264,8 +265,7 @@ check_invoice(MfRow *row, const TriggerData *trigger)
 	if (payment_id != NULL && invoice->payment_left == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, "payment_id"),
+				 about_column("payment_id"),
 				 errmsg("invoice %lld has no payment with PaymentId %s", (long long) id, payment_id),
 				 errhint("SELECT payment_id, amount FROM mf_ledger WHERE kind = 'payment' AND invoice = %lld shows its payments.",
 						 (long long) id)));
@@ -278,8 +278,7 @@ refuse_value(const char *left, int64 invoice)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-			 err_generic_string(PG_DIAG_COLUMN_NAME, "value"),
+			 about_column("value"),
 			 errmsg("invoice %lld has less than that to be refunded", (long long) invoice),
 			 errdetail("What is left is %s: what was received, less refunds that are not refused or cancelled, and chargebacks.",
 					   left),
@@ -330,8 +329,7 @@ set_restored(MfRow *row, const TriggerData *trigger)
 	if (row->isnull[OC_INVOICE] || row->isnull[OC_ACCOUNT])
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 err_generic_string(PG_DIAG_TABLE_NAME, "mf_refund"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME, row->isnull[OC_INVOICE] ? "invoice" : "account"),
+				 about_column(row->isnull[OC_INVOICE] ? "invoice" : "account"),
 				 errmsg("%s must not be null", row->isnull[OC_INVOICE] ? "invoice" : "account"),
 				 errhint("A row with results is one of a dump, with all of its columns. To ask for a refund, leave status, reference and refund_id out.")));
 	mf_row_set(row, OC_CREATED_BY_ID, ObjectIdGetDatum(row->isnull[OC_CREATED_BY] ? InvalidOid :
