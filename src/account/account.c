@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/reloptions.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
@@ -17,7 +16,6 @@
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/hsearch.h"

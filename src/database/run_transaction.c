@@ -12,7 +12,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
-#include "utils/memutils.h"
 
 #include "base/compat.h"
 #include "base/settings.h"

@@ -9,7 +9,6 @@
 
 #include "lib/pairingheap.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "account/account.h"
 #include "flight/account_turns.h"

@@ -18,7 +18,6 @@
 #include "account/account_target.h"
 #include "base/compat.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"
 #include "store/queue.h"

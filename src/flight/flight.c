@@ -11,12 +11,10 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/encoding.h"
-#include "base/settings.h"
 #include "flight/flight.h"
 #include "flow/round_items.h"
 #include "process/wait.h"

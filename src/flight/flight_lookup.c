@@ -15,7 +15,6 @@
 #include "base/settings.h"
 #include "flight/flight_internal.h"
 #include "process/wait.h"
-#include "request/request.h"
 #include "store/ledger.h"
 
 /* Delays between look-ups, in multiples of myfatoorah.lookup_delay; the last one repeats */

@@ -12,7 +12,6 @@
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "utils/memutils.h"
 
 #include "account/account_target.h"
 #include "base/compat.h"

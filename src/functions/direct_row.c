@@ -13,7 +13,6 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -34,7 +33,6 @@
 #include "functions/direct_status.h"
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
-#include "store/invoice_lookup.h"
 
 #define FIELDS \
 	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, " \

@@ -20,7 +20,6 @@
 #include "utils/lsyscache.h"
 
 #include "database/function_args.h"
-#include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "store/row_rights.h"
 

@@ -16,7 +16,6 @@
 #include "utils/float.h"
 #include "utils/timestamp.h"
 
-#include "base/settings.h"
 #include "database/function_args.h"
 #include "inbound/listener_log.h"
 #include "process/metrics.h"

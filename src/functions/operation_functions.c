@@ -15,7 +15,6 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "base/settings.h"
 #include "database/function_args.h"
 #include "functions/invoice_actions.h"
 #include "process/wakeup.h"

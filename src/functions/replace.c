@@ -23,7 +23,6 @@
 #include "utils/typcache.h"
 
 #include "base/settings.h"
-#include "database/function_args.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "store/queue_internal.h"

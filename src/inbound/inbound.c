@@ -7,14 +7,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/encoding.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "core/text/text.h"
 #include "database/digest.h"
 #include "database/sql_array.h"

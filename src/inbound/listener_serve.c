@@ -13,7 +13,6 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "utils/memutils.h"

@@ -20,14 +20,12 @@
 #include "utils/lsyscache.h"
 
 #include "base/encoding.h"
-#include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "database/user_call.h"
 #include "inbound/route.h"
 #include "process/wakeup.h"
 #include "store/queue_pause.h"
-#include "store/row_rights.h"
 
 /* Paths of the listener's own */
 static const char *const own_prefixes[] = {"/webhook/", "/callback/", "/health/"};

@@ -11,7 +11,6 @@
 #include "utils/timestamp.h"
 
 #include "base/encoding.h"
-#include "base/settings.h"
 #include "inquiry/inquiry_internal.h"
 
 /* A time of payment this far in the future is impossible, whatever the time zone. */

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "database/sql_array.h"
 #include "inquiry/inquiry_internal.h"
 
 #define ACTOR "status reader"

@@ -23,17 +23,14 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/failpoint.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "database/sql_array.h"
 #include "database/user_call.h"
 #include "on_change/on_change_queue.h"

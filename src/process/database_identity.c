@@ -23,7 +23,6 @@
 
 #include "access/timeline.h"
 #include "access/xlog.h"
-#include "common/file_perm.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"

@@ -8,18 +8,15 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "account/account.h"
 #include "account/account_option.h"
 #include "base/compat.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "database/digest.h"
 #include "flow/round_items.h"
 #include "process/wait.h"
-#include "request/request.h"
 #include "sending/claim_internal.h"
 #include "store/inquiries_open.h"
 

@@ -13,7 +13,6 @@
 #include "account/account.h"
 #include "account/account_option.h"
 #include "base/compat.h"
-#include "base/settings.h"
 #include "database/sql_array.h"
 #include "flight/account_turns.h"
 #include "flow/round_items.h"

@@ -15,11 +15,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "account/account_target.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"

@@ -11,7 +11,6 @@
 
 #include "base/compat.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "sending/sender_internal.h"
 
 static bool gate_closed = false;

@@ -12,7 +12,6 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "database/sql_array.h"
 #include "flight/account_turns.h"
 #include "flight/claim_account.h"

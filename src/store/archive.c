@@ -26,7 +26,6 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
-#include "base/settings.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "process/metrics.h"

@@ -25,7 +25,6 @@
 #include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"
-#include "store/invoice.h"
 #include "store/invoice_number.h"
 #include "store/table_rows.h"
 

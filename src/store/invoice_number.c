@@ -18,7 +18,6 @@
 
 #include "base/failpoint.h"
 #include "database/sql_array.h"
-#include "store/invoice.h"
 #include "store/invoice_number.h"
 #include "store/queue.h"
 #include "store/table_rows.h"

@@ -11,7 +11,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 
 #include "database/sql_array.h"
 #include "store/ledger.h"

@@ -14,7 +14,6 @@
 
 #include "base/compat.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
 #include "process/wait.h"

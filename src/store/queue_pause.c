@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "account/account.h"
 #include "base/compat.h"
 #include "base/log_event.h"
 #include "base/settings.h"

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/subtrans.h"
-#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"

@@ -16,12 +16,10 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "base/settings.h"
 #include "database/sql_version.h"
 #include "store/archive.h"
 #include "store/invoice_lookup.h"

@@ -13,7 +13,6 @@
 #include "base/settings.h"
 #include "on_change/on_change_queue.h"
 #include "process/wait.h"
-#include "sending/claim.h"
 #include "store/events.h"
 #include "store/operations.h"
 #include "store/personal_data.h"

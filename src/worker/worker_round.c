@@ -16,7 +16,6 @@
 
 #include "base/failpoint.h"
 #include "base/log_event.h"
-#include "base/settings.h"
 #include "database/run_transaction.h"
 #include "inquiry/inquiry.h"
 #include "on_change/on_change_process.h"
