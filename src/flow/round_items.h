@@ -29,6 +29,8 @@ typedef enum MfItemKind
 	MF_ITEM_OPERATION			/* a row of mf_operation */
 } MfItemKind;
 
+#define MF_ITEM_KINDS (MF_ITEM_OPERATION + 1)
+
 typedef struct MfItem
 {
 	MfItemKind	kind;

@@ -31,7 +31,6 @@
 #include "sending/claim.h"
 #include "sending/copy_guard.h"
 #include "sending/sender_internal.h"
-#include "store/deposits.h"
 #include "store/inquiries.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
@@ -99,11 +98,12 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz unused = 0;
-	Datum		invoices = mf_items_left_out(MF_ITEM_INVOICE, now, &unused);
-	Datum		inquiries = mf_items_left_out(MF_ITEM_INQUIRY, now, &unused);
-	Datum		deposits = mf_items_left_out(MF_ITEM_DEPOSIT, now, &unused);
+	Datum		left_out[MF_ITEM_KINDS];
+	int			kind;
 	dlist_iter	iter;
 
+	for (kind = 0; kind < MF_ITEM_KINDS; kind++)
+		left_out[kind] = mf_items_left_out((MfItemKind) kind, now, &unused);
 	dlist_foreach(iter, &mf_sender_state.landed)
 		dlist_container(MfFlight, node, iter.cur)->retry_at = 0;
 	dlist_foreach(iter, &mf_sender_state.operated)
@@ -111,9 +111,7 @@ mf_sender_try_put_off(const MfSqlScope *scope)
 	mf_items_try_now();
 	mf_turns_all_changed();
 	/* entries that the round leaves out fail when they are written, so this does not write them */
-	mf_queue_retry_put_off(scope, invoices);
-	mf_inquiries_retry_put_off(scope, inquiries);
-	mf_deposits_retry_put_off(scope, deposits);
+	mf_queue_retry_put_off(scope, left_out);
 }
 
 int

@@ -109,17 +109,6 @@ static MfStatement next_statement = {
 	7, {INT8OID, INT4OID, BOOLOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID}, NULL
 };
 
-static MfStatement put_off_statement = {
-	"UPDATE @mf_deposit_state d SET due = greatest(d.due, $2), failures = greatest(d.failures, 1), error = $3 "
-	"WHERE d.id = $1 AND d.due IS NOT NULL",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
-};
-
-static MfStatement try_now_statement = {
-	"UPDATE @mf_deposit_state d SET due = clock_timestamp() WHERE d.due IS NOT NULL AND d.error IS NOT NULL AND d.id <> ALL ($1)",
-	1, {INT8ARRAYOID}, NULL
-};
-
 static MfStatement unread_statement = {
 	"SELECT count(*) OVER ()::int8, d.deposit_reference::text, d.supplier_code::int8, d.error::text FROM @mf_deposit_state d "
 	"WHERE d.account = $1 AND (d.status = 'failed' OR d.error IS NOT NULL) ORDER BY d.id LIMIT 1",
@@ -295,20 +284,6 @@ mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next)
 	(void) mf_sql_execute(scope, &next_statement, values, nulls);
 	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
-}
-
-bool
-mf_deposits_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error)
-{
-	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(until), CStringGetTextDatum(error)};
-
-	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
-}
-
-void
-mf_deposits_retry_put_off(const MfSqlScope *scope, Datum left_out)
-{
-	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
 }
 
 int64

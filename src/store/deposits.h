@@ -66,12 +66,6 @@ extern void mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, 
 /* Records what comes next for a locked deposit that could not be read. */
 extern void mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next);
 
-/* Puts a deposit off whose answer or claim cannot be written; false if there is nothing to put off. */
-extern bool mf_deposits_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error);
-
-/* Makes due at once all that had no usable answer, except those of "left_out", an int8[]. */
-extern void mf_deposits_retry_put_off(const MfSqlScope *scope, Datum left_out);
-
 /* The number of deposits of an account that cannot be read; the others are of one of them, supplier_code 0 = the account's own.  Own scope. */
 extern int64 mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *supplier_code, char **error);
 

@@ -147,26 +147,6 @@ static MfStatement reschedule_statement = {
 		INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
 };
 
-static MfStatement put_off_statement = {
-	"UPDATE @mf_inquiry q SET due = greatest(q.due, $2), error = $3 WHERE q.invoice = $1",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
-};
-
-/* "failures" so that mf_inquiries_retry_put_off() finds it */
-static MfStatement put_off_event_statement = {
-	"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 "
-	"  AND e.due IS NOT NULL",
-	2, {INT8OID, TIMESTAMPTZOID}, NULL
-};
-
-static MfStatement try_now_statement = {
-	"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL "
-	"  AND (e.failures > 0 OR (e.event_code = 5 AND e.lookups > 0))) "
-	"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) "
-	"  AND q.invoice <> ALL ($1)",
-	1, {INT8ARRAYOID}, NULL
-};
-
 MfInquiryAlarm mf_inquiries;
 
 static List *run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
@@ -306,20 +286,4 @@ mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int 
 		mf_array_add(&columns[11], BoolGetDatum(next[i].by_callback));
 	}
 	mf_columns_change(scope, &reschedule_statement, columns);
-}
-
-bool
-mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until, const char *error)
-{
-	Datum		values[] = {
-		Int64GetDatum(event != 0 ? event : invoice), TimestampTzGetDatum(until), CStringGetTextDatum(error)
-	};
-
-	return mf_sql_execute(scope, event != 0 ? &put_off_event_statement : &put_off_statement, values, NULL) > 0;
-}
-
-void
-mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out)
-{
-	(void) mf_sql_execute(scope, &try_now_statement, &left_out, NULL);
 }

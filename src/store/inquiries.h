@@ -148,17 +148,4 @@ typedef struct MfInquiryNext
 /* Sets what comes next for inquiries, except those that a session has locked: their leases go on. */
 extern void mf_inquiries_reschedule(const MfSqlScope *scope, const MfInquiryNext *next, int count);
 
-/*
- * Puts off the inquiry about an invoice, or about an event if "event" is not 0,
- * because its answer or claim cannot be written; false if there is no such inquiry.
- */
-extern bool mf_inquiries_put_off(const MfSqlScope *scope, int64 invoice, int64 event, TimestampTz until,
-								 const char *error);
-
-/*
- * Makes due at once all inquiries that were put off, or had no usable answer, except
- * those about the invoices of "left_out", an int8[].
- */
-extern void mf_inquiries_retry_put_off(const MfSqlScope *scope, Datum left_out);
-
 #endif							/* MF_INQUIRIES_H */

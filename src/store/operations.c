@@ -150,17 +150,6 @@ static MfStatement ask_statement = {
 	3, {INT8ARRAYOID, BOOLOID, INT8ARRAYOID}, NULL
 };
 
-static MfStatement put_off_statement = {
-	"UPDATE @mf_operation o SET due = greatest(o.due, $2), last_error = $3 WHERE o.id = $1 AND o.due IS NOT NULL",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
-};
-
-static MfStatement retry_statement = {
-	"UPDATE @mf_operation o SET due = clock_timestamp() WHERE o.status = 'queued' AND o.due > clock_timestamp() "
-	"  AND o.origin = @mf_origin() AND ($1 IS NULL OR o.account = $1)",
-	1, {TEXTOID}, NULL
-};
-
 MfOperationAlarm mf_operations = {true, 0};
 
 static List *read_operations(uint64 rows);
@@ -421,20 +410,4 @@ mf_operations_ask(const MfSqlScope *scope, const int64 *invoices, bool refunds, 
 	if (mf_sql_execute(scope, &ask_statement, values, NULL) != (uint64) count)
 		mf_change_suppressed();
 	mf_inquiry_wake();
-}
-
-bool
-mf_operations_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error)
-{
-	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(until), CStringGetTextDatum(error)};
-
-	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
-}
-
-void
-mf_operations_retry_account(const MfSqlScope *scope, const char *account)
-{
-	Datum		value = account ? CStringGetTextDatum(account) : (Datum) 0;
-
-	(void) mf_sql_execute(scope, &retry_statement, &value, account ? NULL : "n");
 }

@@ -178,12 +178,6 @@ typedef struct MfForeignRefund
  */
 extern Datum mf_operations_add_foreign(const MfSqlScope *scope, const MfForeignRefund *refunds, int count);
 
-/* Puts a row off because its outcome or claim cannot be written; false if there is no such row. */
-extern bool mf_operations_put_off(const MfSqlScope *scope, int64 id, TimestampTz until, const char *error);
-
-/* Makes due at once what waits after failures, of one account or all with NULL. */
-extern void mf_operations_retry_account(const MfSqlScope *scope, const char *account);
-
 /*
  * This database takes over rows of the one that it was copied from: all, or those that
  * were queued before a promotion.  What is queued may have been carried out, and is looked

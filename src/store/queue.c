@@ -137,19 +137,6 @@ static MfStatement follow_up_statement = {
 	BOOLARRAYOID}, NULL
 };
 
-static MfStatement try_put_off_statement = {
-	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", lookups = 0 "
-	"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)",
-	1, {INT8ARRAYOID}, NULL
-};
-
-static MfStatement put_off_statement = {
-	"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", "
-	"  error = $3 "
-	"WHERE q.invoice = $1",
-	3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
-};
-
 void
 mf_transition_begin(MfTransition *transition, int64 invoice, MfStatus from, int attempt, TimestampTz now,
 					const char *actor)
@@ -329,18 +316,4 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 	mf_columns_change(scope, &follow_up_statement, columns);
 	if (found_count > 0)
 		mf_queue_keep_found(scope, found, found_count);
-}
-
-bool
-mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error)
-{
-	Datum		values[] = {Int64GetDatum(invoice), TimestampTzGetDatum(until), CStringGetTextDatum(error)};
-
-	return mf_sql_execute(scope, &put_off_statement, values, NULL) > 0;
-}
-
-void
-mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out)
-{
-	(void) mf_sql_execute(scope, &try_put_off_statement, &left_out, NULL);
 }

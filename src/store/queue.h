@@ -202,12 +202,6 @@ extern void mf_queue_apply(const MfSqlScope *scope, const MfTransition *transiti
 /* Changes agenda entries, and last_error or duplicate_error, of invoices whose status stays as it is. */
 extern void mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int count);
 
-/* Puts an entry off because its outcome or claim cannot be written; false if there is no such entry. */
-extern bool mf_queue_put_off(const MfSqlScope *scope, int64 invoice, TimestampTz until, const char *error);
-
-/* Makes due at once all entries that were put off with an error, except those of "left_out", an int8[]. */
-extern void mf_queue_retry_put_off(const MfSqlScope *scope, Datum left_out);
-
 /*
  * Promotes the entries of these accounts that have become due, unless their claims
  * begin at a position: the new ranks may be below that.  A failure is logged; then the order of sending is that of due

@@ -1,7 +1,7 @@
 /*
  * queue_pause.c
- *	  SQL of pauses, of an account or of all; and of resuming: what waited for an
- *	  account or key is made due.
+ *	  SQL of pauses, of an account or of all; of what is put off; and of resuming: what
+ *	  waited is made due.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/queue_pause.c
@@ -18,7 +18,6 @@
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
-#include "store/operations.h"
 #include "store/queue_pause.h"
 
 #define DUMP_REASON "a dump of another database was restored here; that may call the same functions, and bill the same"
@@ -90,6 +89,54 @@ static MfStatement retry_all_entries_statement = {RETRY_ENTRIES("true"), 1, {OID
 
 static MfStatement retry_inquiries_statement = {RETRY_INQUIRIES("o.account = $2"), 2, {OIDOID, TEXTOID}, NULL};
 static MfStatement retry_all_inquiries_statement = {RETRY_INQUIRIES("true"), 1, {OIDOID}, NULL};
+
+static MfStatement retry_operations_statement = {
+	"UPDATE @mf_operation o SET due = clock_timestamp() WHERE o.status = 'queued' AND o.due > clock_timestamp() "
+	"  AND o.origin = @mf_origin() AND ($1 IS NULL OR o.account = $1)",
+	1, {TEXTOID}, NULL
+};
+
+/* An event has no column for the error: its failures say that it was put off. */
+#define PUT_OFF_ARGUMENTS 3, {INT8OID, TIMESTAMPTZOID, TEXTOID}, NULL
+static MfStatement put_off_statements[MF_ITEM_KINDS] = {
+	[MF_ITEM_INVOICE] = {
+		"UPDATE @mf_queue q SET due = greatest(q.due, $2), " MF_SET_RANK("greatest(q.due, $2)", "q.priority") ", error = $3 "
+		"WHERE q.invoice = $1", PUT_OFF_ARGUMENTS
+	},
+	[MF_ITEM_INQUIRY] = {
+		"UPDATE @mf_inquiry q SET due = greatest(q.due, $2), error = $3 WHERE q.invoice = $1", PUT_OFF_ARGUMENTS
+	},
+	[MF_ITEM_EVENT] = {
+		"UPDATE @mf_event e SET due = greatest(e.due, $2), failures = greatest(e.failures, 1) WHERE e.id = $1 "
+		"  AND e.due IS NOT NULL", PUT_OFF_ARGUMENTS
+	},
+	[MF_ITEM_DEPOSIT] = {
+		"UPDATE @mf_deposit_state d SET due = greatest(d.due, $2), failures = greatest(d.failures, 1), error = $3 "
+		"WHERE d.id = $1 AND d.due IS NOT NULL", PUT_OFF_ARGUMENTS
+	},
+	[MF_ITEM_OPERATION] = {
+		"UPDATE @mf_operation o SET due = greatest(o.due, $2), last_error = $3 WHERE o.id = $1 AND o.due IS NOT NULL",
+		PUT_OFF_ARGUMENTS
+	}
+};
+
+/* Events come with the inquiries. */
+static MfStatement retry_put_off_statements[MF_ITEM_KINDS] = {
+	[MF_ITEM_INVOICE] = {
+		"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", lookups = 0 "
+		"WHERE q.error IS NOT NULL AND q.kind <> 'review' AND q.invoice <> ALL ($1)", 1, {INT8ARRAYOID}, NULL
+	},
+	[MF_ITEM_INQUIRY] = {
+		"WITH e AS (UPDATE @mf_event e SET due = clock_timestamp() WHERE e.due IS NOT NULL "
+		"  AND (e.failures > 0 OR (e.event_code = 5 AND e.lookups > 0))) "
+		"UPDATE @mf_inquiry q SET due = clock_timestamp() WHERE (q.error IS NOT NULL OR q.failures > 0) "
+		"  AND q.invoice <> ALL ($1)", 1, {INT8ARRAYOID}, NULL
+	},
+	[MF_ITEM_DEPOSIT] = {
+		"UPDATE @mf_deposit_state d SET due = clock_timestamp() WHERE d.due IS NOT NULL AND d.error IS NOT NULL "
+		"  AND d.id <> ALL ($1)", 1, {INT8ARRAYOID}, NULL
+	}
+};
 
 static MfStatement paused_statement = {
 	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
@@ -225,8 +272,29 @@ mf_queue_retry_account(Oid schema, const char *account, Oid created_by)
 	mf_sql_begin(&scope, schema);
 	(void) mf_sql_execute(&scope, account != NULL ? &retry_entries_statement : &retry_all_entries_statement,
 						  values, nulls);
-	mf_operations_retry_account(&scope, account);
+	(void) mf_sql_execute(&scope, &retry_operations_statement, &values[1], account != NULL ? NULL : "n");
 	(void) mf_sql_execute(&scope, account != NULL ? &retry_inquiries_statement : &retry_all_inquiries_statement,
 						  values, nulls);
 	mf_sql_end(&scope);
+}
+
+bool
+mf_queue_put_off(const MfSqlScope *scope, MfItemKind kind, int64 id, TimestampTz until, const char *error)
+{
+	MfStatement *statement = &put_off_statements[kind];
+	Datum		values[] = {Int64GetDatum(id), TimestampTzGetDatum(until), CStringGetTextDatum(error)};
+
+	return statement->text != NULL && mf_sql_execute(scope, statement, values, NULL) > 0 && kind != MF_ITEM_EVENT;
+}
+
+void
+mf_queue_retry_put_off(const MfSqlScope *scope, const Datum left_out[MF_ITEM_KINDS])
+{
+	int			kind;
+
+	for (kind = 0; kind < MF_ITEM_KINDS; kind++)
+	{
+		if (retry_put_off_statements[kind].text != NULL)
+			(void) mf_sql_execute(scope, &retry_put_off_statements[kind], &left_out[kind], NULL);
+	}
 }

@@ -9,6 +9,7 @@
 #define MF_QUEUE_PAUSE_H
 
 #include "database/sql.h"
+#include "flow/round_items.h"
 
 /* paused_by of all accounts while this database may be a copy of another one */
 #define MF_PAUSED_BY_GUARD "worker"
@@ -47,5 +48,17 @@ extern List *mf_queue_paused_accounts(const MfSqlScope *scope, const char **acco
  * with InvalidOid. Own scope.
  */
 extern void mf_queue_retry_account(Oid schema, const char *account, Oid created_by);
+
+/*
+ * Puts an item off because its outcome or claim cannot be written.  False if no table shows
+ * that, with the error.
+ */
+extern bool mf_queue_put_off(const MfSqlScope *scope, MfItemKind kind, int64 id, TimestampTz until, const char *error);
+
+/*
+ * Makes due at once all that was put off, or had no usable answer, except the items of
+ * left_out[], an int8[] for each kind.
+ */
+extern void mf_queue_retry_put_off(const MfSqlScope *scope, const Datum left_out[MF_ITEM_KINDS]);
 
 #endif							/* MF_QUEUE_PAUSE_H */

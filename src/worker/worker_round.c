@@ -24,6 +24,7 @@
 #include "process/notify.h"
 #include "process/process.h"
 #include "sending/sender.h"
+#include "store/queue_pause.h"
 #include "worker/worker.h"
 
 /* Lock time-out of transactions apart from the round, which are not urgent */
@@ -269,26 +270,8 @@ static bool
 record_put_off(const MfSqlScope *scope, void *argument)
 {
 	const PutOff *put_off = (const PutOff *) argument;
-	const MfItem *item = put_off->item;
 
-	switch (item->kind)
-	{
-		case MF_ITEM_INVOICE:
-			return mf_queue_put_off(scope, item->id, put_off->until, put_off->error);
-		case MF_ITEM_INQUIRY:
-			return mf_inquiries_put_off(scope, item->id, 0, put_off->until, put_off->error);
-		case MF_ITEM_EVENT:
-			(void) mf_inquiries_put_off(scope, 0, item->id, put_off->until, put_off->error);
-			break;
-		case MF_ITEM_DEPOSIT:
-			return mf_deposits_put_off(scope, item->id, put_off->until, put_off->error);
-		case MF_ITEM_OPERATION:
-			return mf_operations_put_off(scope, item->id, put_off->until, put_off->error);
-		case MF_ITEM_REPETITION:
-		case MF_ITEM_LOG:
-			break;
-	}
-	return false;
+	return mf_queue_put_off(scope, put_off->item->kind, put_off->item->id, put_off->until, put_off->error);
 }
 
 /* "record_error" is why mf_review cannot show the item; NULL = it can, or never does. */
