@@ -800,6 +800,13 @@ INSERT INTO mf_home DEFAULT VALUES;
 COMMENT ON TABLE mf_home IS 'the database whose functions of mf_on_change(), mf_on_time() and mf_on_request() are called; a row of another one comes with a dump, and until mf_resume(''*'') none is called';
 COMMENT ON COLUMN mf_home.here IS 'mf_here() of that database';
 
+CREATE VIEW mf_all_paused AS
+	SELECT a.account FROM mf_account a WHERE a.paused_at IS NOT NULL AND a.account IN ('*', '* (subscriber ' || mf_here() || ')')
+	UNION ALL
+	SELECT NULL FROM mf_home h WHERE h.here <> mf_here();
+COMMENT ON VIEW mf_all_paused IS 'has a row while all accounts are paused, by mf_pause(''*''), by a restore, or because a subscription fills these tables: nothing is sent, and no function of users or extensions is called';
+COMMENT ON COLUMN mf_all_paused.account IS 'mf_account.account; null: these are the rows of another database, from a dump';
+
 --
 -- Functions of users that are called after changes of mf_invoice
 --
@@ -2071,7 +2078,7 @@ GRANT EXECUTE ON FUNCTION mf_account_facts, mf_enqueue(), mf_validate(mf_invoice
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]),
 	mf_wait, mf_worker_stat(), mf_listener_stat(), mf_invoice_visible, mf_on_change, mf_on_time, mf_call_at, mf_off_change TO myfatoorah_submit;
 
-GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_home, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
+GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_queue, mf_attempt, mf_api_proof, mf_history, mf_account, mf_identity, mf_home, mf_all_paused, mf_worker_status, mf_listener_status, mf_backlog, mf_review,
 	mf_inquiry, mf_transaction, mf_ledger, mf_dispute, mf_refund, mf_operation, mf_operation_attempt, mf_event, mf_payment_backlog, mf_unmatched, mf_reaction, mf_reaction_backlog, mf_route, mf_addition,
 	mf_deposit, mf_deposit_item, mf_undeposited, mf_deposit_difference
 	TO myfatoorah_read;

@@ -175,7 +175,7 @@ BEGIN
 		RETURN true;
 	END IF;
 	-- the books may be what is still to be restored
-	IF @extschema@.mf_all_paused() THEN
+	IF EXISTS (SELECT FROM @extschema@.mf_all_paused) THEN
 		RETURN false;
 	END IF;
 	-- nobody waits for a lock: whoever has it is changing the bill, or books
@@ -207,7 +207,7 @@ BEGIN
 	state := @extschema@.mf_bill_page_look(mf_bill_page_state.bill, as_of);
 	IF state IS NOT NULL THEN
 		RETURN state;
-	ELSIF @extschema@.mf_all_paused() THEN
+	ELSIF EXISTS (SELECT FROM @extschema@.mf_all_paused) THEN
 		-- the link would be sent beside that of the database that this one is a copy of
 		RETURN 'later';
 	END IF;

@@ -3,16 +3,7 @@
 --
 -- While all is paused, nothing is due, whoever asks: what a tick finds may be of a dump that is being restored, or be done by the database that this one is
 -- a copy of.
-CREATE FUNCTION mf_all_paused()
-RETURNS boolean
-LANGUAGE sql VOLATILE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM @extschema@.mf_account a WHERE a.account IN ('*', '* (subscriber ' || @extschema@.mf_here() || ')') AND a.paused_at IS NOT NULL)
-		OR EXISTS (SELECT FROM @extschema@.mf_home h WHERE h.here <> @extschema@.mf_here())
-$$;
-COMMENT ON FUNCTION mf_all_paused() IS 'whether all accounts are paused by mf_pause(''*''), by a restore, or because a subscription fills these tables';
-
+--
 -- Raises an error unless a step may be done as of that time.  Returns when it has started.
 CREATE FUNCTION mf_tick_started(as_of timestamptz)
 RETURNS timestamptz
@@ -35,7 +26,7 @@ RETURNS boolean
 LANGUAGE sql STRICT VOLATILE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4 OR @extschema@.mf_all_paused()
+	SELECT clock_timestamp() - started > current_setting('myfatoorah.on_change_timeout')::interval / 4 OR EXISTS (SELECT FROM @extschema@.mf_all_paused)
 $$;
 COMMENT ON FUNCTION mf_tick_over(timestamptz) IS 'whether a tick that has started then is to end, and be called again';
 
@@ -95,7 +86,7 @@ DECLARE
 	soonest timestamptz;
 BEGIN
 	PERFORM @extschema@.mf_tick_started(as_of);
-	IF @extschema@.mf_all_paused() THEN
+	IF EXISTS (SELECT FROM @extschema@.mf_all_paused) THEN
 		RAISE NOTICE 'nothing is billed, and nobody is reminded, because all is paused'
 			USING HINT = 'See to it first that no other database bills the same. Then: SELECT mf_resume(''*'').';
 		RETURN as_of;

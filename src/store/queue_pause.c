@@ -149,7 +149,7 @@ static MfStatement awaits_decision_statement = {
 	0, {0}, NULL
 };
 
-static MfStatement from_dump_statement = {"SELECT WHERE " MF_FROM_DUMP " AND NOT " MF_ALL_PAUSED, 0, {0}, NULL};
+static MfStatement from_dump_statement = {"SELECT FROM @mf_all_paused HAVING bool_and(account IS NULL)", 0, {0}, NULL};
 
 static MfStatement at_home_statement = {
 	"UPDATE @mf_home SET here = @mf_here() WHERE here <> @mf_here()", 0, {0}, NULL

@@ -27,11 +27,8 @@ extern char *mf_queue_pause_reason(Oid schema, const char *account, bool *all_ac
 /* False if it was not paused.  Of MF_ALL_ACCOUNTS also ends the suspicion of a copy. Own scope. */
 extern bool mf_queue_resume(Oid schema, const char *account);
 
-/* SQL: whether no function of users and extensions is called, because all is paused, or these are another database's rows */
-#define MF_CALLS_PAUSED "(" MF_ALL_PAUSED " OR " MF_FROM_DUMP ")"
-#define MF_ALL_PAUSED "EXISTS (SELECT FROM @mf_account a WHERE a.paused_at IS NOT NULL " \
-	"AND a.account IN ('*', '* (subscriber ' || @mf_here() || ')'))"
-#define MF_FROM_DUMP "EXISTS (SELECT FROM @mf_home h WHERE h.here <> @mf_here())"
+/* SQL: whether no function of users and extensions is called */
+#define MF_CALLS_PAUSED "EXISTS (SELECT FROM @mf_all_paused)"
 
 /* Pauses all accounts, unless they are, if a dump of another database was restored into these tables. */
 extern void mf_queue_pause_restored(const MfSqlScope *scope);
