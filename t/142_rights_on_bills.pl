@@ -82,10 +82,10 @@ is(sql($columns), $before, 'nothing has changed by any of that');
 
 # what hides behind a name of ours
 sql(q{SET ROLE bob; CREATE FUNCTION public.mf_move_mine(text, text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN RAISE 'planted'; END$$;
-	CREATE FUNCTION public.mf_void(bigint, varchar) RETURNS void LANGUAGE sql AS ''; CREATE FUNCTION public.mf_operates(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION public.mf_plan_check_right(bigint, oid, text) RETURNS void LANGUAGE sql AS ''});
+	CREATE FUNCTION public.mf_void(bigint, varchar) RETURNS void LANGUAGE sql AS ''; CREATE FUNCTION public.mf_operates(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION public.mf_check_right(text, bigint, oid, text) RETURNS void LANGUAGE sql AS ''});
 like(as('bob', "UPDATE mf_bill SET memo = 'mine' WHERE id = $bill"), qr/^\Q$denied bill N\E/, 'functions of such names, planted in the schema, give no right');
 is(sql('ALTER SERVER myfatoorah RENAME TO another; ALTER SERVER another RENAME TO myfatoorah'), '', 'nor are they called when an account gets another name');
-sql('DROP FUNCTION public.mf_move_mine, public.mf_void(bigint, varchar), public.mf_operates(text), public.mf_plan_check_right(bigint, oid, text)');
+sql('DROP FUNCTION public.mf_move_mine, public.mf_void(bigint, varchar), public.mf_operates(text), public.mf_check_right(text, bigint, oid, text)');
 
 #
 # To see them: by default as invoices are seen, by policies not at all

@@ -269,7 +269,7 @@ BEGIN
 		IF @extschema@.mf_ours() THEN
 			RETURN NEW;
 		END IF;
-		PERFORM @extschema@.mf_bill_check_right(OLD.id, OLD.created_by_id);
+		PERFORM @extschema@.mf_check_right('bill'::text, OLD.id, OLD.created_by_id, current_user);
 		IF (NEW.id, NEW.account, NEW.bill_key, NEW.currency, NEW.token, NEW.status, NEW.received, NEW.invoice, NEW.paid_on, NEW.closed_at,
 			NEW.created_at, NEW.created_by, NEW.created_by_id, NEW.updated_at, NEW.updated_by, NEW.request_value, NEW.link_option, NEW.link_due, NEW.link_tries, NEW.link_error, NEW.link_ahead, NEW.snoozed_until)
 			IS DISTINCT FROM
@@ -310,19 +310,19 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_guard() IS 'checks what people write into bills, and refuses changes of results by any but myfatoorah_billing';
 
-CREATE FUNCTION mf_bill_check_right(bill bigint, creator oid)
+CREATE FUNCTION mf_check_right(kind text, id bigint, creator oid, role name)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT @extschema@.mf_operates(current_user) AND NOT coalesce(pg_has_role(current_user, creator, 'USAGE'), false) THEN
-		RAISE EXCEPTION 'permission denied for bill %', bill USING ERRCODE = 'insufficient_privilege',
+	IF NOT @extschema@.mf_operates(role) AND NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
+		RAISE EXCEPTION 'permission denied for % %', kind, id USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted it.', HINT = 'Only members of that role or of "myfatoorah_operate" may change it.';
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION mf_bill_check_right(bigint, oid) IS 'raises an error unless the current role may change a bill of that role';
+COMMENT ON FUNCTION mf_check_right(text, bigint, oid, name) IS 'raises an error unless a role may change a bill or plan of that other role';
 
 -- Views belong to us, and policies do not hide rows from us: so each view about bills asks this.  Where there are no policies it is mostly not called, and no
 -- plan should be chosen for its cost.

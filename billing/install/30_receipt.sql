@@ -64,7 +64,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'bill % does not exist', NEW.bill USING ERRCODE = 'no_data_found', COLUMN = 'bill', HINT = 'Give mf_bill.id.';
 	END IF;
-	PERFORM @extschema@.mf_bill_check_right(b.id, b.created_by_id);
+	PERFORM @extschema@.mf_check_right('bill'::text, b.id, b.created_by_id, current_user);
 	IF NEW.method = 'online' OR NEW.invoice IS NOT NULL OR NEW.payment_id IS NOT NULL OR NEW.ledger IS NOT NULL THEN
 		RAISE EXCEPTION 'online receipts are written by myfatoorah_billing only' USING ERRCODE = 'insufficient_privilege', COLUMN = 'method',
 			HINT = 'Give cash, cheque, transfer or other. mf_refresh() of the link asks MyFatoorah for a payment that is missing.';

@@ -281,20 +281,6 @@ END
 $$;
 COMMENT ON FUNCTION mf_plan_check(mf_plan) IS 'raises an error that names the field unless a plan can be one';
 
-CREATE FUNCTION mf_plan_check_right(plan bigint, creator oid, role name)
-RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF NOT @extschema@.mf_operates(role) AND NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
-		RAISE EXCEPTION 'permission denied for plan %', plan USING ERRCODE = 'insufficient_privilege',
-			DETAIL = 'Another role has inserted it.', HINT = 'Only members of that role or of "myfatoorah_operate" may change it.';
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION mf_plan_check_right(bigint, oid, name) IS 'raises an error unless a role may change a plan of that other role';
-
 CREATE FUNCTION mf_plan_visible(plan bigint)
 RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -358,7 +344,7 @@ BEGIN
 		NEW.resumed_to := NULL;
 		NEW.erased_at := NULL;
 	ELSE
-		PERFORM @extschema@.mf_plan_check_right(OLD.id, OLD.created_by_id, current_user);
+		PERFORM @extschema@.mf_check_right('plan'::text, OLD.id, OLD.created_by_id, current_user);
 		IF OLD.erased_at IS NOT NULL THEN
 			RAISE EXCEPTION 'plan % cannot be changed, because its customer was forgotten', OLD.id USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Insert another plan.';
@@ -730,7 +716,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'plan % does not exist', mf_plan_begin.plan USING ERRCODE = 'no_data_found', HINT = 'Give mf_plan.id.';
 	END IF;
-	PERFORM @extschema@.mf_plan_check_right(p.id, p.created_by_id, @extschema@.mf_caller());
+	PERFORM @extschema@.mf_check_right('plan'::text, p.id, p.created_by_id, @extschema@.mf_caller());
 	PERFORM set_config('mf_bill.reason', reason, true);
 	RETURN p;
 END

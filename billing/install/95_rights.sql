@@ -44,7 +44,7 @@ GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_cod
 	total, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_facts, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_check_day, mf_bill_check_right, mf_bill_visible,
+GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_facts, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_check_day, mf_check_right, mf_bill_visible,
 	mf_billing_role, mf_ours, mf_operates, mf_bill_address, mf_bill_amount, mf_overpaid_advice
 	TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_void, mf_reopen, mf_new_link, mf_request, mf_reverse TO myfatoorah_operate;
@@ -60,7 +60,7 @@ GRANT UPDATE (template, starts_on, anchor_on, ends_on, times, every, parts, part
 	ON mf_plan TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_day_off TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_hijri, mf_hijri_day, mf_hijri_add_months, mf_calendar_add, mf_is_day_off, mf_working_day, mf_split, mf_plan_first_day, mf_plan_compute, mf_plan_check,
-	mf_plan_check_right, mf_plan_visible, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
+	mf_plan_visible, mf_plan_ahead, mf_plan_preview TO myfatoorah_submit, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_pause_plan, mf_resume_plan, mf_end_plan TO myfatoorah_submit, myfatoorah_operate;
 
 -- Reminders

@@ -492,7 +492,7 @@ mutate late_send 'what replaces a link is sent long after it was made, without a
 mutate late_reminder 'a reminder that was not sent yet is sent beside what has overtaken it' billing/install/60_reminder.sql \
 	"s/i\.status IN \('queued', 'cancelled'\) RETURNING/false RETURNING/" 151_late_reminders
 mutate anybody_bills 'everybody changes bills of others' billing/install/20_bill.sql \
-	's/\t\tPERFORM \@extschema\@\.mf_bill_check_right\(OLD\.id, OLD\.created_by_id\);//' 142_rights_on_bills
+	's/\t\tPERFORM \@extschema\@\.mf_check_right\(\x27bill\x27::text, OLD\.id, OLD\.created_by_id, current_user\);//' 142_rights_on_bills
 mutate planted_mover 'a function that somebody has planted is called when an account is renamed' src/store/move_account.c \
 	's/  AND EXISTS \(SELECT FROM pg_depend d [^"]*"/"/' 142_rights_on_bills
 
