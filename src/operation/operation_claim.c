@@ -15,7 +15,6 @@
 #include "account/account.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
-#include "base/settings.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
 #include "operation/operation_internal.h"
@@ -31,7 +30,6 @@
 
 static void scan(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 static void claim_account(const MfSqlScope *scope, const MfClaim *claim, const char *name, bool paused, TimestampTz now);
-static bool is_paused(const MfClaim *claim, const List *paused, const char *account);
 static bool is_turn_of_sending(MfThrottle *throttle);
 static void note_due(TimestampTz due);
 
@@ -79,7 +77,7 @@ scan(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 		if (entry->due > now)
 			note_due(entry->due);
 		else
-			claim_account(scope, claim, entry->account, is_paused(claim, paused, entry->account), now);
+			claim_account(scope, claim, entry->account, claim->held || mf_queue_is_paused(paused, entry->account), now);
 	}
 }
 
@@ -119,21 +117,6 @@ claim_account(const MfSqlScope *scope, const MfClaim *claim, const char *name, b
 	throttle->operated_last = true;
 	/* there may be more behind what was claimed */
 	mf_operations.pending = true;
-}
-
-static bool
-is_paused(const MfClaim *claim, const List *paused, const char *account)
-{
-	ListCell   *lc;
-
-	foreach(lc, paused)
-	{
-		const char *name = (const char *) lfirst(lc);
-
-		if (strcmp(name, account) == 0 || strcmp(name, MF_ALL_ACCOUNTS) == 0)
-			return true;
-	}
-	return claim->held;
 }
 
 /* With one slot, these and sends alternate.  Returns true, and counts the turn, if it is the turn of a send. */

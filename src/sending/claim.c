@@ -12,7 +12,6 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
-#include "base/settings.h"
 #include "flight/account_turns.h"
 #include "flow/request_slots.h"
 #include "flow/round_items.h"
@@ -40,7 +39,6 @@ static int	claimable_rows(const MfSqlScope *scope, const MfClaim *claim, MfThrot
 static int	advance_positions(const MfClaimLimit *limits, int count, List *jobs, bool cut);
 static void end_turns(MfClaimLimit *limits, int count, int reached, bool cut);
 static void look_later(const MfSqlScope *scope, const MfClaimLimit *limit);
-static bool is_in_list(List *names, const char *name);
 
 void
 mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
@@ -116,8 +114,7 @@ limit_accounts(const MfSqlScope *scope, const MfClaim *claim, MfClaimLimit *limi
 	for (i = 0; i < turns && (i == 0 || mf_http_clock() < until); i++)
 	{
 		MfThrottle *throttle = throttles[i];
-		bool		is_paused = claim->held || is_in_list(paused, MF_ALL_ACCOUNTS) ||
-			is_in_list(paused, throttle->account);
+		bool		is_paused = claim->held || mf_queue_is_paused(paused, throttle->account);
 		int			free_slots = claimable_rows(scope, claim, throttle, is_paused, ahead, now);
 
 		if (free_slots == 0)
@@ -278,17 +275,4 @@ look_later(const MfSqlScope *scope, const MfClaimLimit *limit)
 	mf_turns_due_at(limit->throttle, limit->next_due);
 	if (limit->next_due == 0 && limit->throttle->failures > 0 && !mf_agenda_names(scope, limit->account))
 		mf_throttle_reset(limit->throttle);
-}
-
-static bool
-is_in_list(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp((const char *) lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
 }

@@ -255,6 +255,21 @@ mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int cou
 }
 
 bool
+mf_queue_is_paused(const List *paused, const char *account)
+{
+	ListCell   *lc;
+
+	foreach(lc, paused)
+	{
+		const char *name = (const char *) lfirst(lc);
+
+		if (strcmp(name, account) == 0 || strcmp(name, MF_ALL_ACCOUNTS) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
 mf_queue_awaits_decision(const MfSqlScope *scope)
 {
 	return mf_sql_execute(scope, &awaits_decision_statement, NULL, NULL) > 0;

@@ -39,6 +39,9 @@ extern bool mf_queue_awaits_decision(const MfSqlScope *scope);
 /* Names of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
 extern List *mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count);
 
+/* Whether an account is, by such a list. */
+extern bool mf_queue_is_paused(const List *paused, const char *account);
+
 /*
  * Makes due at once what was put off because an account or its key was missing:
  * of one account, or all with NULL; of invoices that one role has inserted, or all
