@@ -128,17 +128,15 @@ set_result(MfInbound *message, const MfEvent *event)
 }
 
 void
-mf_inbound_reread(Oid schema, MfInbound *messages, int count)
+mf_inbound_reread(const MfSqlScope *scope, MfInbound *messages, int count)
 {
 	int64	   *invoices = (int64 *) palloc(Max(count, 1) * sizeof(int64));
-	MfSqlScope	scope;
 	List	   *rows;
 	int			i;
 
 	for (i = 0; i < count; i++)
 		invoices[i] = messages[i].invoice;
-	mf_sql_begin(&scope, schema);
-	rows = mf_payment_callback_rows(&scope, invoices, count);
+	rows = mf_payment_callback_rows(scope, invoices, count);
 	for (i = 0; i < count; i++)
 	{
 		MfCallbackRow *row = mf_find_id(rows, messages[i].invoice);
@@ -149,7 +147,6 @@ mf_inbound_reread(Oid schema, MfInbound *messages, int count)
 		else
 			set_payment(&messages[i], row);
 	}
-	mf_sql_end(&scope);
 }
 
 bool

@@ -11,7 +11,7 @@
 #ifndef MF_INBOUND_H
 #define MF_INBOUND_H
 
-#include "datatype/timestamp.h"
+#include "database/sql.h"
 
 typedef enum MfInboundKind
 {
@@ -65,7 +65,7 @@ typedef struct MfInbound
 extern void mf_inbound_store(Oid schema, MfInbound *messages, int count);
 
 /* Updates the payment status, "settled" and URLs of stored callbacks, whose "invoice" is set. */
-extern void mf_inbound_reread(Oid schema, MfInbound *messages, int count);
+extern void mf_inbound_reread(const MfSqlScope *scope, MfInbound *messages, int count);
 
 /* Whether a payment status means that the customer has paid, and is sent to the success page. */
 extern bool mf_inbound_is_paid(const char *payment_status);

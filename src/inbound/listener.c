@@ -112,10 +112,11 @@ mf_listener_main(Datum main_arg)
 	if (!attach_to_slot(database, worker))
 		proc_exit(0);
 	mf_process_connect(database, "myfatoorah listener");
-	listener.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
+	listener.runner.context = AllocSetContextCreate(TopMemoryContext, "myfatoorah listener", ALLOCSET_DEFAULT_SIZES);
 	listener.slot = my_slot;
 	listener.state = &my_slot->listener;
-	if (mf_listen_port == 0 || !mf_transaction_find_extension(&listener.extension, &listener.schema))
+	listener.runner.count = &listener.state->transactions;
+	if (mf_listen_port == 0 || !mf_transaction_find_extension(&listener.runner.extension, &listener.runner.schema))
 		proc_exit(0);
 
 	reserve_connections();
@@ -130,7 +131,7 @@ mf_listener_main(Datum main_arg)
 static void
 serve(void)
 {
-	while (!ShutdownRequestPending && !listener.extension_dropped)
+	while (!ShutdownRequestPending && !listener.runner.extension_dropped)
 	{
 		TimestampTz until;
 		bool		answered;
@@ -264,7 +265,7 @@ start_httpd(char *error, size_t error_size)
 {
 	MfListenerTls tls;
 	MfHttpd    *started = NULL;
-	MemoryContext old = MemoryContextSwitchTo(listener.context);
+	MemoryContext old = MemoryContextSwitchTo(listener.runner.context);
 	bool		ok = mf_listener_tls_read(&tls, error, error_size);
 
 	if (ok && (httpd == NULL || tls.enabled != httpd_tls || tls.identity != httpd_identity))
@@ -288,7 +289,7 @@ start_httpd(char *error, size_t error_size)
 		httpd_identity = tls.identity;
 	}
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(listener.context);
+	MemoryContextReset(listener.runner.context);
 	return ok;
 }
 

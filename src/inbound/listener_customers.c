@@ -8,12 +8,12 @@
  */
 #include "postgres.h"
 
+#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "inbound/listener_log.h"
-#include "process/process.h"
 #include "process/wait.h"
 
 /* One customer who waits; in TopMemoryContext, with the URLs of "message" */
@@ -33,8 +33,7 @@ static void add_customer(MfHttpdRequest *request, const MfInbound *message);
 static void make_room(int max_waiting, int64 invoice);
 static void answer_and_remove(Customer **link);
 static int	remove_disconnected(bool *removed);
-static void read_payments(MfListener *listener);
-static bool read_messages(MfListener *listener, MfInbound *messages, int count);
+static bool read_payments(const MfSqlScope *scope, void *argument);
 
 void
 mf_customer_answer(MfListener *listener, MfHttpdRequest *request, const MfInbound *message)
@@ -151,6 +150,8 @@ mf_customers_attend(MfListener *listener)
 {
 	TimestampTz now;
 	Customer  **link;
+	MemoryContext old = CurrentMemoryContext;
+	char	   *error;
 	bool		answered = false;
 	int			count = remove_disconnected(&answered);
 
@@ -164,7 +165,10 @@ mf_customers_attend(MfListener *listener)
 	if (pg_atomic_exchange_u32(&listener->state->reread, 0) == 0 && mf_customers_alarm() > now)
 		return answered;
 
-	read_payments(listener);
+	/* tried again when the worker has recorded another answer, and when the time of a customer is over */
+	if (!mf_transaction_run(&listener->runner, read_payments, NULL, &error) && error != NULL && !ShutdownRequestPending)
+		mf_listener_show_error(listener->state, error);
+	MemoryContextSwitchTo(old);
 	for (link = &customers; *link != NULL;)
 	{
 		Customer   *customer = *link;
@@ -179,7 +183,7 @@ mf_customers_attend(MfListener *listener)
 		answer_and_remove(link);
 		answered = true;
 	}
-	MemoryContextReset(listener->context);
+	MemoryContextReset(listener->runner.context);
 	return answered;
 }
 
@@ -207,11 +211,10 @@ remove_disconnected(bool *removed)
 	return count;
 }
 
-/* Updates what is known of all payments; payment_status is in listener->context. */
-static void
-read_payments(MfListener *listener)
+/* Updates what is known of all payments; payment_status is in the current context. */
+static bool
+read_payments(const MfSqlScope *scope, void *argument)
 {
-	MemoryContext old = MemoryContextSwitchTo(listener->context);
 	MfInbound  *messages;
 	Customer   *customer;
 	int			count = 0;
@@ -222,48 +225,15 @@ read_payments(MfListener *listener)
 	count = 0;
 	for (customer = customers; customer != NULL; customer = customer->next)
 		messages[count++] = customer->message;
-	if (read_messages(listener, messages, count))
+	mf_inbound_reread(scope, messages, count);
+	count = 0;
+	for (customer = customers; customer != NULL; customer = customer->next)
 	{
-		count = 0;
-		for (customer = customers; customer != NULL; customer = customer->next)
-		{
-			customer->message.payment_status = messages[count].payment_status;
-			customer->message.settled = messages[count].settled;
-			count++;
-		}
+		customer->message.payment_status = messages[count].payment_status;
+		customer->message.settled = messages[count].settled;
+		count++;
 	}
-	MemoryContextSwitchTo(old);
-}
-
-/* Runs mf_inbound_reread() in a transaction of its own; false if that failed. */
-static bool
-read_messages(MfListener *listener, MfInbound *messages, int count)
-{
-	volatile bool done = false;
-
-	mf_process_begin_statements();
-	PG_TRY();
-	{
-		mf_process_start_transaction();
-		listener->state->transactions++;
-		MemoryContextSwitchTo(listener->context);
-		if (!mf_process_lock_extension(listener->extension))
-			listener->extension_dropped = true;
-		else
-		{
-			mf_inbound_reread(listener->schema, messages, count);
-			done = true;
-		}
-		mf_process_commit_transaction();
-	}
-	PG_CATCH();
-	{
-		(void) mf_listener_abort(listener);
-		done = false;
-	}
-	PG_END_TRY();
-	mf_process_end_statements();
-	return done;
+	return true;
 }
 
 void

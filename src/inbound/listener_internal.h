@@ -12,6 +12,7 @@
 
 #include "base/listen_address.h"
 #include "core/httpd/httpd.h"
+#include "database/run_transaction.h"
 #include "inbound/inbound.h"
 #include "process/worker_slots.h"
 
@@ -20,12 +21,9 @@
 
 typedef struct MfListener
 {
-	Oid			schema;
-	Oid			extension;
+	MfTransactionRunner runner;	/* its context is that of a batch of requests, and reset after it */
 	MfSlot	   *slot;			/* in shared memory */
 	MfListenerState *state;		/* likewise */
-	MemoryContext context;		/* of a batch of requests; reset after it */
-	bool		extension_dropped;
 	int			max_waiting;	/* customers who may wait for a look-up */
 } MfListener;
 

@@ -122,14 +122,14 @@ mf_listener_abort(MfListener *listener)
 {
 	ErrorData  *error;
 
-	MemoryContextSwitchTo(listener->context);
+	MemoryContextSwitchTo(listener->runner.context);
 	error = CopyErrorData();
 	HOLD_INTERRUPTS();
 	log_error(error);
 	(void) mf_notify_refused(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
-	MemoryContextSwitchTo(listener->context);
+	MemoryContextSwitchTo(listener->runner.context);
 	/* a cancel because of our shutdown is no error */
 	if (!mf_process_is_cancel(error) || !ShutdownRequestPending)
 		mf_listener_show_error(listener->state, error->message);

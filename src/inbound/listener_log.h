@@ -38,7 +38,7 @@ extern TimestampTz mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd
 
 /*
  * In PG_CATCH(): logs and shows the error, and aborts the transaction.  The error
- * is in listener->context, which is the current context afterwards.
+ * is in listener->runner.context, which is the current context afterwards.
  */
 extern ErrorData *mf_listener_abort(MfListener *listener);
 

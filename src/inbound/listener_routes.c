@@ -63,7 +63,6 @@ static bool drop_late(TimestampTz now);
 void
 mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
 {
-	MfTransactionRunner runner = {listener->extension, listener->schema, listener->context, &listener->state->transactions, false};
 	const char **before = prefixes;
 	MemoryContext old = CurrentMemoryContext;
 	List	   *list = NIL;
@@ -73,11 +72,10 @@ mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
 		slot = listener->slot;
 	if (pg_atomic_exchange_u32(&slot->routes.changed, 0) == 0 && prefixes_read)
 		return;
-	if (!mf_transaction_run(&runner, read_prefixes, &list, &error))
+	if (!mf_transaction_run(&listener->runner, read_prefixes, &list, &error))
 	{
 		/* tried again with the next event */
 		pg_atomic_write_u32(&slot->routes.changed, 1);
-		listener->extension_dropped |= runner.extension_dropped;
 		if (error != NULL)
 			mf_listener_show_error(listener->state, error);
 		MemoryContextSwitchTo(old);
@@ -93,7 +91,7 @@ mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
 		mf_routes_install(former);
 	if (before != NULL)
 		pfree(before);
-	MemoryContextReset(listener->context);
+	MemoryContextReset(listener->runner.context);
 }
 
 static bool

@@ -104,7 +104,7 @@ mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
 
 	if (requests == NULL)
 		return false;
-	old = MemoryContextSwitchTo(listener->context);
+	old = MemoryContextSwitchTo(listener->runner.context);
 	for (request = requests; request != NULL; request = request->next)
 		count++;
 	batch = (MfHttpdRequest **) palloc(count * sizeof(MfHttpdRequest *));
@@ -116,7 +116,7 @@ mf_listener_serve(MfListener *listener, MfHttpdRequest *requests)
 			serve_batch(listener, batch, count);
 	}
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(listener->context);
+	MemoryContextReset(listener->runner.context);
 	return true;
 }
 
@@ -227,14 +227,14 @@ store(MfListener *listener, MfHttpdRequest **requests, MfInbound *messages, int 
 {
 	bool		stored;
 
-	if (listener->extension_dropped)
+	if (listener->runner.extension_dropped)
 		return false;
 	pgstat_report_activity(STATE_RUNNING, "myfatoorah: storing webhooks and callbacks");
 	mf_process_begin_statements();
 	stored = store_in_transaction(listener, requests, messages, count, failure);
 	mf_process_end_statements();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return stored && !listener->extension_dropped;
+	return stored && !listener->runner.extension_dropped;
 }
 
 static bool
@@ -247,9 +247,9 @@ store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound 
 	{
 		mf_process_start_transaction();
 		listener->state->transactions++;
-		MemoryContextSwitchTo(listener->context);
-		if (!mf_process_lock_extension(listener->extension))
-			listener->extension_dropped = true;
+		MemoryContextSwitchTo(listener->runner.context);
+		if (!mf_process_lock_extension(listener->runner.extension))
+			listener->runner.extension_dropped = true;
 		else
 			store_messages(listener, requests, messages, count);
 		MF_FAILPOINT("inbound_stored");
@@ -260,7 +260,7 @@ store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound 
 		*failure = failure_of(mf_listener_abort(listener));
 	}
 	PG_END_TRY();
-	MemoryContextSwitchTo(listener->context);
+	MemoryContextSwitchTo(listener->runner.context);
 	note_stored(listener->state, requests[0]->route, stored);
 	return stored;
 }
@@ -291,7 +291,7 @@ store_messages(MfListener *listener, MfHttpdRequest **requests, MfInbound *messa
 			fill_message(requests[i], &batch[used++]);
 	}
 	if (used > 0)
-		mf_inbound_store(listener->schema, batch, used);
+		mf_inbound_store(listener->runner.schema, batch, used);
 	used = 0;
 	for (i = 0; i < count; i++)
 	{
