@@ -192,12 +192,12 @@ scan_agenda(const MfSqlScope *scope, TimestampTz now)
 	entries = mf_queue_accounts(scope);
 	foreach(lc, entries)
 	{
-		MfFirstEntry *entry = (MfFirstEntry *) lfirst(lc);
+		MfDueAccount *entry = (MfDueAccount *) lfirst(lc);
 
-		if (entry->rank <= now)
+		if (entry->due <= now)
 			mf_turns_due(mf_throttle_get(entry->account));
-		else if (!TIMESTAMP_NOT_FINITE(entry->rank))
-			mf_turns_due_at(mf_throttle_get(entry->account), entry->rank);
+		else if (!TIMESTAMP_NOT_FINITE(entry->due))
+			mf_turns_due_at(mf_throttle_get(entry->account), entry->due);
 	}
 	all_changed = false;
 	mf_time_share_end(&scan_share);

@@ -68,11 +68,11 @@ scan(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now)
 		return;
 	names = (const char **) palloc(list_length(accounts) * sizeof(char *));
 	foreach(lc, accounts)
-		names[foreach_current_index(lc)] = ((MfDueOperations *) lfirst(lc))->account;
+		names[foreach_current_index(lc)] = ((MfDueAccount *) lfirst(lc))->account;
 	paused = mf_queue_paused_accounts(scope, names, list_length(accounts));
 	foreach(lc, accounts)
 	{
-		const MfDueOperations *entry = (const MfDueOperations *) lfirst(lc);
+		const MfDueAccount *entry = (const MfDueAccount *) lfirst(lc);
 
 		if (entry->due > now)
 			note_due(entry->due);

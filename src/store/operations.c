@@ -185,19 +185,7 @@ number_of(const char *const *names, int count, const char *name)
 List *
 mf_operations_accounts(const MfSqlScope *scope)
 {
-	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
-	List	   *accounts = NIL;
-	uint64		i;
-
-	for (i = 0; i < rows; i++)
-	{
-		MfDueOperations *account = (MfDueOperations *) palloc(sizeof(MfDueOperations));
-
-		account->account = mf_result_text(i, 1);
-		account->due = mf_result_timestamp(i, 2);
-		accounts = lappend(accounts, account);
-	}
-	return accounts;
+	return mf_read_due_accounts(scope, &accounts_statement);
 }
 
 List *

@@ -49,14 +49,7 @@ extern const char *mf_operation_kind_name(MfOperationKind kind);
 /* Whether it may still change by an answer or a person, in SQL. */
 #define MF_OPERATION_OPEN(row) row ".status IN ('queued', 'sending', 'filed', 'unknown', 'review')"
 
-/* An account with rows that are or will be due */
-typedef struct MfDueOperations
-{
-	char	   *account;
-	TimestampTz due;
-} MfDueOperations;
-
-/* List of MfDueOperations, one for each account, in the current context. */
+/* List of MfDueAccount, one for each account, in the current context. */
 extern List *mf_operations_accounts(const MfSqlScope *scope);
 
 /* A row, with what its invoice says */

@@ -152,15 +152,18 @@ typedef struct MfLockedInvoice
  */
 extern int	mf_verify_wait(void);
 
-/* The first agenda entry of an account */
-typedef struct MfFirstEntry
+/* An account with something that is or will be due; on the agenda that is its rank */
+typedef struct MfDueAccount
 {
 	char	   *account;
-	TimestampTz rank;
-} MfFirstEntry;
+	TimestampTz due;
+} MfDueAccount;
 
-/* List of MfFirstEntry, one for each account with agenda entries, in the current context. */
+/* List of MfDueAccount, one for each account with agenda entries, in the current context. */
 extern List *mf_queue_accounts(const MfSqlScope *scope);
+
+/* The same of the accounts and times that a statement returns. */
+extern List *mf_read_due_accounts(const MfSqlScope *scope, MfStatement *statement);
 
 /* Whether something on the agenda awaits this account: a send, a look-up, an operation or an inquiry. */
 extern bool mf_agenda_names(const MfSqlScope *scope, const char *account);

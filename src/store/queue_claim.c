@@ -142,16 +142,22 @@ static void promote_entries(void *argument);
 List *
 mf_queue_accounts(const MfSqlScope *scope)
 {
+	return mf_read_due_accounts(scope, &accounts_statement);
+}
+
+List *
+mf_read_due_accounts(const MfSqlScope *scope, MfStatement *statement)
+{
 	List	   *result = NIL;
-	uint64		rows = mf_sql_execute(scope, &accounts_statement, NULL, NULL);
+	uint64		rows = mf_sql_execute(scope, statement, NULL, NULL);
 	uint64		i;
 
 	for (i = 0; i < rows; i++)
 	{
-		MfFirstEntry *entry = (MfFirstEntry *) palloc(sizeof(MfFirstEntry));
+		MfDueAccount *entry = (MfDueAccount *) palloc(sizeof(MfDueAccount));
 
 		entry->account = mf_result_text(i, 1);
-		entry->rank = mf_result_timestamp(i, 2);
+		entry->due = mf_result_timestamp(i, 2);
 		result = lappend(result, entry);
 	}
 	return result;
