@@ -66,7 +66,7 @@ change_plan(FunctionCallInfo fcinfo, MfEndpointNumber endpoint, const char *func
 	if (!XactReadOnly)
 	{
 		mf_recurring_read_soon(get_func_namespace(fcinfo->flinfo->fn_oid), account->name, plan);
-		mf_wake_inquiries_at_commit();
+		mf_news_at_commit(MF_NEWS_INQUIRIES);
 	}
 	exchange = mf_backend_call(account, &mf_endpoints[endpoint], mf_to_utf8(plan), strdup(""), 0, &context);
 	mf_send_result_read(&mf_endpoints[endpoint], exchange, NULL, result);

@@ -199,7 +199,7 @@ mf_adopt(PG_FUNCTION_ARGS)
 	row = mf_direct_insert(schema, &request, account->name);
 	take_over(row, invoice_id);
 	mf_inquiries_order(schema, GetUserId(), &row->invoice, &too_often, 1);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 	PG_RETURN_INT64(row->invoice);
 }
 

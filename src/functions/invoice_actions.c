@@ -206,7 +206,7 @@ mf_action_refresh(const MfCommand *command, MfNamed *named, const char **results
 		mf_refresh_at_commit(command->schema, GetUserId(), named[i].invoice, too_often);
 		results[i] = too_often ? MF_RESULT_ASKED_LATER : MF_RESULT_ASKED;
 	}
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 /* Cancels the invoices of rows that were deleted, and what has replaced them; raises an error unless all can be. */

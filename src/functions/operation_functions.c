@@ -118,7 +118,7 @@ mf_cancel_refund(PG_FUNCTION_ARGS)
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -144,7 +144,7 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 	change.reference = mf_next_reference(operation->reference);
 	change.due = GetCurrentTimestamp();
 	mf_operation_apply_alone(schema, &change);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -182,7 +182,7 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for outcome: \"%.40s\"", outcome),
 				 errhint("Valid values are: filed, refused.")));
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -276,7 +276,7 @@ settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason)
 	settling.sender.role = role;
 	settling.sender.could_login = mf_role_can_login(role);
 	settling.sender.could_insert = mf_role_can_insert(get_relname_relid("mf_refund", schema), role);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_INT64(mf_operations_add(schema, &settling));
 }
 
@@ -330,6 +330,6 @@ mf_cancel_capture(PG_FUNCTION_ARGS)
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(schema, &change);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }

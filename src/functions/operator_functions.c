@@ -148,7 +148,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 				 errdetail("A payment for it has come in."),
 				 errhint("Refund or cancel the other invoice in the MyFatoorah portal, then decide \"dismiss\".")));
 	mf_inquiries_order(schema, GetUserId(), &job->invoice, &too_often, 1);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 /* A row whose InvoiceId was given by mistake goes back to review, where it is decided anew. */
@@ -166,7 +166,7 @@ take_number_back(Oid schema, const MfJob *job, const char *reason)
 				 errmsg("invoice %lld keeps its number", (long long) job->invoice),
 				 errdetail("An answer of MyFatoorah has confirmed that the number is that of this invoice."),
 				 errhint("Only a number that no answer has confirmed can be taken back.")));
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 /* The InvoiceId in the fourth argument, which no other row has; palloc'd. */
@@ -228,8 +228,7 @@ mf_resume(PG_FUNCTION_ARGS)
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));
 	mf_queue_retry_account(schema, strcmp(account, MF_ALL_ACCOUNTS) == 0 ? NULL : account, InvalidOid);
 	mf_end_drain_at_commit();
-	mf_try_now_at_commit(MF_TRY_ALL);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_TRY_ALL | MF_NEWS_INQUIRIES);
 
 	/* those of a restored database came without mf_on_request() */
 	mf_routes_changed_at_commit();

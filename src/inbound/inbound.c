@@ -59,7 +59,7 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 	if (event_count > 0)
 	{
 		mf_events_store(&scope, events, event_count);
-		mf_wake_inquiries_at_commit();
+		mf_news_at_commit(MF_NEWS_INQUIRIES);
 
 		/* an inquiry that is queued now makes a payment not settled */
 		if (invoice_count > 0)

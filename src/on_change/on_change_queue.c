@@ -212,7 +212,7 @@ mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after, bool
 	if (mf_process_is_ours)
 		mf_reaction_alarm = MF_REACTION_NOW;
 	else
-		mf_try_now_at_commit(MF_TRY_REACTIONS);
+		mf_news_at_commit(MF_TRY_REACTIONS);
 }
 
 void
@@ -233,7 +233,7 @@ mf_reaction_call_at(Oid schema, const char *function, TimestampTz at)
 	if (mf_sql_execute(&scope, &call_at_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	mf_sql_end(&scope);
-	mf_try_now_at_commit(MF_TRY_REACTIONS);
+	mf_news_at_commit(MF_TRY_REACTIONS);
 }
 
 /*

@@ -179,7 +179,7 @@ mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz fir
 	mf_sql_end(&scope);
 	if (first_at != 0)
 		mf_reaction_call_at(schema, name, first_at);
-	mf_try_now_at_commit(MF_TRY_REACTIONS);
+	mf_news_at_commit(MF_TRY_REACTIONS);
 }
 
 /* A name stands for one function, which is called for changes or at times. */

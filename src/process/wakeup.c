@@ -66,29 +66,12 @@ mf_wake_account_at_commit(const char *account)
 }
 
 void
-mf_try_now_at_commit(MfTryNow what)
+mf_news_at_commit(uint32 news)
 {
-	(void) wake_at_commit(what);
-	mf_wake_worker_at_commit();
-}
-
-void
-mf_pause_at_commit(void)
-{
-	(void) wake_at_commit(MF_NEWS_PAUSE);
-	mf_wake_worker_at_commit();
-}
-
-void
-mf_wake_inquiries_at_commit(void)
-{
-	(void) wake_at_commit(MF_NEWS_INQUIRIES);
-}
-
-void
-mf_wake_operations_at_commit(void)
-{
-	(void) wake_at_commit(MF_NEWS_OPERATIONS);
+	(void) wake_at_commit(news);
+	/* what was put off, and who is paused, may be any account */
+	if ((news & (MF_TRY_ANY | MF_NEWS_PAUSE)) != 0)
+		mf_wake_worker_at_commit();
 }
 
 void
@@ -267,17 +250,12 @@ wake_worker(Oid database, const WorkerWakeup *wakeup)
 static void
 routes_changed(Oid database)
 {
-	MfSlot	   *slot;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 
-	if (mf_shared == NULL)
+	if (slot == NULL)
 		return;
-	LWLockAcquire(mf_shared->lock, LW_SHARED);
-	slot = mf_find_slot(database, false);
-	if (slot != NULL)
-	{
-		pg_atomic_write_u32(&slot->routes.changed, 1);
-		mf_set_latch_of(slot->listener.proc_number);
-	}
+	pg_atomic_write_u32(&slot->routes.changed, 1);
+	mf_set_latch_of(slot->listener.proc_number);
 	LWLockRelease(mf_shared->lock);
 }
 

@@ -36,26 +36,17 @@ typedef enum MfNews
 /*
  * These functions act once the current transaction has committed, and not if it fails.
  *
- * The first six wake the worker of this database.  The agenda has changed, perhaps for
+ * The first three wake the worker of this database.  The agenda has changed, perhaps for
  * any account, or for one:
  */
 extern void mf_wake_worker_at_commit(void);
 extern void mf_wake_account_at_commit(const char *account);
 
 /*
- * The agenda of inquiries has changed.  This one and the next wake the worker of a session
- * that fails, too: it may have passed over what the session had locked.
+ * Bits of MfNews and MfTryNow.  Inquiries and operations wake the worker of a session that
+ * fails, too: it may have passed over what the session had locked.
  */
-extern void mf_wake_inquiries_at_commit(void);
-
-/* A refund, capture or release may be due. */
-extern void mf_wake_operations_at_commit(void);
-
-/* The worker is to read which accounts are paused before it posts more. */
-extern void mf_pause_at_commit(void);
-
-/* The worker is to forget earlier failures. */
-extern void mf_try_now_at_commit(MfTryNow what);
+extern void mf_news_at_commit(uint32 news);
 
 /* Wakes those who wait for an invoice to change, also in the listener. */
 extern void mf_wake_waiting_at_commit(void);

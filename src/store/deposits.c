@@ -141,7 +141,7 @@ request(const MfSqlScope *scope, MfArray *columns)
 	(void) mf_columns_execute(scope, &request_statement, columns);
 	if (mf_result_int8(0, 2) != 0)
 		mf_change_suppressed();
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 	return mf_result_int8(0, 1);
 }
 

@@ -291,7 +291,7 @@ mf_inquiries_open_restored(const MfSqlScope *scope, TimestampTz due)
 	(void) mf_sql_execute(scope, &restore_statement, &value, NULL);
 	if (mf_sql_execute(scope, &not_restored_statement, NULL, NULL) > 0)
 		mf_change_suppressed();
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 void
@@ -304,7 +304,7 @@ mf_inquiries_open_settled(const MfSqlScope *scope)
 	if (mf_poll_rate_limit == 0)
 		return;
 	(void) mf_sql_execute(scope, &open_settled_statement, &value, NULL);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 void
@@ -378,7 +378,7 @@ mf_inquiries_open_sent(const MfSqlScope *scope, MfSentInvoice *sent, int count)
 	if (mf_inquiries_open(scope, sent, count, due))
 		mf_inquiry_wake();
 	if (!mf_process_is_ours)
-		mf_wake_inquiries_at_commit();
+		mf_news_at_commit(MF_NEWS_INQUIRIES);
 }
 
 void

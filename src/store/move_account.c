@@ -210,8 +210,7 @@ static void
 try_moved(Oid schema, const char *account)
 {
 	mf_queue_retry_account(schema, account, InvalidOid);
-	mf_try_now_at_commit(MF_TRY_LACKING);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_TRY_LACKING | MF_NEWS_INQUIRIES);
 }
 
 bool

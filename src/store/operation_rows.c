@@ -329,7 +329,7 @@ mf_operations_take_over(Oid schema)
 
 	(void) mf_execute_alone(schema, &doubt_foreign_statement, &value, NULL);
 	(void) mf_execute_alone(schema, &take_over_statement, &value, NULL);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 }
 
 void
@@ -360,7 +360,7 @@ mf_operations_repair(const MfSqlScope *scope)
 
 	value = Int64GetDatum((int64) mf_sql_execute(scope, &doubt_untimed_statement, &value, NULL));
 	(void) mf_sql_execute(scope, &repair_statement, &value, NULL);
-	mf_wake_operations_at_commit();
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 }
 
 int64

@@ -175,7 +175,7 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 		mf_sql_execute(&scope, &is_paused_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	mf_sql_end(&scope);
-	mf_pause_at_commit();
+	mf_news_at_commit(MF_NEWS_PAUSE);
 }
 
 void

@@ -258,7 +258,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_REPAIR);
 	mf_wake_worker_at_commit();
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 	return (Datum) 0;
 }
 

@@ -172,5 +172,5 @@ ask(const MfSqlScope *scope, const int64 *ids, int count)
 		mf_refresh_at_commit(scope->schema, scope->userid, ids[i], false);
 	}
 	(void) mf_inquiries_open(scope, sent, count, DT_NOEND);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_NEWS_INQUIRIES);
 }

@@ -106,7 +106,7 @@ mf_operation_guard(PG_FUNCTION_ARGS)
 		if (!row.isnull[OC_SUPPLIERS])
 			check_suppliers(&row, RelationGetNamespace(trigger->tg_relation));
 		check_invoice(&row, trigger);
-		mf_wake_operations_at_commit();
+		mf_news_at_commit(MF_NEWS_OPERATIONS);
 	}
 	return PointerGetDatum(mf_row_tuple(trigger->tg_trigtuple, desc, &row));
 }

@@ -387,8 +387,7 @@ account_changed(const char *name, const RoleSpec *user)
 	if (user != NULL && user->roletype != ROLESPEC_PUBLIC)
 		role = get_rolespec_oid(user, false);
 	make_entries_due(schema, name, role);
-	mf_try_now_at_commit(MF_TRY_LACKING);
-	mf_wake_inquiries_at_commit();
+	mf_news_at_commit(MF_TRY_LACKING | MF_NEWS_INQUIRIES);
 }
 
 /* All that names the account follows, before anybody can use the new name. */

@@ -353,7 +353,7 @@ mutate keep_ready 'what was claimed ahead is never given back' src/sending/sende
 mutate inquiries_first 'inquiries that fail keep sends from leaving' src/inquiry/inquiry.c \
 	's/ && throttle->inquiry\.asked_last\)/ \&\& false)/' 004_attempt_records
 mutate late_pause 'mf_pause() does not stop what was claimed ahead' src/store/queue_pause.c \
-	's/\tmf_pause_at_commit\(\);\n//' 004_attempt_records
+	's/\tmf_news_at_commit\(MF_NEWS_PAUSE\);\n//' 004_attempt_records
 mutate old_key 'that a key file was changed is not seen if all else of it is the same' src/account/secret_file.c \
 	's/ && now\.changed == file->changed//' 008_account_isolation
 mutate old_mapping 'a user mapping that has changed is not looked up' src/account/account_target.c \
