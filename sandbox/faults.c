@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "shapes.h"
+#include "timers.h"
 
 static FaultRule *rules;
 static int64_t next_id = 1;
@@ -165,9 +166,9 @@ take_member(FaultRule *rule, const cJSON *m, Buf *error)
 	if (strcmp(name, "skip") == 0)
 		return take_integer(m, name, 0, &rule->skip, error);
 	if (strcmp(name, "delay_ms") == 0)
-		return take_integer(m, name, 0, &f->delay_ms, error);
+		return take_integer(m, name, -1, &f->delay_ms, error);
 	if (strcmp(name, "delay_before_ms") == 0)
-		return take_integer(m, name, 0, &f->delay_before_ms, error);
+		return take_integer(m, name, -1, &f->delay_before_ms, error);
 	if (strcmp(name, "stall_ms") == 0)
 		return take_integer(m, name, -1, &f->stall_ms, error);
 	if (strcmp(name, "throttle") == 0)
@@ -381,7 +382,8 @@ faults_add(const cJSON *list, bool tls, Buf *error)
 
 /*
  * faults_clear
- *		Disarm all rules; requests already caught by one stay caught.
+ *		Disarm all rules. A request that waits for this goes on; otherwise
+ *		requests already caught by a rule stay caught. Locked.
  */
 void
 faults_clear(void)
@@ -390,10 +392,16 @@ faults_clear(void)
 	{
 		FaultRule *next = rules->next;
 
+		/* for those that it has caught, and that do not wait yet */
+		if (rules->fault.delay_ms < 0)
+			rules->fault.delay_ms = 0;
+		if (rules->fault.delay_before_ms < 0)
+			rules->fault.delay_before_ms = 0;
 		faults_release(rules);
 		rules = next;
 	}
 	atomic_store(&armed, 0);
+	timers_release();
 }
 
 /*

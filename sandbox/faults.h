@@ -24,8 +24,8 @@ typedef enum FaultEnd
 
 typedef struct Fault
 {
-	int64_t delay_before_ms; /* before the request is looked at */
-	int64_t delay_ms; /* before it is answered */
+	int64_t delay_before_ms; /* before the request is looked at; -1: until faults_clear() */
+	int64_t delay_ms; /* before it is answered; likewise */
 	int create; /* 1, 0, or -1: as fits the rest */
 
 	int status; /* 0: the true one */

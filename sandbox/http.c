@@ -338,12 +338,15 @@ receive(Request *r)
 	}
 	note_request(r, complete, limit);
 	if (!broken)
+	{
 		idempotency_begin(r);
+		/* locked: a rule that is deleted lets go what waits */
+		if (r->rule != NULL && r->rule->fault.delay_before_ms != 0)
+			sleep_request(r, r->rule->fault.delay_before_ms, STAGE_PROCESS);
+	}
 	store_unlock();
 	if (broken)
 		break_request(r, limit, complete);
-	else if (r->rule != NULL && r->rule->fault.delay_before_ms > 0)
-		sleep_request(r, r->rule->fault.delay_before_ms, STAGE_PROCESS);
 }
 
 /*
@@ -418,10 +421,10 @@ look_at(Request *r)
 	if (f != NULL)
 		apply_fault(r, f);
 	idempotency_keep(r, replaced);
-	store_unlock();
 	r->stage = STAGE_ANSWER;
-	if (f != NULL && f->delay_ms > 0 && !r->gone)
+	if (f != NULL && f->delay_ms != 0 && !r->gone)
 		sleep_request(r, f->delay_ms, STAGE_ANSWER);
+	store_unlock();
 }
 
 /*

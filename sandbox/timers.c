@@ -78,8 +78,9 @@ take_out(Timer *timer)
 
 /*
  * timer_add
- *		Have timer->fire called from the timer thread after a while. False, and
- *		no call, when stopping. The timer must not be pending.
+ *		Have timer->fire called from the timer thread after a while, or by
+ *		timers_release() if the delay is negative. False, and no call, when
+ *		stopping. The timer must not be pending.
  */
 bool
 timer_add(Timer *timer, int64_t delay_us)
@@ -90,7 +91,7 @@ timer_add(Timer *timer, int64_t delay_us)
 		pthread_mutex_unlock(&mutex);
 		return false;
 	}
-	timer->due_us = monotonic_us() + delay_us;
+	timer->due_us = delay_us < 0 ? INT64_MAX : monotonic_us() + delay_us;
 	if (heap_count + 1 >= heap_size)
 	{
 		heap_size = heap_size > 0 ? heap_size * 2 : 64;
@@ -120,6 +121,26 @@ timer_cancel(Timer *timer)
 		take_out(timer);
 	pthread_mutex_unlock(&mutex);
 	return pending;
+}
+
+/*
+ * timers_release
+ *		Make due what waits for no time.
+ */
+void
+timers_release(void)
+{
+	pthread_mutex_lock(&mutex);
+	for (int i = 1; i <= heap_count; i++)
+	{
+		if (heap[i]->due_us == INT64_MAX)
+		{
+			heap[i]->due_us = 0;
+			sift(i);
+		}
+	}
+	pthread_cond_signal(&changed);
+	pthread_mutex_unlock(&mutex);
 }
 
 /*

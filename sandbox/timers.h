@@ -10,7 +10,7 @@
 
 typedef struct Timer
 {
-	int64_t due_us; /* monotonic */
+	int64_t due_us; /* monotonic, or INT64_MAX: at timers_release() */
 	int position; /* in the heap, from 1; 0: not in it */
 	void (*fire)(struct Timer *timer);
 } Timer;
@@ -19,5 +19,6 @@ extern void timers_start(void);
 extern void timers_stop(void);
 extern bool timer_add(Timer *timer, int64_t delay_us);
 extern bool timer_cancel(Timer *timer);
+extern void timers_release(void);
 
 #endif
