@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATIENCE 30.0
+#define PATIENCE 60.0
 
 double
 seconds_now(void)

@@ -42,7 +42,7 @@ extern MfHttpExchange *http_post(MfHttp *http, MfHttpTarget *target, const char 
 /* Posts a copy of "body"; the test fails if that is refused. */
 extern MfHttpExchange *post(MfHttp *http, MfHttpTarget *target, const char *body, void *tag);
 
-/* Runs until an exchange has ended; the test fails after half a minute. */
+/* Runs until an exchange has ended; the test fails after a minute. */
 extern MfHttpExchange *finish_one(MfHttp *http);
 
 /* Runs until *flag-like condition holds. */
@@ -61,5 +61,11 @@ extern void check_no_key(const MfHttpExchange *exchange);
 extern MfOutcome outcome_one(MfHttp *http, MfHttpTarget *target, const char *body);
 
 extern double seconds_now(void);
+
+/*
+ * What waits for nothing takes less, in seconds, on the slowest machine; the
+ * time-outs of requests that hang are longer.
+ */
+#define SOON 8.0
 
 #endif							/* MF_TEST_CLIENT_H */

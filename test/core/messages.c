@@ -90,18 +90,6 @@ sign(const char *secret, const char *message)
 }
 
 void
-check_text(const char *actual, const char *expected)
-{
-	if (expected == NULL)
-		assert_null(actual);
-	else
-	{
-		assert_non_null(actual);
-		assert_string_equal(actual, expected);
-	}
-}
-
-void
 check_refused(const MfWebhook *webhook)
 {
 	assert_non_null(webhook->error);

@@ -55,8 +55,6 @@ extern void close_sample(Sample *sample);
 /* Base64 of HMAC-SHA256, malloc'd */
 extern char *sign(const char *secret, const char *message);
 
-/* Both are that text, or both are NULL. */
-extern void check_text(const char *actual, const char *expected);
 
 /* Of a message that is not valid only the error is set. */
 extern void check_refused(const MfWebhook *webhook);

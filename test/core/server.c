@@ -221,7 +221,7 @@ wait_counter(Server *server, const int *counter, int count)
 	bool		reached;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += 10;
+	until.tv_sec += 60;
 	pthread_mutex_lock(&server->lock);
 	while (*counter < count && rc == 0)
 		rc = pthread_cond_timedwait(&server->changed, &server->lock, &until);

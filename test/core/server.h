@@ -75,7 +75,7 @@ extern const char *server_url(const Server *server);
 extern int	server_connections(Server *server);
 extern int	server_requests(Server *server);
 
-/* Waits until the counter has reached the value; false after ten seconds. */
+/* Waits until the counter has reached the value; false after a minute. */
 extern bool server_wait_requests(Server *server, int count);
 extern bool server_wait_closed(Server *server, int count);
 extern bool server_wait_events(Server *server, int count);

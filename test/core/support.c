@@ -121,3 +121,15 @@ text(const char *format,...)
 	va_end(args);
 	return result;
 }
+
+void
+check_text(const char *actual, const char *expected)
+{
+	if (expected == NULL)
+		assert_null(actual);
+	else
+	{
+		assert_non_null(actual);
+		assert_string_equal(actual, expected);
+	}
+}

@@ -39,6 +39,9 @@ extern MfHttpExchange answered(long status, const char *body);
 /* What such an answer says; to be freed. */
 extern MfListResult read_list(const MfList *list, long status, const char *body);
 
+/* Both are that text, or both are NULL. */
+extern void check_text(const char *actual, const char *expected);
+
 /* A printf() to malloc'd memory */
 extern char *text(const char *format,...) __attribute__((format(printf, 1, 2)));
 

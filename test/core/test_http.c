@@ -885,7 +885,7 @@ test_abort(void **state)
 	mf_http_stop_thread(http);
 	assert_true(exchange->gate_passed);
 	mf_http_abort(http, exchange);
-	assert_true(seconds_now() - start < 1);
+	assert_true(seconds_now() - start < SOON);
 	assert_int_equal(mf_http_in_flight(http), 0);
 	/* the connection is closed, because nothing else can be done with it */
 	assert_true(server_wait_events(server, 1));

@@ -536,7 +536,7 @@ test_connect_stall(void **state)
 	}
 	start = seconds_now();
 	exchange = exchange_one(http, target, BODY);
-	assert_true(seconds_now() - start < 10);
+	assert_true(seconds_now() - start < SOON);
 	assert_int_equal(exchange->curl_code, CURLE_OPERATION_TIMEDOUT);
 	assert_false(exchange->gate_reached);
 	mf_http_describe(exchange, described, sizeof(described));
@@ -588,12 +588,12 @@ test_stall(void **state)
 		double		took = seconds_now() - start;
 		char		described[512];
 
-		assert_true(took > 0.35 && took < 10);
+		assert_true(took > 0.35 && took < SOON);
 		assert_int_equal(exchange->curl_code, CURLE_OPERATION_TIMEDOUT);
 		assert_int_equal(outcome_of(exchange), MF_OUTCOME_UNKNOWN);
 		mf_http_describe(exchange, described, sizeof(described));
 		assert_non_null(strstr(described, i < 2 ? "no answer from 127.0.0.1" : "did not end within"));
-		assert_non_null(strstr(described, "request and answer 0."));
+		assert_non_null(strstr(described, "request and answer "));
 		mf_http_exchange_free(exchange);
 		assert_int_equal(server_requests(server), 1);
 		mf_http_destroy(http);

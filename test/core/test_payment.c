@@ -2,30 +2,6 @@
  * test_payment.c
  *	  What GetPaymentStatus says about a payment, and the states it moves through.
  *
- * Of what users trip over with MyFatoorah, these lines of MyFatoorah's facts
- * concern us; each is shown by the test named:
- *
- *	"Success" instead of "Succss"			here: try_words
- *	header X-..., HMAC over the raw body	test_webhook.c (published samples)
- *	byte-wise sort in V1					test_webhook.c (deposits)
- *	V2 paths from the root					test_webhook.c; t/052 (each signed byte)
- *	reference is in ExternalIdentifier		t/051 (events before our own answer)
- *	InvoiceId sent as PaymentId				t/050 (callback), t/054 (not found)
- *	trusting ErrorUrl, CallBackUrl			t/051 (callbacks of failed tries)
- *	a failed try taken as final				here: failed_then_paid; t/051
- *	items that do not add up				sql/validation
- *	country code, length of CustomerMobile	sql/validation
- *	empty CustomerName						sql/validation
- *	localhost as CallBackUrl				sql/validation
- *	Arabic digits in phones					sql/validation
- *	HTML in names							t/030 (bytes as they are)
- *	PaymentId as a number					here: leading_zeros
- *	"12,345.000" as a number				test_api.c
- *	KWD and KD								test_api.c; here: currency
- *	expiry taken as UTC						t/054 (zones)
- *	polling hard							t/054 (budget)
- *	retries of webhooks end within minutes	t/053 (read from the log)
- *
  * Copyright (c) 2026, the myfatoorah authors
  * test/core/test_payment.c
  */

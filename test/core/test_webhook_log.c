@@ -27,18 +27,6 @@
 #define NO_DATA "{\"IsSuccess\":false,\"Message\":\"No data match the provided values\",\"ValidationErrors\":null,\"Data\":null}"
 #define REFUSED "{\"IsSuccess\":false,\"Message\":\"Invalid data\",\"ValidationErrors\":[{\"Name\":\"Key\",\"Error\":\"is bad\"}],\"Data\":null}"
 
-static void
-check_text(const char *actual, const char *expected)
-{
-	if (expected == NULL)
-		assert_null(actual);
-	else
-	{
-		assert_non_null(actual);
-		assert_string_equal(actual, expected);
-	}
-}
-
 /* ----------
  * Requests
  * ----------
@@ -336,8 +324,8 @@ test_refunds(void **state)
 		if (cases[i].count > 0)
 		{
 			check_text(mf_list_row(&result, 0)[MF_RF_AMOUNT], cases[i].amount);
-					check_text(mf_list_row(&result, 0)[MF_RF_INVOICE_ID], NULL);
-						}
+			check_text(mf_list_row(&result, 0)[MF_RF_INVOICE_ID], NULL);
+		}
 		mf_list_result_free(&result);
 	}
 }
