@@ -18,15 +18,7 @@ sub ours
 }
 
 # A bill with that key, whose link was sent, and its id
-sub bill
-{
-	my ($key, %columns) = @_;
-	my @names = sort keys %columns;
-
-	sql(sprintf 'INSERT INTO mf_bill (%s) VALUES (%s)', join(', ', qw(customer_name total bill_key customer_reference), @names), join(', ', "'Ahmad'", 10, "'$key'", "'$key'", @columns{@names}));
-	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = '$key'", 'sent');
-	return sql("SELECT id FROM mf_bill WHERE bill_key = '$key'");
-}
+sub bill { return $mf->insert_bill($node, $db, @_); }
 
 sub link_of { return sql("SELECT invoice FROM mf_bill WHERE id = $_[0]"); }
 sub number { return sql("SELECT invoice_id FROM mf_invoice WHERE id = $_[0]"); }

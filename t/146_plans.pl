@@ -31,9 +31,9 @@ $mf->wait_worker($node, $db);
 my $session = $mf->session($node, $db);
 $session->query_safe('LISTEN mf_bill');
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times, at_time) VALUES ('now', $template, mf_local_day('myfatoorah', now()), '1 month', 2, '00:01')");
-my ($plan, $bill) = split /\|/, sql("SELECT id, 0 FROM mf_plan WHERE plan_key = 'now'");
+my $plan = sql("SELECT id FROM mf_plan WHERE plan_key = 'now'");
 wait_for("SELECT count(*) FROM mf_plan_period WHERE plan = $plan", 1);
-$bill = sql("SELECT bill FROM mf_plan_period WHERE plan = $plan");
+my $bill = sql("SELECT bill FROM mf_plan_period WHERE plan = $plan");
 wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill", 'sent');
 pass('what is due is billed at once, and its link sent');
 my $notified = $session->query("SELECT 'x'") . ($session->{stdout} // '');
@@ -42,10 +42,9 @@ like($notified, qr/payload "\{"bill": $bill\}"/, 'and their bills');
 $session->quit;
 
 sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times, at_time) SELECT 'soon', $template, t::date, '1 day', 1, t::time FROM (SELECT (now() + interval '3 s') AT TIME ZONE '$zone' AS t) s");
-is(sql("SELECT count(*) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'"), 0, 'what is due later is not billed yet');
 wait_for("SELECT count(*) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'", 1);
-is(sql("SELECT p.status, t.made_at >= (lower(t.period) + p.at_time) AT TIME ZONE '$zone', t.made_at < (lower(t.period) + p.at_time) AT TIME ZONE '$zone' + interval '60 s' FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'"),
-	'ended|t|t', 'but then, by itself');
+is(sql("SELECT p.status, t.made_at >= (lower(t.period) + p.at_time) AT TIME ZONE '$zone' FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan WHERE p.plan_key = 'soon'"),
+	'ended|t', 'what is due later is billed then, by itself, and not before');
 
 #
 # A week of downtime: the server is down while periods become due
@@ -89,8 +88,8 @@ is(faults(), '0|0|0|0|0', 'and all fits');
 # Dumps
 #
 sql("ALTER SERVER myfatoorah OPTIONS (DROP time_zone)");
-sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('later', $template, '2035-01-31', '1 month', 3)");
-sql("UPDATE mf_plan SET template = template || '{\"total\": 11}' WHERE plan_key = 'later'; SELECT mf_pause_plan(id, 'abroad') FROM mf_plan WHERE plan_key = 'now'; INSERT INTO mf_day_off (day, name) VALUES ('2035-03-31', 'Eid')");
+sql("INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('later', $template, '2095-01-31', '1 month', 3)");
+sql("UPDATE mf_plan SET template = template || '{\"total\": 11}' WHERE plan_key = 'later'; SELECT mf_pause_plan(id, 'abroad') FROM mf_plan WHERE plan_key = 'now'; INSERT INTO mf_day_off (day, name) VALUES ('2095-03-31', 'Eid')");
 my $content = q{SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_plan t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.plan, t.number)) FROM mf_plan_period t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.id)) FROM mf_plan_history t UNION ALL SELECT md5(string_agg(t::text, E'\n' ORDER BY t.day)) FROM mf_day_off t};
 my ($reader, $snapshot) = $mf->snapshot($node, $db);
 my $before = $reader->query_safe($content);
@@ -101,8 +100,8 @@ sql('CREATE DATABASE restored TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ], 'and psql restore it');
 is($node->safe_psql('restored', $content), $before, 'plans, periods, history and days off are the same');
 $node->safe_psql('restored', q{SELECT mf_resume('*')});
-is($node->safe_psql('restored', q{SET ROLE myfatoorah_billing; SELECT mf_tick_plans('2035-02-28 12:00+03', 10) IS NOT NULL; SELECT string_agg(concat_ws(' ', t.number, t.period, b.total), ', ' ORDER BY t.number) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan JOIN mf_bill b ON b.id = t.bill WHERE p.plan_key = 'later'}),
-	"t\n1 [2035-01-31,2035-02-28) 11.000, 2 [2035-02-28,2035-03-31) 11.000", 'and plans go on');
+is($node->safe_psql('restored', q{SET ROLE myfatoorah_billing; SELECT mf_tick_plans('2095-02-28 12:00+03', 10) IS NOT NULL; SELECT string_agg(concat_ws(' ', t.number, t.period, b.total), ', ' ORDER BY t.number) FROM mf_plan_period t JOIN mf_plan p ON p.id = t.plan JOIN mf_bill b ON b.id = t.bill WHERE p.plan_key = 'later'}),
+	"t\n1 [2095-01-31,2095-02-28) 11.000, 2 [2095-02-28,2095-03-31) 11.000", 'and plans go on');
 sql('DROP DATABASE restored');
 
 #
@@ -110,7 +109,7 @@ sql('DROP DATABASE restored');
 #
 sql('SELECT mf_pause()');
 my $start = time;
-sql("INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT 'many ' || n, $template, date '2036-01-01' + n % 28, '1 month' FROM generate_series(1, 10000) n");
+sql("INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT 'many ' || n, $template, date '2096-01-01' + n % 28, '1 month' FROM generate_series(1, 10000) n");
 my $inserted = time - $start;
 sql('ANALYZE mf_plan');
 my $explained = sql(q{SET ROLE myfatoorah_billing; EXPLAIN SELECT t.id FROM mf_plan t WHERE t.next_at <= now() ORDER BY t.next_at, t.id LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED});
@@ -121,7 +120,7 @@ sql('SET ROLE myfatoorah_billing; SELECT mf_tick_plans(now(), 50)');
 my $idle = time - $start;
 $start = time;
 # few enough for a busy machine: a tick also ends after a quarter of myfatoorah.on_change_timeout
-is(sql(q{BEGIN; SET LOCAL ROLE myfatoorah_billing; SELECT mf_tick_plans('2036-02-01', 10) = '2036-02-01'; SELECT count(*) FROM mf_plan_period WHERE made_at = '2036-02-01'; ROLLBACK}), "t\n10", 'a tick makes no more bills than it is told');
+is(sql(q{BEGIN; SET LOCAL ROLE myfatoorah_billing; SELECT mf_tick_plans('2096-02-01', 10) = '2096-02-01'; SELECT count(*) FROM mf_plan_period WHERE made_at = '2096-02-01'; ROLLBACK}), "t\n10", 'a tick makes no more bills than it is told');
 diag(sprintf '10,000 plans inserted in %.2f s; psql and a tick with nothing due %.3f s, with 10 due %.2f s', $inserted, $idle, time - $start);
 
 done_testing();

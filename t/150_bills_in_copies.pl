@@ -1,14 +1,13 @@
 # A copy bills nobody and reminds nobody, whatever is due in it: a restored dump, a subscriber, a standby. Once it has been told to go on, each
 # period that is due has one bill there, a link that has expired is replaced once, and who was reminded is not reminded again.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $conf = "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1d'\nmyfatoorah.on_change_timeout = '30s'";
-my %quick = (options => { connect_timeout => '500ms', timeout => '1s' });
 my $node = $mf->new_node('main', init => { allows_streaming => 'logical' }, conf => $conf);
-
-sub sql { return $node->safe_psql('postgres', @_); }
+# no day ends meanwhile: bills are due today, and reminded of from 00:01 on
+my %quick = (options => { connect_timeout => '500ms', timeout => '1s', time_zone => $mf->noon_zone($node) });
 
 $mf->setup_account($node, 'postgres', $sandbox, %quick);
 sql('CREATE EXTENSION myfatoorah_billing');
@@ -32,7 +31,7 @@ sql(q{SELECT mf_call_at('public.mf_billing_tick', now())});
 
 # Bills, links, periods, reminders, and how many are live
 my $books = q{SELECT (SELECT count(*) FROM mf_bill), (SELECT count(*) FROM mf_link), (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_link WHERE live)};
-is(sql($books), '3|4|0|1|3', 'what there is');
+is(sql($books), '3|4|0|1|3', 'bills, links, periods and reminders before the copies are made');
 
 # A tick by hand does nothing either, by the clock or ahead of it, nor does one of its steps.
 sub ticked
@@ -63,24 +62,9 @@ sub visited
 }
 visited($node, 'postgres', 'the original');
 
-# Of each kind one copy
-my $subscriber = $mf->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $conf);
-$mf->setup_account($subscriber, 'postgres', $sandbox, %quick);
-# what it has registered comes from the publisher, too
-$subscriber->safe_psql('postgres', 'CREATE EXTENSION myfatoorah_billing; DELETE FROM mf_reaction; DELETE FROM mf_route');
-sql('CREATE PUBLICATION pub FOR ALL TABLES');
-$subscriber->safe_psql('postgres', sprintf "CREATE SUBSCRIPTION sub CONNECTION 'host=%s port=%s dbname=postgres' PUBLICATION pub", $node->host, $node->port);
-$subscriber->wait_for_subscription_sync($node, 'sub');
-$node->backup('backup');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'backup', has_streaming => 1);
-$mf->write_key($standby, $sandbox->key);
-$standby->start;
-$node->wait_for_catchup($standby);
-my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
-$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'a dump');
-sql('CREATE DATABASE restored');
-$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
+# What the subscriber has registered comes from the publisher, too.
+my ($subscriber, $standby, $dump) = $mf->copies($node, $sandbox, conf => $conf, %quick,
+	subscriber => 'CREATE EXTENSION myfatoorah_billing; DELETE FROM mf_reaction; DELETE FROM mf_route');
 # no trigger tells that these rows came from elsewhere
 sql('CREATE DATABASE untriggered');
 $mf->setup_account($node, 'untriggered', $sandbox, %quick);
@@ -124,7 +108,7 @@ foreach my $copy (@copies)
 $mf->wait_for($node, 'untriggered', q{SELECT paused_by || ': ' || reason FROM mf_account WHERE account = '*'}, 'restore: a dump of another database was restored here; that may call the same functions, and bill the same');
 
 # The original is gone, and each copy is told to go on
-$subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');
+$mf->unsubscribe($subscriber);
 $standby->promote;
 $mf->wait_worker($standby, 'postgres');
 ticked($standby, 'postgres', 'promoted');

@@ -21,13 +21,8 @@ sub ours
 sub bill
 {
 	my ($key, $total, %columns) = @_;
-	my $unsent = delete $columns{unsent};
-	my @names = sort keys %columns;
 
-	sql(sprintf 'INSERT INTO mf_bill (%s) VALUES (%s)', join(', ', qw(customer_name total bill_key customer_reference memo), @names),
-		join(', ', "'Ahmad Salem'", $total, "'$key'", "'$key'", "'a memo'", @columns{@names}));
-	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.bill_key = '$key'", 'sent') unless $unsent;
-	return sql("SELECT id FROM mf_bill WHERE bill_key = '$key'");
+	return $mf->insert_bill($node, $db, $key, total => $total, customer_name => "'Ahmad Salem'", memo => "'a memo'", %columns);
 }
 
 sub token { return sql("SELECT token FROM mf_bill WHERE id = $_[0]"); }
@@ -47,7 +42,7 @@ sub link_url { return sql("SELECT i.invoice_url FROM mf_bill b JOIN mf_invoice i
 sub led_on
 {
 	my ($bill) = @_;
-	my $deadline = time + 60;
+	my $deadline = time + MyFatoorah::Sandbox::time_limit();
 
 	while (time < $deadline)
 	{
@@ -117,10 +112,10 @@ $answer = visit($bill);
 is(gets($bill), '410 Nothing to pay', 'void');
 unlike($answer->{content}, qr/3\.000|moved/, 'without amount or reason');
 
-$bill = bill('tomorrow', 7, unsent => 1, send_at => q{'2031-03-05 12:00+03'});
+$bill = bill('tomorrow', 7, unsent => 1, send_at => q{'2099-03-05 12:00+03'});
 $answer = visit($bill);
 is(gets($bill), '200 Not to be paid yet', 'before its first link is sent');
-like($answer->{content}, qr/from 5 March 2031 on/, 'a page that says when');
+like($answer->{content}, qr/from 5 March 2099 on/, 'a page that says when');
 is(sent('tomorrow'), 0, 'nothing was sent');
 
 #
@@ -129,19 +124,17 @@ is(sent('tomorrow'), 0, 'nothing was sent');
 $bill = bill('expired', '12.500');
 my $first = link_url($bill);
 my $token = token($bill);
-$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 1000, times => 1 });
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => -1, times => 1 });
 expire($bill);
-# A request waits five seconds for its page: so many are through in time on a busy machine, too.
 my @crowd = map { $web->connect($port) } 1 .. 12;
 syswrite $_, "GET /pay/$token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" foreach @crowd;
 my %seen;
 $seen{ $web->read_all($_, 60) =~ /^HTTP\/1\.1 (?:200 .*<h1>(One moment, please)|303 .*^Location: (\S+)|\d+)/msi ? $1 // $2 // 'another answer' : 'nothing' }++ foreach @crowd;
 like(visit($bill)->{content}, qr/<meta http-equiv="refresh" content="3">.*12\.500 KWD/s, 'the page comes back by itself');
+$sandbox->clear_faults;
 my $second = led_on($bill);
 like($second, qr/^http/, 'and leads on');
 isnt($second, $first, 'to a new link');
-# on a slow machine the new link is there before the last of them
-delete $seen{$second};
 is(join(', ', sort keys %seen), 'One moment, please', 'a dozen at once at a link that has expired: all wait');
 is(sent('expired'), 2, 'of which there is one, at MyFatoorah as well');
 is(rest($bill), 2, 'and here');

@@ -54,17 +54,7 @@ sub wait_refund
 	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
 }
 
-# MyFatoorah is asked about an invoice once more, and its answer is recorded
-sub asked
-{
-	my ($invoice) = @_;
-	my $question = { path => '/v2/GetRefundStatus' };
-	my $before = $sandbox->count(%$question);
-
-	sql("SELECT mf_refresh($invoice)");
-	$sandbox->wait_count($question, $before + 1) or die "nothing is asked\n";
-	return wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $invoice AND due <= now() AND refunds", 0);
-}
+sub asked { return $mf->ask_refunds($node, $db, $sandbox, @_); }
 
 # MyFatoorah does not show refunds of an invoice until clear_faults()
 sub hidden
@@ -107,7 +97,7 @@ sub requests
 	append_to_file("$script.other", "\\set value random(1, 2000)\nINSERT INTO mf_refund (invoice, value) VALUES ($other, :value / 1000.0);\n");
 	run_log([ 'pgbench', '-n', '-c', 50, '-j', 4, '-t', 1, '-f', "$script.other", $node->connstr($db) ], '>', \$out, '2>', \$err);
 	is(sql("SELECT count(*), sum(value) FROM mf_refund WHERE invoice = $id"), '20|10.0', 'as many as fit are taken, to the last fils');
-	is(sql("SELECT sum(value) <= 10 AND sum(value) > 8 FROM mf_refund WHERE invoice = $other"), 't', 'of any value');
+	is(sql("SELECT sum(value) <= 10 AND sum(value) > 8 FROM mf_refund WHERE invoice = $other"), 't', 'refunds of any value fill the invoice, and no more');
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice IN ($id, $other) AND status IN ('queued', 'sending', 'unknown')", 0);
 	$sandbox->clear_faults;
 
@@ -116,8 +106,8 @@ sub requests
 		my @requests = sort { $a->{complete_us} <=> $b->{complete_us} } requests($n);
 		my @early = grep { $requests[$_]{complete_us} < $requests[ $_ - 1 ]{answered_us} } 1 .. $#requests;
 
-		cmp_ok(scalar @requests, '>', 5, 'requests have come in');
-		is(scalar @early, 0, 'one at a time');
+		cmp_ok(scalar @requests, '>=', 5, 'requests have come in');
+		is(scalar @early, 0, 'the requests about one invoice come one at a time');
 		cmp_ok(sum0(map { $_->{amount} } filed($n)), '<=', 10, 'and no more than was received went back');
 	}
 	is(scalar(filed($number)), 20, 'each was asked for once');
@@ -155,9 +145,9 @@ sub requests
 
 		wait_refund($refund, 'filed');
 		is(scalar(filed($number)), 1, "$what: one refund");
-		is(scalar(requests($number)), 1, 'by one request');
+		is(scalar(requests($number)), 1, "$what: by one request");
 		is(sql("SELECT r.attempts, a.outcome IN ('unknown', 'account_problem'), r.refund_id FROM mf_refund r JOIN mf_operation_attempt a ON a.operation = r.id WHERE r.id = $refund"),
-			'1|t|' . (filed($number))[0]{id}, 'which was unknown until it was found');
+			'1|t|' . (filed($number))[0]{id}, "$what: its outcome was unknown until it was found");
 	}
 }
 
@@ -212,8 +202,8 @@ sub requests
 	$refund = refund($id, '1');
 	wait_refund($refund, 'filed');
 	is(sql("SELECT string_agg(outcome, ',' ORDER BY attempt) FROM mf_operation_attempt WHERE operation = $refund"), 'throttled,accepted', 'after 429 it is looked up, and asked for again');
-	is(scalar(filed($number)), 1, 'once');
-	is(scalar(grep { $_->{body} =~ /$number/ } $sandbox->ledger(path => '/v2/GetRefundStatus')) >= 5, 1, 'and not before');
+	is(scalar(filed($number)), 1, 'one refund is filed');
+	cmp_ok(scalar(grep { $_->{body} =~ /$number/ } $sandbox->ledger(path => '/v2/GetRefundStatus')), '>=', 5, 'by five look-ups');
 }
 
 #
@@ -285,7 +275,7 @@ sub requests
 	my $theirs = (filed($number))[0]{id};
 	my (undef, undef, $error) = $node->psql($db, "SELECT mf_resolve_refund($refund, 'filed', 'portal shows it', refund_id => $theirs)");
 	like($error, qr/refund $first has RefundId $theirs/, 'the RefundId of another row is refused');
-	unlike($error, qr/SQL|CONTEXT/, 'without internals');
+	unlike($error, qr/SQL|CONTEXT/, 'the error has no internals');
 	(undef, undef, $error) = $node->psql($db, "SELECT mf_resolve_refund($refund, 'refused', 'portal shows it', refund_id => $theirs)");
 	like($error, qr/refund_id cannot be given with outcome "refused"/, 'as is one that was refused');
 	sql("SELECT mf_retry_refund($refund, 'portal shows none')");

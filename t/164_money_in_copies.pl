@@ -1,9 +1,7 @@
 # A copy does nothing about money again: a restored dump, a subscriber, a promoted standby. Refunds, captures, releases, invoices of
 # ExecutePayment and recurring payments: what was queued is looked up there, what the original has done since is found, and a person
 # decides about refunds and captures that are not found.
-use MyFatoorah::Test;
-
-use JSON::PP ();
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -16,8 +14,6 @@ my %held = (processing_details => q('{"AutoCapture": false}'));
 
 $mf->setup_account($node, 'postgres', $sandbox, %quick);
 $mf->wait_worker($node, 'postgres');
-
-sub sql { return $node->safe_psql('postgres', @_); }
 
 # made(name, action, columns): an invoice that was sent, and with which a customer has done that: its id
 sub made
@@ -129,22 +125,7 @@ is(states($node, 'postgres'), $states, 'rows in all states');
 my $requests = requests();
 is($requests, '7 2 2 1', 'and a request for each of those that were sent');
 
-# Of each kind one copy
-my $subscriber = $mf->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $conf);
-$mf->setup_account($subscriber, 'postgres', $sandbox, %quick);
-sql('CREATE PUBLICATION pub FOR ALL TABLES');
-$subscriber->safe_psql('postgres', sprintf "CREATE SUBSCRIPTION sub CONNECTION 'host=%s port=%s dbname=postgres' PUBLICATION pub", $node->host, $node->port);
-$subscriber->wait_for_subscription_sync($node, 'sub');
-$node->backup('backup');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($node, 'backup', has_streaming => 1);
-$mf->write_key($standby, $sandbox->key);
-$standby->start;
-$node->wait_for_catchup($standby);
-my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
-$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'a dump');
-sql('CREATE DATABASE restored');
-$node->command_ok([ 'pg_restore', '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
+my ($subscriber, $standby) = $mf->copies($node, $sandbox, conf => $conf, %quick);
 $sandbox->charge($plan);
 
 is(states($subscriber, 'postgres'), $states, 'the subscriber has them');
@@ -188,7 +169,7 @@ $mf->wait_idle($node, 'postgres');
 is(requests(), '7 5 4 3', 'the original does');
 
 $standby->start;
-$subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');
+$mf->unsubscribe($subscriber);
 # sequences are not replicated
 $subscriber->safe_psql('postgres', q{SELECT setval(oid::regclass, 1000000) FROM pg_class WHERE relkind = 'S' AND relname LIKE 'mf_%'});
 $standby->promote;

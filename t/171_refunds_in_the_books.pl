@@ -2,13 +2,10 @@
 # is one row, and a right or a pause goes where its invoice or account goes.
 use MyFatoorah::Test qw(sql wait_for);
 
-use JSON::PP ();
-
 my $mf = 'MyFatoorah::Cluster';
 my $db = 'postgres';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
-my $question = { path => '/v2/GetRefundStatus' };
 
 $mf->setup_account($node, $db, $sandbox);
 $mf->wait_worker($node, $db);
@@ -31,26 +28,7 @@ sub filed
 	return ($refund, sql("SELECT refund_id FROM mf_refund WHERE id = $refund"));
 }
 
-# GetRefundStatus answers with these from now on
-sub answers
-{
-	my ($number, @refunds) = @_;
-	my $body = JSON::PP->new->canonical->encode({ IsSuccess => JSON::PP::true, Message => '', ValidationErrors => undef,
-		Data => { RefundStatusResult => [ map { { InvoiceId => $number + 0, RefundStatus => 'Refunded', %$_ } } @refunds ] } });
-
-	return $sandbox->faults({ path => 'GetRefundStatus', contains => "$number", times => -1, status => 200, body => $body });
-}
-
-# MyFatoorah is asked about an invoice once more, and its answer is recorded
-sub asked
-{
-	my ($invoice) = @_;
-	my $before = $sandbox->count(%$question);
-
-	sql("SELECT mf_refresh($invoice)");
-	$sandbox->wait_count($question, $before + 1) or die "nothing is asked\n";
-	return wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $invoice AND due <= now() AND refunds", 0);
-}
+sub asked { return $mf->ask_refunds($node, $db, $sandbox, @_); }
 
 sub review
 {
@@ -67,7 +45,7 @@ sub review
 	my ($refund, $refund_id) = filed($id, 4);
 	my $reference = sql("SELECT reference FROM mf_refund WHERE id = $refund");
 
-	answers("$number", { RefundId => $refund_id + 0, Amount => 9, ExternalIdentifier => $reference });
+	$sandbox->list_refunds($number, { RefundId => $refund_id + 0, Amount => 9, ExternalIdentifier => $reference });
 	asked($id);
 	wait_for("SELECT status FROM mf_refund WHERE id = $refund", 'refunded');
 	is(sql("SELECT trim_scale(net_value), trim_scale(mf_refundable($id)) FROM mf_invoice WHERE id = $id"), '1|1', 'what was booked is gone, not what was asked for');
@@ -75,11 +53,11 @@ sub review
 	like(($node->psql($db, "INSERT INTO mf_refund (invoice, value) VALUES ($id, 6)"))[2], qr/has less than that to be refunded.*What is left is 1/s, 'and no more than that can be refunded');
 	$node->psql($db, "SELECT mf_resolve($id, 'dismiss', 'seen')");
 	asked($id);
-	is(review($id), '', 'once');
+	is(review($id), '', 'mf_review shows it once');
 
 	# another one, under our reference, with which more is gone than has come
 	$sandbox->clear_faults;
-	answers("$number", { RefundId => $refund_id + 0, Amount => 9, ExternalIdentifier => $reference }, { RefundId => $refund_id + 7, Amount => 4, ExternalIdentifier => $reference });
+	$sandbox->list_refunds($number, { RefundId => $refund_id + 0, Amount => 9, ExternalIdentifier => $reference }, { RefundId => $refund_id + 7, Amount => 4, ExternalIdentifier => $reference });
 	asked($id);
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice = $id", 2);
 	is(sql("SELECT trim_scale(net_value), trim_scale(mf_refundable($id)) FROM mf_invoice WHERE id = $id"), '-3|-3', 'the sums agree');
@@ -89,7 +67,7 @@ sub review
 {
 	my ($id, $number) = paid('portal');
 
-	answers("$number", { RefundId => 17, Amount => 50 });
+	$sandbox->list_refunds($number, { RefundId => 17, Amount => 50 });
 	sql("SELECT mf_refresh($id)");
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice = $id", 1);
 	like(review($id), qr/^MyFatoorah says that 50 was given back/, 'and of what was made in the portal');
@@ -104,11 +82,11 @@ sub review
 	my ($id, $number) = paid('abroad');
 	my ($refund, $refund_id) = filed($id, 4);
 
-	answers("$number", { RefundId => $refund_id + 0, Amount => 4, BaseCurrency => 'SAR' });
+	$sandbox->list_refunds($number, { RefundId => $refund_id + 0, Amount => 4, BaseCurrency => 'SAR' });
 	sql("SELECT mf_refresh($id)");
 	wait_for("SELECT payment_error FROM mf_invoice WHERE id = $id", "MyFatoorah lists RefundId $refund_id in SAR, and the currency of the account is KWD");
-	is(sql("SELECT r.status, trim_scale(i.net_value) FROM mf_refund r JOIN mf_invoice i ON i.id = r.invoice WHERE r.id = $refund"), 'filed|10', 'is not believed');
-	like(review($id), qr/in SAR/, 'and shown');
+	is(sql("SELECT r.status, trim_scale(i.net_value) FROM mf_refund r JOIN mf_invoice i ON i.id = r.invoice WHERE r.id = $refund"), 'filed|10', 'an answer in another currency changes nothing');
+	like(review($id), qr/in SAR/, 'mf_review shows it');
 	$sandbox->clear_faults;
 	$sandbox->decide_refund($refund_id, 'approve');
 	asked($id);
@@ -133,7 +111,7 @@ sub review
 	sql("SELECT mf_refresh($again)");
 	wait_for("SELECT net_value FROM mf_invoice WHERE id = $again", '6.000');
 	is(sql("SELECT id, invoice, status, last_error FROM mf_refund WHERE refund_id = $refund_id"), "$refund|$again|refunded|", 'one refund is one row');
-	is(sql("SELECT trim_scale(mf_refundable($again))"), 6, 'and counts once');
+	is(sql("SELECT trim_scale(mf_refundable($again))"), 6, 'mf_refundable() counts it once');
 }
 
 #
@@ -163,8 +141,8 @@ sub review
 	sql(q{ALTER TABLE mf_invoice ENABLE ROW LEVEL SECURITY; CREATE POLICY one ON mf_invoice TO teller USING (customer_reference = 'portal')});
 	is(sql('SET ROLE teller; SELECT count(*), min(trim_scale(mf_refundable(invoice))) FROM mf_refund'), '1|-40', 'with them, those of rows that it may see');
 	is(sql("SET ROLE teller; SELECT mf_refundable($other)"), '', 'and no sum of another');
-	is(sql('SET ROLE teller; SELECT count(*) FROM mf_hold'), 0, 'and no hold');
-	like(($node->psql($db, 'SET ROLE teller; SELECT customer_name FROM mf_invoice'))[2], qr/permission denied/, 'and no name');
+	is(sql('SET ROLE teller; SELECT count(*) FROM mf_hold'), 0, 'with policies it sees no hold');
+	like(($node->psql($db, 'SET ROLE teller; SELECT customer_name FROM mf_invoice'))[2], qr/permission denied/, 'it does not see names');
 	sql('DROP POLICY one ON mf_invoice; ALTER TABLE mf_invoice DISABLE ROW LEVEL SECURITY');
 }
 

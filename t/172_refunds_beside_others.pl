@@ -43,11 +43,12 @@ my $archive = q{SELECT mf_archive('2020-02-01', 1)};
 # Somebody has cancelled a refund that waits for another one, and does not commit.
 {
 	my $open = $mf->session($node, $db);
-	$sandbox->faults({ path => 'MakeRefund', delay_ms => 5000 });
+	$sandbox->faults({ path => 'MakeRefund', delay_ms => -1 });
 	my ($first, $second) = map { refund($id{open}, $_) } 1, 2;
 	wait_for("SELECT status = 'queued' AND due > now() FROM mf_operation WHERE id = $second");
 	is(sql("SELECT status FROM mf_refund WHERE id = $first"), 'sending', 'a refund waits for another one that is under way');
 	$open->query_safe("BEGIN; SELECT mf_cancel_refund($second)");
+	$sandbox->clear_faults;
 	ok(wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $first"), 'whoever cancels it and does not commit keeps no answer from being recorded');
 	$mf->insert($node, $db, 'beside');
 	ok($mf->wait_status($node, $db, 'beside'), 'nor an invoice from being sent');
@@ -67,7 +68,7 @@ my $archive = q{SELECT mf_archive('2020-02-01', 1)};
 	is(sql($archive), 1, 'an invoice with a refused refund is archived');
 	like(($node->psql($db, "SELECT mf_retry_refund($refund, 'topped up')"))[2], qr/refund $refund does not exist.*mf_unarchive/s, 'the refund cannot be asked for again');
 	is(sql("SELECT mf_unarchive(ARRAY[$id{refused}]); SELECT mf_retry_refund($refund, 'topped up')"), "1\n", 'until the invoice is brought back');
-	ok(wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $refund"), 'then it is');
+	ok(wait_for("SELECT status = 'filed' FROM mf_refund WHERE id = $refund"), 'after that the refund is asked for again');
 }
 
 sql('SELECT mf_pause()');

@@ -12,20 +12,7 @@ my $secret = 'recurring-secret';
 my $list = { path => '/v2/GetRecurringPayment' };
 
 # A row whose payment begins a plan, paid; its id, InvoiceId and plan
-sub begin
-{
-	my ($name, %columns) = @_;
-	my $id = $mf->insert($node, $db, $name, payment_method_id => 2, recurring_type => "'Daily'", iteration => 3, retry_count => 2, metadata => q{'{"flat": 7}'}, %columns);
-
-	$mf->wait_status($node, $db, $name);
-	my ($invoice, $plan) = split /\|/, sql("SELECT invoice_id, recurring_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($invoice, 'pay');
-	sql("SELECT mf_refresh($id)");
-	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
-	# which has read the list, too
-	$mf->wait_for($node, $db, "SELECT due > now() + '1 hour' FROM mf_event WHERE source = 'plan' AND invoice = $id");
-	return ($id, $invoice, $plan);
-}
+sub begin { return $mf->begin_plan($node, $db, $sandbox, shift, iteration => 3, metadata => q{'{"flat": 7}'}, @_); }
 
 # The latest webhook about a repetition
 sub delivery

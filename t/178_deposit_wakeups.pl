@@ -46,11 +46,12 @@ my $read = 0;
 
 # Both answers that hold the others back are recorded in the same round
 my @some = deposits(5);
-$sandbox->faults({ %$call, delay_ms => 500, times => 2 });
+$sandbox->faults({ %$call, delay_ms => -1, times => 2 });
 sql('BEGIN; ' . join('', map { "SELECT mf_read_deposit('$_->{reference}');" } @some) . ' COMMIT');
 $sandbox->wait_count($call, 2);
 my $worker = $mf->worker_pid($node, $db);
 kill 'STOP', $worker;
+$sandbox->clear_faults;
 $sandbox->wait_count({ %$call, phase => 'answered' }, 2);
 kill 'CONT', $worker;
 wait_read($read += @some, 'two answers at once: the deposits that have waited for them are read');

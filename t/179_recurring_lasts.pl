@@ -11,22 +11,6 @@ my $db = 'postgres';
 my $list = { path => '/v2/GetRecurringPayment' };
 my %plan = (payment_method_id => 2, recurring_type => "'Daily'", iteration => 9, retry_count => 2);
 
-# A row whose payment begins a plan, paid; its id, InvoiceId and plan
-sub begin
-{
-	my ($name) = @_;
-	my $id = $mf->insert($node, $db, $name, %plan);
-
-	$mf->wait_status($node, $db, $name);
-	my ($invoice, $plan) = split /\|/, sql("SELECT invoice_id, recurring_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($invoice, 'pay');
-	sql("SELECT mf_refresh($id)");
-	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
-	# which has read the list, too
-	$mf->wait_for($node, $db, "SELECT due > now() + '1 hour' FROM mf_event WHERE source = 'plan' AND invoice = $id");
-	return ($id, $invoice, $plan);
-}
-
 # Has the worker of that database read the plans, as if the next payments had been due.
 sub awaited
 {
@@ -47,7 +31,7 @@ $mf->wait_worker($node, $db);
 #
 # A repetition is refunded, and nothing else of the plan.
 #
-my ($id, $invoice, $plan) = begin('begun');
+my $plan = ($mf->begin_plan($node, $db, $sandbox, 'begun'))[2];
 my $first = $sandbox->charge($plan)->{id};
 awaited($db);
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $first", 'paid');

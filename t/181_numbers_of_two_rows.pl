@@ -1,37 +1,20 @@
 # Numbers of MyFatoorah's that two rows have, and answers that fit no row: nothing is booked twice, one refund is one row, and a
 # person is told what cannot be right.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 
 my $mf = 'MyFatoorah::Cluster';
-my $true = JSON::PP::true;
 my $db = 'postgres';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.poll_delay = '1h'");
-my $question = { path => '/v2/GetRefundStatus' };
 
 $mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->setup_account($node, $db, $sandbox, account => 'second', key_file => 'myfatoorah.key');
 $mf->wait_worker($node, $db);
 
-sub sql { return $node->safe_psql($db, @_); }
-
-sub wait_for { return $mf->wait_for($node, $db, @_); }
-
 # An invoice of 10 that was sent, and paid or held: its ids here and there
-sub settled
-{
-	my ($name, $how, @columns) = @_;
-	my $id = $mf->insert($node, $db, $name, invoice_value => '10.000', @columns);
-
-	$mf->wait_status($node, $db, $name);
-	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	$sandbox->invoice($number, $how);
-	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_status IN ('paid', 'authorized') FROM mf_invoice WHERE id = $id");
-	return ($id, $number);
-}
+sub settled { return $mf->settle($node, $db, $sandbox, @_); }
 
 sub refund { return sql("INSERT INTO mf_refund (invoice, value) VALUES ($_[0], $_[1]) RETURNING id"); }
 
@@ -39,26 +22,7 @@ sub wait_refund { return wait_for("SELECT status FROM mf_refund WHERE id = $_[0]
 
 sub doubt { return sql("SELECT payment_doubt FROM mf_invoice WHERE id = $_[0]"); }
 
-# GetRefundStatus answers with these from now on
-sub answers
-{
-	my ($number, @refunds) = @_;
-	my $body = JSON::PP->new->canonical->encode({ IsSuccess => $true, Message => '', ValidationErrors => undef,
-		Data => { RefundStatusResult => [ map { { InvoiceId => $number + 0, RefundStatus => 'Refunded', %$_ } } @refunds ] } });
-
-	return $sandbox->faults({ path => 'GetRefundStatus', contains => "$number", times => -1, status => 200, body => $body });
-}
-
-# MyFatoorah is asked about an invoice once more, and its answer is recorded
-sub asked
-{
-	my ($invoice) = @_;
-	my $before = $sandbox->count(%$question);
-
-	sql("SELECT mf_refresh($invoice)");
-	$sandbox->wait_count($question, $before + 1) or die "nothing is asked\n";
-	return wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $invoice AND due <= now() AND refunds", 0);
-}
+sub asked { return $mf->ask_refunds($node, $db, $sandbox, @_); }
 
 my ($first) = settled('first', 'pay');
 my $first_refund = refund($first, 2);
@@ -84,7 +48,7 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 	my $new = sql("SELECT mf_adopt('$number', 'second')");
 	wait_for("SELECT trim_scale(net_value) || ' ' || payment_status FROM mf_invoice WHERE id = $new", '4 partly_refunded');
 	is(sql(qq{SELECT string_agg(kind || ' ' || trim_scale(amount) || ' ' || source, ', ' ORDER BY kind) FROM mf_ledger WHERE invoice IN ($id, $new)}), $books, 'they are in the books once');
-	is(sql("SELECT string_agg(DISTINCT invoice || ' ' || account, ', ') FROM mf_ledger WHERE invoice IN ($id, $new)"), "$new second", 'as those of the new row');
+	is(sql("SELECT string_agg(DISTINCT invoice || ' ' || account, ', ') FROM mf_ledger WHERE invoice IN ($id, $new)"), "$new second", 'the lines of the ledger are those of the new row');
 	is(sql("SELECT string_agg(id || ' ' || invoice || ' ' || account, ', ') FROM mf_operation WHERE refund_id = $refund_id"), "$refund $new second", 'one RefundId is one row');
 	is(doubt($new), '', 'and nothing is doubtful');
 }
@@ -93,12 +57,11 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 # A payment with the number of another one
 #
 {
-	my ($id, $number) = (undef, undef);
 	my $payment = sql("SELECT payment_id FROM mf_invoice WHERE id = $first");
+	my $id = $mf->insert($node, $db, 'same payment', invoice_value => '10.000');
 
-	$id = $mf->insert($node, $db, 'same payment', invoice_value => '10.000');
 	$mf->wait_status($node, $db, 'same payment');
-	$number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
+	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
 	$sandbox->invoice($number, 'pay');
 	my $body = $sandbox->request('POST', '/v2/GetPaymentStatus', qq({"Key":"$number","KeyType":"InvoiceId"}),
 		{ Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' })->{content};
@@ -106,8 +69,8 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 	$sandbox->faults({ path => 'GetPaymentStatus', contains => "$number", times => -1, status => 200, body => $body });
 	sql("SELECT mf_refresh($id)");
 	wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $id");
-	is(doubt($id), "PaymentId $payment is in the books of invoice $first, too", 'is shown');
-	is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), doubt($id), 'in mf_review');
+	is(doubt($id), "PaymentId $payment is in the books of invoice $first, too", 'a PaymentId that two invoices have is shown');
+	is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), doubt($id), 'mf_review shows it');
 	$sandbox->clear_faults;
 }
 
@@ -117,7 +80,7 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 {
 	my ($id, $number) = settled('same refund', 'pay');
 
-	$sandbox->faults({ path => 'MakeRefund', never => $true });
+	$sandbox->faults({ path => 'MakeRefund', never => JSON::PP::true });
 	my $refund = refund($id, 4);
 	wait_refund($refund, 'review');
 	my (undef, undef, $error) = $node->psql($db, "SELECT mf_resolve_refund($refund, 'filed', 'portal', refund_id => $theirs)");
@@ -125,11 +88,11 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 	is(sql("SELECT status FROM mf_refund WHERE id = $refund"), 'review', 'which is still to be decided');
 	sql("SELECT mf_resolve_refund($refund, 'refused', 'portal shows none')");
 
-	answers($number, { RefundId => $theirs + 0, Amount => 3 });
+	$sandbox->list_refunds($number, { RefundId => $theirs + 0, Amount => 3 });
 	asked($id);
 	wait_for("SELECT trim_scale(refunded_value) FROM mf_invoice WHERE id = $id", 3);
 	is(sql("SELECT last_error FROM mf_refund WHERE invoice = $id AND refund_id = $theirs"), "refund $first_refund of another invoice has this RefundId, too", 'one that MyFatoorah lists is shown');
-	is(doubt($id), 'a refund may be one too many: last_error of mf_refund says why', 'and a person told');
+	is(doubt($id), 'a refund may be one too many: last_error of mf_refund says why', 'payment_doubt tells of it');
 	$sandbox->clear_faults;
 }
 
@@ -139,17 +102,17 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 {
 	my ($id, $number) = settled('misnumbered', 'pay');
 
-	$sandbox->faults({ path => 'MakeRefund', contains => "$number", create => $true, status => 200,
+	$sandbox->faults({ path => 'MakeRefund', contains => "$number", create => JSON::PP::true, status => 200,
 		body => qq({"IsSuccess":true,"Message":"","ValidationErrors":null,"Data":{"Key":"$number","RefundId":$theirs,"RefundReference":"1","Amount":4}}) });
 	my $refund = refund($id, 4);
 	my ($ours) = wait_for("SELECT status = 'filed' AND refund_reference IS NOT NULL FROM mf_refund WHERE id = $refund") && map { $_->{id} } $sandbox->refunds(invoice => $number);
 	is(sql("SELECT string_agg(id || ' ' || status || ' ' || refund_id, ', ') FROM mf_refund WHERE invoice = $id"), "$refund filed $ours", 'the row takes it, and no other is made');
 	is(doubt($id), '', 'nothing is said of an earlier request');
-	is(sql("SELECT trim_scale(mf_refundable($id))"), 6, 'and it counts once');
+	is(sql("SELECT trim_scale(mf_refundable($id))"), 6, 'mf_refundable() counts it once');
 
 	# one request under two numbers
 	my $reference = sql("SELECT reference FROM mf_refund WHERE id = $refund");
-	answers($number, map { { RefundId => $_ + 0, RefundReference => "$_", RefundStatus => 'Pending', Amount => 4, ExternalIdentifier => $reference } } $ours + 50, $ours);
+	$sandbox->list_refunds($number, map { { RefundId => $_ + 0, RefundReference => "$_", RefundStatus => 'Pending', Amount => 4, ExternalIdentifier => $reference } } $ours + 50, $ours);
 	asked($id);
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice = $id", 2);
 	is(sql("SELECT last_error FROM mf_refund WHERE invoice = $id AND refund_id = $ours + 50"), "MyFatoorah lists refund $refund under another RefundId, too", 'a request that is listed twice is shown as that');
@@ -163,7 +126,7 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 {
 	my ($id, $number) = settled('captured', 'authorize', processing_details => q('{"AutoCapture": false}'));
 
-	$sandbox->faults({ path => 'UpdatePaymentStatus', never => $true });
+	$sandbox->faults({ path => 'UpdatePaymentStatus', never => JSON::PP::true });
 	my $capture = sql("SELECT mf_capture($id, 6)");
 	wait_for("SELECT status = 'review' FROM mf_operation WHERE id = $capture");
 	$sandbox->invoice($number, 'capture', { amount => '3' });
@@ -178,11 +141,11 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 {
 	my ($id, $number) = settled('words', 'pay');
 
-	answers($number, { RefundId => 8, Amount => 1, RefundStatus => 'Escalated' });
+	$sandbox->list_refunds($number, { RefundId => 8, Amount => 1, RefundStatus => 'Escalated' });
 	asked($id);
 	wait_for("SELECT payment_error FROM mf_invoice WHERE id = $id", 'MyFatoorah says RefundStatus "Escalated" of RefundId 8, a word that is not known; the refund was left as it was');
 	$sandbox->clear_faults;
-	answers($number, { RefundId => 9, Amount => 1, InvoiceId => 4711 });
+	$sandbox->list_refunds($number, { RefundId => 9, Amount => 1, InvoiceId => 4711 });
 	asked($id);
 	wait_for("SELECT payment_error FROM mf_invoice WHERE id = $id", "asked for refunds of invoice $number, MyFatoorah lists RefundId 9 of invoice 4711");
 	is(sql("SELECT count(*) FROM mf_refund WHERE invoice = $id"), 0, 'what cannot be read changes nothing, and is shown');
@@ -192,10 +155,10 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 	sql(q{SELECT mf_pause('myfatoorah')});
 	my $refund = refund($id, 2);
 	my $reference = sql("SELECT reference FROM mf_refund WHERE id = $refund");
-	$sandbox->faults({ path => 'MakeRefund', contains => $reference, never => $true });
+	$sandbox->faults({ path => 'MakeRefund', contains => $reference, never => JSON::PP::true });
 	sql(q{SELECT mf_resume('myfatoorah')});
 	wait_refund($refund, 'unknown');
-	answers($number, { RefundId => 10, Amount => 2, RefundStatus => 'Escalated', ExternalIdentifier => $reference });
+	$sandbox->list_refunds($number, { RefundId => 10, Amount => 2, RefundStatus => 'Escalated', ExternalIdentifier => $reference });
 	sql("UPDATE mf_operation SET due = now(), lookups = 0 WHERE id = $refund; SELECT mf_resume()");
 	wait_for("SELECT payment_error LIKE '%of RefundId 10,%' FROM mf_invoice WHERE id = $id");
 	is(sql("SELECT status, lookups FROM mf_operation WHERE id = $refund"), 'unknown|0', 'a refund in a state that is not known is not one that is not there');

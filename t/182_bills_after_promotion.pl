@@ -1,15 +1,14 @@
 # A promoted server, or one recovered to an earlier point, does not know what the primary before it did last: a period that was due before the
 # promotion is not billed twice, nobody is reminded twice, and mf_check() tells. What is new goes on; the rest once a person has decided.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1d'");
 my $db = 'postgres';
 
-sub sql { return $node->safe_psql($db, @_); }
-
-$mf->setup_account($node, $db, $sandbox);
+# no day ends meanwhile: the bill is due today, and reminded of from 00:01 on
+$mf->setup_account($node, $db, $sandbox, options => { time_zone => $mf->noon_zone($node) });
 sql('CREATE EXTENSION myfatoorah_billing');
 $mf->wait_worker($node, $db);
 sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');

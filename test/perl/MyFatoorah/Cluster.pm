@@ -214,6 +214,79 @@ sub settle
 	return ($id, $number);
 }
 
+# insert_bill(node, dbname, key, columns): inserts a bill of that bill_key and customer_reference, of 10 unless columns tell another
+# total, waits until its link was sent, but with unsent => 1, and returns its id; columns are SQL expressions
+sub insert_bill
+{
+	my ($class, $node, $dbname, $key, %columns) = @_;
+	my $unsent = delete $columns{unsent};
+	my %all = (customer_name => "'Ahmad'", total => 10, bill_key => "'$key'", customer_reference => "'$key'", %columns);
+	my @names = sort keys %all;
+	my $id = $node->safe_psql($dbname, 'INSERT INTO mf_bill (' . join(', ', @names) . ') VALUES (' . join(', ', @all{@names}) . ') RETURNING id');
+
+	$class->wait_for($node, $dbname, "SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $id", 'sent') unless $unsent;
+	return $id;
+}
+
+# ask_refunds(node, dbname, sandbox, id): has MyFatoorah asked about the refunds of that invoice, and waits until the answer is recorded
+sub ask_refunds
+{
+	my ($class, $node, $dbname, $sandbox, $id) = @_;
+	my $question = { path => '/v2/GetRefundStatus' };
+	my $before = $sandbox->count(%$question);
+
+	$node->safe_psql($dbname, "SELECT mf_refresh($id)");
+	$sandbox->wait_count($question, $before + 1) or die "nothing is asked\n";
+	return $class->wait_for($node, $dbname, "SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND due <= now() AND refunds", 0);
+}
+
+# begin_plan(node, dbname, sandbox, name, columns): inserts an invoice whose payment begins a recurring payment, has it paid, and
+# waits until the list of plans was read; returns its ids here and there, and that of the plan
+sub begin_plan
+{
+	my ($class, $node, $dbname, $sandbox, $name, %columns) = @_;
+	my ($id, $number) = $class->settle($node, $dbname, $sandbox, $name, 'pay', invoice_value => '1.250', payment_method_id => 2, recurring_type => "'Daily'",
+		iteration => 9, retry_count => 2, %columns);
+
+	$class->wait_for($node, $dbname, "SELECT due > now() + '1 hour' FROM mf_event WHERE source = 'plan' AND invoice = $id");
+	return ($id, $number, $node->safe_psql($dbname, "SELECT recurring_id FROM mf_invoice WHERE id = $id"));
+}
+
+# copies(node, sandbox, conf => "...", options => {...}, subscriber => "..."): one copy of each kind of the database postgres, whose server was made with
+# allows_streaming => 'logical': a subscriber, a standby, and the database "restored" in the same server. conf and options are
+# those of new_node() and setup_account(); the subscriber runs that SQL before it subscribes. Returns subscriber, standby and the file of the dump.
+sub copies
+{
+	my ($class, $node, $sandbox, %params) = @_;
+	my $subscriber = $class->new_node('subscriber', init => { allows_streaming => 'logical' }, conf => $params{conf});
+	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/dump';
+
+	$class->setup_account($subscriber, 'postgres', $sandbox, options => $params{options});
+	$subscriber->safe_psql('postgres', $params{subscriber}) if $params{subscriber};
+	$node->safe_psql('postgres', 'CREATE PUBLICATION pub FOR ALL TABLES');
+	$subscriber->safe_psql('postgres', sprintf "CREATE SUBSCRIPTION sub CONNECTION 'host=%s port=%s dbname=postgres' PUBLICATION pub", $node->host, $node->port);
+	$subscriber->wait_for_subscription_sync($node, 'sub');
+	$node->backup('backup');
+	$standby->init_from_backup($node, 'backup', has_streaming => 1);
+	$class->write_key($standby, $sandbox->key);
+	$standby->start;
+	$node->wait_for_catchup($standby);
+	$node->command_ok([ $node->installed_command('pg_dump'), '-Fc', '-f', $dump, '-d', $node->connstr('postgres') ], 'a dump');
+	$node->safe_psql('postgres', 'CREATE DATABASE restored');
+	$node->command_ok([ $node->installed_command('pg_restore'), '-e', '-d', $node->connstr('restored'), $dump ], 'which is restored');
+	return ($subscriber, $standby, $dump);
+}
+
+# unsubscribe(subscriber): it hears no more of the other server, which may be gone
+sub unsubscribe
+{
+	my ($class, $subscriber) = @_;
+
+	$subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub');
+	return;
+}
+
 # wait_settled(node, dbname): waits until nothing is queued or being sent
 sub wait_settled
 {

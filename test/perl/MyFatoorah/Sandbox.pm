@@ -298,7 +298,7 @@ sub invoice
 	return $self->control('POST', "invoices/$id/$action", $data // {});
 }
 
-# faults({ rule }, ...): adds rules for what shall go wrong; clear_faults takes all away
+# faults({ rule }, ...): adds rules for what shall go wrong; clear_faults takes all away, and lets go what a delay of -1 holds
 sub faults
 {
 	my ($self, @rules) = @_;
@@ -422,6 +422,16 @@ sub refunds
 	my ($self, %filters) = @_;
 
 	return @{ $self->control('GET', $self->_query('refunds', %filters))->{refunds} };
+}
+
+# list_refunds(invoice, { RefundId => N, Amount => N, ... }, ...): what GetRefundStatus lists about that invoice until clear_faults
+sub list_refunds
+{
+	my ($self, $number, @refunds) = @_;
+	my $body = $self->{json}->encode({ IsSuccess => JSON::PP::true, Message => '', ValidationErrors => undef,
+		Data => { RefundStatusResult => [ map { { InvoiceId => $number + 0, RefundStatus => 'Refunded', %$_ } } @refunds ] } });
+
+	return $self->faults({ path => 'GetRefundStatus', contains => "$number", times => -1, status => 200, body => $body });
 }
 
 # account(auto_refund => 1, balance => '10.5', ...): how the account is set up from now on; what is not named stays.
