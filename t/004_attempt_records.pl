@@ -174,19 +174,19 @@ fresh_worker();
 
 # Somebody wants to know before the answer is there, or is about to ask: no question is lost, and nobody waits in a circle.
 my $questions = $sandbox->count(%$send);
-$sandbox->faults({ path => 'SendPayment', delay_ms => 5000, times => 5 });
+$sandbox->faults({ path => 'SendPayment', delay_ms => -1, times => 5 });
 $mf->insert_many($node, 'postgres', 'asked-early', 5);
 $sandbox->wait_count($send, $questions + 5) or die "they are not sent\n";
 my @ids = split /\n/, sql("SELECT id FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' ORDER BY id");
 my $session = $mf->session($node, 'postgres');
 sql("INSERT INTO mf_inquiry (invoice, account, due, urgent) VALUES ($ids[1], 'myfatoorah', now() + interval '1 h', true)");
 $session->query_safe("BEGIN; INSERT INTO mf_inquiry (invoice, account, due, urgent) VALUES ($ids[3], 'myfatoorah', now() + interval '1 h', true)");
+$sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND wait_event_type = 'Lock'}, 1);
 $session->query_safe('COMMIT');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-early-%' AND status = 'sent'", 5);
 is(sql("SELECT string_agg((q.times_requested > 0 OR q.invoice IS NULL)::int::text, '' ORDER BY i.id) FROM mf_invoice i LEFT JOIN mf_inquiry q ON q.invoice = i.id
 		WHERE i.customer_reference LIKE 'asked-early-%'"), '01010', 'who asked before our own answer has a question, and so have the others');
-$sandbox->clear_faults;
 
 # While requests are under way the rows move: the answers find them all the same.
 foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_invoice USING mf_invoice_pkey',
@@ -195,11 +195,12 @@ foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_in
 	my $before = $sandbox->count(%$send);
 	my $name = 'moved-' . ++$batch;
 
-	$sandbox->faults({ path => 'SendPayment', delay_ms => 2500, times => 10 });
+	$sandbox->faults({ path => 'SendPayment', delay_ms => -1, times => 10 });
 	$mf->insert_many($node, 'postgres', $name, 10);
 	$sandbox->wait_count($send, $before + 10) or die "they are not sent\n";
 	# of the user's columns only those that we know may not change
 	sql($move =~ /^UPDATE/ ? "SET session_replication_role = replica; $move" : $move);
+	$sandbox->clear_faults;
 	$mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE '$name-%' AND status = 'sent' AND invoice_id IS NOT NULL", 10);
 	is(sql("SELECT count(*), count(DISTINCT a.invoice_id) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice
 			WHERE i.customer_reference LIKE '$name-%' AND a.outcome = 'accepted' AND a.invoice_id = i.invoice_id"), '10|10', "after $move each has its answer");
@@ -208,7 +209,6 @@ foreach my $move ('VACUUM FULL mf_invoice, mf_queue, mf_attempt', 'CLUSTER mf_in
 			split /\n/, sql("SELECT reference, invoice_id FROM mf_invoice WHERE customer_reference LIKE '$name-%'")), 10, 'its own');
 	is(sql("SELECT count(*) FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference LIKE '$name-%' AND h.to_status = 'sent'"),
 		10, 'once in the history');
-	$sandbox->clear_faults;
 }
 
 # Where the claim has left a row there may be another one by now that is being sent, too: each gets its own answer. The
@@ -217,7 +217,7 @@ sql('DELETE FROM mf_invoice');
 sql('ALTER TABLE mf_invoice SET (fillfactor = 100)');
 sql('VACUUM FULL mf_invoice');
 my $before = $sandbox->count(%$send);
-$sandbox->faults({ path => 'SendPayment', delay_ms => 5000, times => 4 });
+$sandbox->faults({ path => 'SendPayment', delay_ms => -1, times => 4 });
 $mf->insert_many($node, 'postgres', 'swapped', 4);
 $sandbox->wait_count($send, $before + 4) or die "they are not sent\n";
 my @places = split /\n/, sql(q{SELECT ctid FROM mf_invoice WHERE status = 'sending' ORDER BY id});
@@ -226,6 +226,7 @@ sql(q{CREATE INDEX turned ON mf_invoice ((status = 'sending'), id DESC)});
 sql('CLUSTER mf_invoice USING turned');
 sql('DROP INDEX turned');
 is_deeply([ split /\n/, sql(q{SELECT ctid FROM mf_invoice WHERE status = 'sending' ORDER BY id}) ], [ reverse @places ], 'each is where another one was');
+$sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'swapped-%' AND status = 'sent'", 4);
 my %remote = map { $_->{reference} => $_->{id} } $sandbox->remote;
 is(sql("SELECT string_agg(reference || '|' || invoice_id, ' ' ORDER BY id) FROM mf_invoice WHERE customer_reference LIKE 'swapped-%'"),
@@ -233,75 +234,63 @@ is(sql("SELECT string_agg(reference || '|' || invoice_id, ' ' ORDER BY id) FROM 
 	'and each has its own answer');
 sql("SELECT mf_cancel(id) FROM mf_invoice WHERE status = 'queued'");
 sql('ALTER TABLE mf_invoice SET (fillfactor = 50)');
-$sandbox->clear_faults;
 
 # An event that knows the InvoiceId only, and came before our own answer: the answer finds it, and asks at once.
 $before = $sandbox->count(path => '/v2/GetPaymentStatus');
 my $sends = $sandbox->count(%$send);
-$sandbox->faults({ path => 'SendPayment', delay_ms => 2500, times => 1 });
+$sandbox->faults({ path => 'SendPayment', delay_ms => -1, times => 1 });
 $mf->insert($node, 'postgres', 'early');
 $sandbox->wait_count($send, $sends + 1) or die "it is not sent\n";
 my ($early) = map { $_->{id} } grep { $_->{reference} =~ /^early\./ } $sandbox->remote;
 sql("INSERT INTO mf_event (account, source, event_code, invoice_id, digest) VALUES ('myfatoorah', 'webhook', 1, $early, 'early')");
+$sandbox->clear_faults;
 $mf->wait_status($node, 'postgres', 'early');
 is(sql("SELECT i.customer_reference, q.urgent OR e.answered_at IS NOT NULL FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice
 		LEFT JOIN mf_inquiry q ON q.invoice = i.id WHERE e.invoice_id = $early"), 'early|t', 'an event that was faster than our answer is found by it');
 ok($sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 1), 'and its question is asked');
-$sandbox->clear_faults;
 
 # A priority puts it ahead of others, not before its time.
 $mf->insert($node, 'postgres', 'soon', priority => 100, send_at => "clock_timestamp() + interval '2 s'");
 $mf->insert_many($node, 'postgres', 'now', 3);
 $mf->wait_status($node, 'postgres', 'soon');
-is(sql("SELECT min(sent_at) >= max(send_at) FROM mf_invoice WHERE customer_reference = 'soon'"), 't', 'nothing is sent before its time');
+is(sql("SELECT sent_at >= send_at FROM mf_invoice WHERE customer_reference = 'soon'"), 't', 'nothing is sent before its time');
 
 # Claimed ahead: a backlog with an API that takes its time
 my $window = 8;
-sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '20s')");
+sql("ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '$window', ADD timeout '600s')");
 $sandbox->reset;
 $sandbox->faults({ path => 'SendPayment', delay_ms => 5, times => -1 });
 $mf->insert_many($node, 'postgres', 'ahead', 2000);
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'ahead-%' AND status = 'sent'", 2000);
-my %events;
-foreach ($sandbox->ledger(%$send, bodies => 0))
-{
-	$events{ $_->{complete_us} }++;
-	$events{ $_->{answered_us} }--;
-}
-my ($now, $most) = (0, 0);
-foreach (sort { $a <=> $b } keys %events)
-{
-	$now += $events{$_};
-	$most = $now if $now > $most;
-}
-is($most, $window, 'as many at once as max_in_flight says, and no more');
+is($sandbox->most_at_once(%$send), $window, 'as many at once as max_in_flight says, and no more');
 is(sql("SELECT count(*), max(attempts) FROM mf_invoice WHERE customer_reference LIKE 'ahead-%'"), '2000|1', 'each once');
 
 # The API stops answering: what was claimed ahead goes back to the queue, and is sent later.
 $sandbox->reset;
-$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 1000 }, { path => 'SendPayment', delay_ms => 10000, times => $window });
+$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 1000 }, { path => 'SendPayment', delay_ms => -1, times => $window });
 $mf->insert_many($node, 'postgres', 'stalled', 1500);
 $sandbox->wait_count($send, 1000 + $window) or die "they are not sent\n";
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", $window);
 is($sandbox->count(%$send), 1000 + $window, 'nothing leaves while all slots are taken');
-like(sql("SELECT error, count(*), max(finished_at - started_at) < '5 s' FROM mf_attempt WHERE outcome = 'not_sent' GROUP BY 1"), qr/^no slot became free for it in time\|[1-$window]\|t$/,
+like(sql("SELECT error, count(*) FROM mf_attempt WHERE outcome = 'not_sent' GROUP BY 1"), qr/^no slot became free for it in time\|[1-$window]$/,
 	'what was claimed ahead went back, and its attempt says why');
+$sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'stalled-%' AND status = 'sent'", 1500);
 is($sandbox->count(%$send), 1500, 'in the end each was sent once');
 
-# Nothing leaves once mf_pause() has returned, also of what was claimed ahead: some wait for the eight that take their time.
+# Nothing leaves once mf_pause() has returned, also of what was claimed ahead: some wait for the eight that have no answer yet.
 $sandbox->reset;
-$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 500 }, { path => 'SendPayment', delay_ms => 450, times => $window });
+$sandbox->faults({ path => 'SendPayment', delay_ms => 3, times => 500 }, { path => 'SendPayment', delay_ms => -1, times => $window });
 $mf->insert_many($node, 'postgres', 'paused', 1000);
 $sandbox->wait_count($send, 500 + $window) or die "they are not sent\n";
 my ($paused_at) = sql("SELECT mf_pause('myfatoorah', 'test'); SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint") =~ /(\d+)\s*$/;
+$sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE status = 'sending'", 0);
 is(scalar(grep { $_->{wall_us} > $paused_at } $sandbox->posts), 0, 'nothing leaves once mf_pause() has returned');
 sql('SELECT mf_resume()');
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'paused-%' AND status = 'sent'", 1000);
 
 # Questions about payments that the API answers badly do not keep an account from sending, though each puts it off.
-$sandbox->clear_faults;
 sql("ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)");
 $mf->insert_many($node, 'postgres', 'asked', 40);
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-%' AND status = 'sent'", 40);

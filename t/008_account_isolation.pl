@@ -1,4 +1,5 @@
-# What happens to one account is no business of another; and an outage costs nothing but time.
+# Trouble of one account does not hold up another: throttling, silence, an outage, a refused or missing key, wrong options. An
+# outage delays invoices, and loses none.
 use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();

@@ -10,8 +10,8 @@ my $db = 'postgres';
 my $accounts = 5000;
 my $number = 0;
 
-# What a turn and a second look may take on a machine ten times slower. The rows of the crowd take longer than that, and its
-# requests time out after 20 s.
+# What a turn and a second look may take on a machine ten times slower. Behind the crowd it would take longer: the time-out of
+# its requests is 20 s, and its rows are not all done when a check ends.
 my $soon = 15;
 
 $mf->setup_account($node, $db, $sandbox);

@@ -1,5 +1,5 @@
-# Nobody is asked more often than agreed: not because of a Retry-After of no time at all, not because roles change their
-# user mappings; and no wait is longer than a day.
+# MyFatoorah gets no request within a back-off: a Retry-After of zero does not shorten it, nor does a role that changes its user
+# mapping. No wait of a process is longer than a day.
 use MyFatoorah::Test qw(sql);
 use POSIX ();
 

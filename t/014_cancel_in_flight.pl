@@ -57,10 +57,11 @@ foreach my $case ([ 401, 'made', 'sent' ], [ 401, 'not-made', 'cancelled' ], [ 4
 }
 
 # One that is being sent right now
-$sandbox->faults({ path => 'SendPayment', reference_prefix => 'slow.', times => 1, delay_before_ms => 4000 });
+$sandbox->faults({ path => 'SendPayment', reference_prefix => 'slow.', times => 1, delay_before_ms => -1 });
 $mf->insert($node, $db, 'slow');
 $mf->wait_status($node, $db, 'slow', 'sending');
 is(cancel('slow'), 'may exist: sending as sending requested', 'being sent: a request to cancel');
+$sandbox->clear_faults;
 $mf->wait_status($node, $db, 'slow');
 is(sql("SELECT last_error || (invoice_url IS NOT NULL) FROM mf_invoice WHERE customer_reference = 'slow'"), "${too_late}true", 'which came too late');
 

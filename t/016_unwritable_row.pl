@@ -190,7 +190,7 @@ foreach my $case (
 	is(sql('SELECT count(*) FROM mf_review'), 0, "$what: once mended nothing is left");
 }
 
-# A round that fails before it has taken anything has nothing in hand: what the one before has put off is gone.
+# A round that fails before it has claimed a row puts off none: the row that the round before has put off is not put off again.
 {
 	$mf->insert($node, 'postgres', 'lonely');
 	$mf->wait_status($node, 'postgres', 'lonely');

@@ -372,11 +372,12 @@ is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'it may have been 
 
 # While the answer is awaited, and after the row was sent: it is paid all the same.
 account('paid', $here);
-answer('paid', delay_ms => 5000);
-sql(q{ALTER SERVER paid OPTIONS (SET timeout '10s')});
+answer('paid', delay_ms => -1);
+sql(q{ALTER SERVER paid OPTIONS (SET timeout '60s')});
 $id = insert('paid');
 $here->wait_count({ path => '/v2/SendPayment', reference_prefix => 'paid.' }, 1);
 $was = change_reference($id, q{'paid.changed'});
+$here->clear_faults;
 wait_row('paid', q{status || attempts || (invoice_url IS NOT NULL)}, 'sent1true');
 is(sql("SELECT reference FROM mf_invoice WHERE id = $id"), $was, 'the row has the reference that was accepted');
 change_reference($id, q{'paid.changed'});

@@ -11,8 +11,8 @@ my $seconds = $ENV{MF_IDLE_SECONDS} // 8;
 
 plan skip_all => 'needs /proc/PID/status' unless -r "/proc/$$/status";
 
-# Three kinds of rest: a database that has never sent; one that has just sent, whose connections the remote closes while
-# we watch, and that holds a row for tomorrow; one that has been turned away (its account is paused, with rows due).
+# Three databases at rest: one that has never sent; one that has just sent, whose connections are closed while we watch, and
+# which has a row for tomorrow; and one whose account is paused, with rows due.
 $node->safe_psql('postgres', "CREATE DATABASE $_") for 'sent', 'paused', 'plain';
 $mf->setup_account($node, 'postgres', $sandbox);
 $mf->setup_account($node, 'sent', $sandbox);

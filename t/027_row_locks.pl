@@ -1,5 +1,4 @@
-# Locks of others: they hold up their own rows and nothing else, no answer is lost by them, and they do not keep the
-# server from shutting down.
+# Locks of other sessions hold up the locked rows only. No answer is lost by them, and the server can be shut down.
 use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
@@ -75,11 +74,20 @@ is($mf->status($node, 'postgres', 'cancelled') . sends('cancelled'), 'cancelled0
 #
 # A row that is being sent: its answer is kept at once, and applied when the lock is gone.
 #
-my $before = $sandbox->count(%$send);
-$sandbox->faults({ path => 'SendPayment', reference_prefix => 'answered', delay_ms => 700, times => -1 });
-$mf->insert($node, 'postgres', 'answered');
-$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
-$session->query_safe("BEGIN; SELECT id FROM mf_invoice WHERE customer_reference = 'answered' FOR UPDATE");
+sub answer_while_locked
+{
+	my ($name) = @_;
+	my $before = $sandbox->count(%$send);
+
+	$sandbox->faults({ path => 'SendPayment', delay_ms => -1 });
+	$mf->insert($node, 'postgres', $name);
+	$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
+	$session->query_safe("BEGIN; SELECT id FROM mf_invoice WHERE customer_reference = '$name' FOR UPDATE");
+	$sandbox->clear_faults;
+	return;
+}
+
+answer_while_locked('answered');
 $mf->wait_for($node, 'postgres', "SELECT outcome FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered'", 'accepted');
 is(sql("SELECT i.status, a.invoice_id IS NOT NULL FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered'"),
 	'sending|t', 'the answer to a locked row is kept in mf_attempt at once');
@@ -92,10 +100,11 @@ is(sends('answered'), 1, 'and applied when the lock is gone');
 my $ask = { path => '/v2/GetPaymentStatus' };
 my $refresh = "SELECT mf_refresh(id) FROM mf_invoice WHERE customer_reference = 'answered'";
 my $asked = $sandbox->count(%$ask);
-$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => 700, times => 1 });
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => -1, times => 1 });
 sql($refresh);
 $sandbox->wait_count($ask, $asked + 1) or die "it is not asked about\n";
 $session->query_safe("BEGIN; $refresh");
+$sandbox->clear_faults;
 $mf->wait_for($node, 'postgres', 'SELECT in_flight FROM mf_worker_status', 0);
 others_go_on('the entry of a question with an answer');
 $session->query_safe('COMMIT');
@@ -123,10 +132,7 @@ $mf->wait_for($node, 'postgres', 'SELECT count(*) FROM mf_event WHERE answered_a
 pass('both are recorded when the session is done');
 
 # A worker that ends meanwhile: the answer is in mf_attempt, so the next one knows it.
-$before = $sandbox->count(%$send);
-$mf->insert($node, 'postgres', 'answered again');
-$sandbox->wait_count($send, $before + 1) or die "it is not sent\n";
-$session->query_safe("BEGIN; SELECT id FROM mf_invoice WHERE customer_reference = 'answered again' FOR UPDATE");
+answer_while_locked('answered again');
 $mf->wait_for($node, 'postgres', "SELECT outcome FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE customer_reference = 'answered again'", 'accepted');
 my $pid = $mf->worker_pid($node, 'postgres');
 kill 'TERM', $pid;
@@ -145,14 +151,13 @@ sub lock_table
 {
 	my ($what, $prefix) = @_;
 	my $before = $sandbox->count(%$send);
-
-	# on a busy machine, connecting takes longer than the answers
 	my $session = $mf->session($node, 'postgres');
 
-	$sandbox->faults({ path => 'SendPayment', reference_prefix => $prefix, delay_ms => 500, times => 5 });
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => $prefix, delay_ms => -1, times => 5 });
 	$mf->insert_many($node, 'postgres', $prefix, 5);
 	$sandbox->wait_count($send, $before + 5) or die "they are not sent\n";
 	$session->query_safe("BEGIN; LOCK TABLE mf_invoice IN ACCESS EXCLUSIVE MODE");
+	$sandbox->clear_faults;
 	$mf->wait_for($node, 'postgres', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker'", 'Lock');
 	return $session;
 }

@@ -1,5 +1,5 @@
-# Killing, stopping and freezing the processes, with requests in flight: everything comes back by itself, what was in
-# flight is shown as unknown and not sent again blindly, and the rest goes on.
+# Processes are killed, stopped and frozen with requests in flight. They come back by themselves; what was in flight is shown as
+# unknown, and is not sent again; the rest is sent.
 use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
@@ -161,7 +161,7 @@ while (!$node->start(fail_ok => 1))
 recovered('kill -9 of the postmaster');
 
 # Frozen while answers come in, and going on: what came is taken, what waited is sent, once.
-$sandbox->faults({ path => 'SendPayment', delay_ms => 500, times => 20 });
+$sandbox->faults({ path => 'SendPayment', delay_ms => -1, times => 20 });
 my $before = $sandbox->count(%$send);
 $mf->insert_many($node, 'postgres', 'frozen', 20);
 my $answers = $sandbox->count(%$send, phase => 'answered');
@@ -169,6 +169,7 @@ $sandbox->wait_count($send, $before + 20) or die "they are not sent\n";
 $pid = $mf->worker_pid($node, 'postgres');
 kill 'STOP', $pid;
 $mf->insert_many($node, 'postgres', 'meanwhile', 20);
+$sandbox->clear_faults;
 ok($sandbox->wait_count({ %$send, phase => 'answered' }, $answers + 20), 'the answers come while the worker is frozen');
 kill 'CONT', $pid;
 $mf->wait_for($node, 'postgres',

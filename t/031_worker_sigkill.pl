@@ -38,7 +38,7 @@ my $in_work = $chaos->unsettled($node, 'postgres');
 my $start = time;
 
 $sandbox->clear_faults;
-ok(eval { $chaos->wait_settled($node, 'postgres', 60 + $kills) }, 'all rows settle') or diag $@;
+ok(eval { $chaos->wait_settled($node, 'postgres', MyFatoorah::Sandbox::time_limit() + $kills) }, 'all rows settle') or diag $@;
 
 my $history = MyFatoorah::History->of($node, 'postgres', $sandbox);
 is_deeply([ $history->violations(settled => 1, committed => [ map { "k-$_" } 1 .. $kills * $per_kill ]) ], [],

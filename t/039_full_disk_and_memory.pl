@@ -3,7 +3,7 @@
 #
 # MF_CHAOS_ALLOCATIONS   how many allocations of a row's way are made to fail, one by one (30; make chaos: all)
 use FindBin;
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql ask);
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
 use Time::HiRes qw(time);
@@ -14,9 +14,6 @@ my $send = { path => '/v2/SendPayment' };
 my %quick = (connect_timeout => '500ms', timeout => '2s');
 my $conf = "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nautovacuum = off";
 my ($sandbox, $node);
-
-# Of the node at hand
-sub sql { return $node->safe_psql('postgres', @_); }
 
 sub check
 {
@@ -63,7 +60,7 @@ sub new_server
 	unlink $file;
 	append_to_file($file, pack('q5', (0) x 5));
 	$sandbox = MyFatoorah::Sandbox->new;
-	$node = $mf->new_node($name, conf => "$conf\nlog_statement = none", start => 0);
+	$node = ask $mf->new_node($name, conf => "$conf\nlog_statement = none", start => 0);
 	local @ENV{qw(LD_PRELOAD MF_NO_RESOURCES)} = ($library, $file);
 	$node->start;
 	$mf->setup_account($node, 'postgres', $sandbox, options => \%quick);

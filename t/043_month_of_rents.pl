@@ -5,7 +5,7 @@
 #
 # MF_MONTH_SEED    another month; it is printed
 # MF_MONTH_DAYS    how many days it has, 8 unless told otherwise
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for ask);
 use MyFatoorah::Chaos;
 
 use JSON::PP ();
@@ -22,9 +22,6 @@ my %sandbox;
 
 srand $seed;
 diag("seed $seed, $days days");
-
-sub sql { return $node->safe_psql($db, @_); }
-sub wait_for { return $mf->wait_for($node, $db, @_); }
 
 foreach my $account (@accounts)
 {
@@ -136,6 +133,7 @@ foreach my $day (1 .. $days)
 		sql('CREATE DATABASE restored');
 		command_ok([ $node->installed_command('pg_restore'), '-e', '-d', $node->connstr('restored'), $dump ], "day $day: the database is restored");
 		$db = 'restored';
+		ask($node, $db);
 		sql(q{SELECT mf_resume('*')});
 		sql(join ';', map { "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$_->{flat}'" } @late);
 		sql(q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind IN ('verify', 'reconcile'); SELECT mf_resume(account) FROM (VALUES ('kwd'), ('sar'), ('egp')) a(account)});

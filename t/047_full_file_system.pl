@@ -11,7 +11,7 @@ BEGIN
 		exec @namespace, $^X, (map { "-I$_" } @INC), $0 or die "could not run unshare: $!\n";
 	}
 }
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql ask);
 use MyFatoorah::Chaos;
 use MyFatoorah::History;
 
@@ -46,7 +46,6 @@ sub fill
 }
 
 sub make_room { unlink "$_[0]/ballast" or die "$_[0]/ballast: $!\n"; return; }
-sub sql { return $node->safe_psql($db, @_); }
 
 # balanced(what, names): all of these rows, which were committed, are sent, each once, by the ledger of the stand-in
 sub balanced
@@ -69,6 +68,7 @@ sub balanced
 	my @names = map { "waiting-$_" } 1 .. 600;
 
 	($db, $sandbox, $node) = ('small', MyFatoorah::Sandbox->new, $mf->new_node('tables', conf => $conf));
+	ask($node, $db);
 	mkdir "$disk/space" or die "$disk/space: $!\n";
 	$node->safe_psql('postgres', "CREATE TABLESPACE small LOCATION '$disk/space'");
 	$node->safe_psql('postgres', 'CREATE DATABASE small TABLESPACE small');
@@ -113,7 +113,7 @@ sub balanced
 	my @names = map { "under way-$_" } 1 .. 200;
 
 	($db, $sandbox) = ('postgres', MyFatoorah::Sandbox->new);
-	$node = $mf->new_node('log', conf => "$conf\nmin_wal_size = '32MB'\nmax_wal_size = '32MB'\nwal_recycle = off", init => { extra => [ '-X', "$disk/pg_wal" ] });
+	$node = ask $mf->new_node('log', conf => "$conf\nmin_wal_size = '32MB'\nmax_wal_size = '32MB'\nwal_recycle = off", init => { extra => [ '-X', "$disk/pg_wal" ] });
 	$mf->setup_account($node, $db, $sandbox, options => \%quick);
 	$mf->wait_worker($node, $db);
 	$sandbox->faults({ path => 'SendPayment', delay_ms => 3000, times => -1 });

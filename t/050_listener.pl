@@ -11,7 +11,7 @@ my $url = "http://127.0.0.1:$port";
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '8s' });
 $web->give_secret($node, 'postgres');
 $mf->wait_worker($node, 'postgres');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status'), 0, 'off by default');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status'), 0, 'the listener is off by default');
 is($node->safe_psql('postgres', "SELECT ok, detail LIKE 'Off%' FROM mf_check() WHERE item = 'listener'"), 't|t', 'and mf_check() says so');
 
 # Settings
@@ -31,12 +31,12 @@ foreach my $more (join(', ', @most, '::1'), join(', ', @most[ 0 .. 14 ], '*'))
 }
 
 $web->open($node, 'postgres', $port);
-is($node->safe_psql('postgres', 'SELECT addresses, port, tls FROM mf_listener_status'), "127.0.0.1|$port|f", 'it listens');
+is($node->safe_psql('postgres', 'SELECT addresses, port, tls FROM mf_listener_status'), "127.0.0.1|$port|f", 'mf_listener_status shows address and port');
 like($node->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'listener'"),
 	qr/^t\|Accepts HTTP at 127\.0\.0\.1, port $port\. Whether/, 'mf_check() says where');
 is($node->safe_psql('postgres', "SELECT usename IS NOT NULL, application_name FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener'"),
-	't|myfatoorah listener', 'under its name');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener' AND state = 'idle in transaction'"), 0, 'without a transaction');
+	't|myfatoorah listener', 'pg_stat_activity shows the listener under its name');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah listener' AND state = 'idle in transaction'"), 0, 'the listener rests outside of a transaction');
 
 # Paths
 my $answer = $web->get("$url/health");
@@ -87,10 +87,10 @@ $sandbox->invoice($row->{invoice}, 'pay');
 my ($body, $headers) = $web->v2(invoice => $row->{invoice}, reference => $row->{reference});
 $answer = $web->post("$url/webhook", $body, $headers);
 is("$answer->{status} $answer->{content}", "200 ok\n", 'a signed webhook, version 2');
-is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|1', 'is stored when it is answered');
+is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|1', 'the webhook is stored when it is answered');
 ok(wait_payment('by webhook', 'paid'), 'and causes a look-up');
-is($web->post("$url/webhook/myfatoorah", $body, $headers)->{status}, 200, 'the same again');
-is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|2', 'is one event');
+is($web->post("$url/webhook/myfatoorah", $body, $headers)->{status}, 200, 'the same webhook again is answered with 200');
+is($node->safe_psql('postgres', "SELECT count(*), max(deliveries) FROM mf_event WHERE source = 'webhook'"), '1|2', 'two deliveries of a webhook are one event');
 
 $row = row('by webhook v1');
 $sandbox->invoice($row->{invoice}, 'pay');
@@ -102,28 +102,28 @@ ok(wait_payment('by webhook v1', 'paid'), 'and causes a look-up');
 my $events = $node->safe_psql('postgres', 'SELECT count(*) FROM mf_event');
 $row = row('forged');
 ($body, $headers) = $web->v2(invoice => $row->{invoice}, secret => 'guessed');
-is($web->post("$url/webhook", $body, $headers)->{status}, 401, 'forged: 401');
+is($web->post("$url/webhook", $body, $headers)->{status}, 401, 'a webhook with a forged signature: 401');
 ($body, $headers) = $web->v2(invoice => $row->{invoice});
-is($web->post("$url/webhook", $body, { 'MyFatoorah-Webhook-Version' => 'v2' })->{status}, 401, 'unsigned: 401');
-is($web->post("$url/webhook", $body =~ s/PAID/PENDING/r, $headers)->{status}, 401, 'altered: 401');
-is($web->post("$url/webhook", $body, { %$headers, 'MyFatoorah-Signature' => [ ($headers->{'MyFatoorah-Signature'}) x 2 ] })->{status}, 400, 'signed twice: 400');
-is($web->post("$url/webhook", $body, { %$headers, 'MyFatoorah-Webhook-Version' => [ 'v2', 'v1' ] })->{status}, 400, 'of two versions: 400');
+is($web->post("$url/webhook", $body, { 'MyFatoorah-Webhook-Version' => 'v2' })->{status}, 401, 'a webhook without a signature: 401');
+is($web->post("$url/webhook", $body =~ s/PAID/PENDING/r, $headers)->{status}, 401, 'a webhook whose body was changed: 401');
+is($web->post("$url/webhook", $body, { %$headers, 'MyFatoorah-Signature' => [ ($headers->{'MyFatoorah-Signature'}) x 2 ] })->{status}, 400, 'a webhook with two signatures: 400');
+is($web->post("$url/webhook", $body, { %$headers, 'MyFatoorah-Webhook-Version' => [ 'v2', 'v1' ] })->{status}, 400, 'a webhook of two versions: 400');
 is($web->post("$url/webhook/nobody", $body, $headers)->{status}, 404, 'unknown account: 404');
 like(($node->psql('postgres', q{CREATE SERVER "*" FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')}))[2], qr/ERROR:  account name "\*" is reserved/,
 	'no server has the name for all accounts');
 like(($node->psql('postgres', "CREATE SERVER $_ FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT')"))[2], qr/ERROR:  account name ".*" is not valid/s,
 	"nor one that is no part of an address: $_") foreach qq{U&"tab\\0009"}, qq{U&"\\007F"}, '"."', '".."';
-like(($node->psql('postgres', q{ALTER SERVER myfatoorah RENAME TO ".."}))[2], qr/ERROR:  account name ".." is not valid/, 'nor gets it');
+like(($node->psql('postgres', q{ALTER SERVER myfatoorah RENAME TO ".."}))[2], qr/ERROR:  account name ".." is not valid/, 'no server is renamed to a name that is not valid');
 # one that comes from where nobody refused it
 $node->safe_psql('postgres', q{CREATE SERVER star FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT');
 	UPDATE pg_foreign_server SET srvname = '*' WHERE srvname = 'star'});
-is($web->post("$url/webhook/*", $body, $headers)->{status}, 404, 'and one that has it is none: 404');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM mf_check() WHERE detail LIKE '%"*"%'}), 0, 'and nothing waits for it');
+is($web->post("$url/webhook/*", $body, $headers)->{status}, 404, 'a server named * is no account: 404');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM mf_check() WHERE detail LIKE '%"*"%'}), 0, 'mf_check() does not name a server named *');
 $node->safe_psql('postgres', 'DROP SERVER "*"');
 is($web->post("$url/webhook", 'not JSON', $headers)->{status}, 400, 'no JSON: 400');
-is($web->post("$url/webhook", '', $headers)->{status}, 400, 'nothing: 400');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_event'), $events, 'none of them is stored');
-is($node->safe_psql('postgres', "SELECT stored.webhooks, stored.repeated FROM mf_listener_status stored"), '3|1', 'counted since the latest start');
+is($web->post("$url/webhook", '', $headers)->{status}, 400, 'an empty body: 400');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_event'), $events, 'no refused webhook is stored');
+is($node->safe_psql('postgres', "SELECT stored.webhooks, stored.repeated FROM mf_listener_status stored"), '3|1', 'mf_listener_status counts webhooks since its start');
 
 # Names that must be escaped in a path
 $mf->setup_account($node, 'postgres', $sandbox, account => "caf\x{c3}\x{a9} 1/2", key_file => 'cafe.key');
@@ -137,8 +137,8 @@ $answer = $web->get("$url/callback/$row->{token}?paymentId=07071234&Id=07071234"
 is("$answer->{status} $answer->{headers}{location}",
 	'303 https://shop.example/thanks?order=1&paymentId=07071234&Id=07071234#top', 'a customer who has paid goes to the success page, as soon as that is confirmed');
 is($answer->{headers}{'cache-control'} . ' ' . $answer->{headers}{'referrer-policy'} . ' ' . $answer->{headers}{'x-content-type-options'},
-	'no-store no-referrer nosniff', 'with headers that keep it private');
-unlike($answer->{content}, qr/\d/, 'and a body that says nothing');
+	'no-store no-referrer nosniff', 'the redirect has headers that keep it private');
+unlike($answer->{content}, qr/\d/, 'the body of the redirect has no number');
 is($mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $row->{id}", 'paid'), 1, 'the row is paid');
 $answer = $web->get("$url/callback/$row->{token}", 'HEAD');
 is("$answer->{status} $answer->{headers}{location}", '303 https://shop.example/thanks?order=1#top', 'a look by HEAD gets the same');
@@ -154,9 +154,9 @@ $row = row('no pages', language => "'AR'");
 $sandbox->invoice($row->{invoice}, 'pay');
 $answer = $web->get("$url/callback/$row->{token}?paymentId=0707");
 is($answer->{status}, 200, 'without a page of the row there is one of ours');
-like($answer->{content}, qr/<html lang="ar" dir="rtl">.*\xd8\xaa\xd9\x85/s, 'in Arabic, from right to left');
-like($answer->{headers}{'content-security-policy'}, qr/default-src 'none'/, 'that may load nothing');
-unlike($answer->{content}, qr/$row->{invoice}|$row->{reference}|no pages/, 'and tells nothing');
+like($answer->{content}, qr/<html lang="ar" dir="rtl">.*\xd8\xaa\xd9\x85/s, 'the page is in Arabic, from right to left');
+like($answer->{headers}{'content-security-policy'}, qr/default-src 'none'/, 'the page may load nothing');
+unlike($answer->{content}, qr/$row->{invoice}|$row->{reference}|no pages/, 'the page has no number, reference or name of the invoice');
 $row = row('only a success page', call_back_url => $url{call_back_url});
 $sandbox->invoice($row->{invoice}, 'fail');
 $answer = $web->get("$url/callback/$row->{token}");
@@ -170,10 +170,10 @@ my $start = time;
 $answer = $web->get("$url/callback/$row->{token}?paymentId=0707");
 my $took = time - $start;
 is($answer->{status}, 200, 'as long as nothing is known');
-like($answer->{content}, qr/not confirmed yet/, 'nobody is told anything');
-is($answer->{headers}{refresh}, '5; url=?paymentId=0707&Id=0707&try=1', 'and the page asks again');
-cmp_ok($took, '>', 4, 'after a moment');
-is($web->get("$url/callback/$row->{token}?paymentId=0707&try=5")->{headers}{refresh}, undef, 'but not for ever');
+like($answer->{content}, qr/not confirmed yet/, 'the page says that the payment is not confirmed yet');
+is($answer->{headers}{refresh}, '5; url=?paymentId=0707&Id=0707&try=1', 'the page is loaded again after five seconds');
+cmp_ok($took, '>', 4, 'the answer comes after four seconds or more');
+is($web->get("$url/callback/$row->{token}?paymentId=0707&try=5")->{headers}{refresh}, undef, 'the page is not loaded again after the fifth time');
 $sandbox->clear_faults;
 
 # with the PaymentId of another invoice, which is paid: whose address it is counts, however often and whatever number comes
@@ -207,8 +207,8 @@ foreach my $n (0 .. $#sockets)
 	syswrite $sockets[$n], "POST /webhook HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " . length($content) . "\r\n"
 	  . join('', map { "$_: $with->{$_}\r\n" } keys %$with) . "\r\n$content";
 }
-is(scalar(grep { $web->read_all($_, 20) =~ /^HTTP\/1\.1 200 / } @sockets), 100, 'a hundred at once');
-is($node->safe_psql('postgres', "SELECT count(*) FROM mf_event WHERE invoice_id::bigint BETWEEN 500000 AND 500099"), 100, 'are a hundred events');
+is(scalar(grep { $web->read_all($_, 20) =~ /^HTTP\/1\.1 200 / } @sockets), 100, 'a hundred webhooks at once are answered with 200');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mf_event WHERE invoice_id::bigint BETWEEN 500000 AND 500099"), 100, 'a hundred webhooks are a hundred events');
 
 # Idle: no wake-up without traffic. All connections are closed.
 $mf->wait_idle($node, 'postgres');
@@ -230,8 +230,8 @@ $answer = $web->post("$url/webhook", $body, $headers);
 is("$answer->{status} $answer->{headers}{'retry-after'}", '503 30', 'the table is locked: try again');
 $session->query_safe('ROLLBACK');
 $session->quit;
-is($web->post("$url/webhook", $body, $headers)->{status}, 200, 'and that succeeds');
-like($node->safe_psql('postgres', 'SELECT last_error FROM mf_listener_status'), qr/lock timeout/, 'the trouble is shown');
+is($web->post("$url/webhook", $body, $headers)->{status}, 200, 'the webhook is stored when the table is free again');
+like($node->safe_psql('postgres', 'SELECT last_error FROM mf_listener_status'), qr/lock timeout/, 'mf_listener_status shows the lock timeout');
 
 # While nothing is stored mf_check() says so, whatever health checks say.
 my $item = q{SELECT concat_ws('|', ok, detail ~ 'could not be stored: .') FROM mf_check() WHERE item = 'listener'};
@@ -239,7 +239,7 @@ is($node->safe_psql('postgres', $item), 't|f', 'mf_check() finds nothing, once t
 $node->safe_psql('postgres', 'CREATE RULE swallow AS ON INSERT TO mf_event DO INSTEAD NOTHING');
 ($body, $headers) = $web->v2(invoice => 600001);
 is($web->post("$url/webhook", $body, $headers)->{status}, 503, 'a rule swallows what comes in');
-is($web->get("$url/health")->{status}, 200, 'the database answers');
+is($web->get("$url/health")->{status}, 200, '/health answers 200 while nothing is stored');
 is($node->safe_psql('postgres', $item), 'f|t', 'but mf_check() says that nothing is stored');
 $node->safe_psql('postgres', 'DROP RULE swallow ON mf_event');
 is($web->post("$url/webhook", $body, $headers)->{status}, 200, 'without the rule it is stored');
@@ -273,9 +273,9 @@ like($err, qr/permission denied for view mf_listener_status/, 'the status is not
 
 # Secrets
 my $log = slurp_file($node->logfile);
-unlike($log, qr/\Q$MyFatoorah::Web::secret\E/, 'no secret in the log');
-unlike($log, qr/\Q$headers->{'MyFatoorah-Signature'}\E/, 'no signature either');
-unlike($log, qr/TransactionsStatusChanged|PAYMENT_STATUS_CHANGED/, 'nor a body');
+unlike($log, qr/\Q$MyFatoorah::Web::secret\E/, 'the log has no webhook secret');
+unlike($log, qr/\Q$headers->{'MyFatoorah-Signature'}\E/, 'the log has no signature');
+unlike($log, qr/TransactionsStatusChanged|PAYMENT_STATUS_CHANGED/, 'the log has no body of a webhook');
 
 $node->stop;
 done_testing();

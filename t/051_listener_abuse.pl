@@ -1,5 +1,5 @@
-# The listener and those who mean it no good: each is refused and told of once, while webhooks come in and invoices go
-# out unharmed. MF_FUZZ sets how many mutated requests are tried, MF_SEED makes a run anew.
+# Hostile clients of the listener: each kind is refused, and logged once a minute. Webhooks are stored and invoices are sent
+# meanwhile. MF_FUZZ sets how many mutated requests are tried (300); MF_SEED repeats a run.
 use MyFatoorah::Test;
 use Time::HiRes qw(time sleep);
 

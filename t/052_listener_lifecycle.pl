@@ -1,4 +1,5 @@
-# The life of the listener: started and ended with its worker, changed by a reload, never in anybody's way.
+# The listener starts and ends with its worker, and takes new settings at a reload. Commands that need a database without
+# sessions do not wait for it.
 use MyFatoorah::Test;
 use MyFatoorah::Chaos;
 use IO::Socket::INET ();
@@ -74,12 +75,12 @@ my $begun = begin($port);
 conf(listen_port => $port2);
 $web->wait_listening($node, 'postgres', $port2);
 is(health($port2), 200, 'after a reload it listens on another port');
-is($web->connect($port), undef, 'and not on the former one');
+is($web->connect($port), undef, 'it does not listen on the former port');
 is(end($begun), 200, 'what was under way is answered');
-is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'by the same process');
+is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'the process is the same after a change of the port');
 conf(listen_addresses => '*');
 $mf->wait_for($node, 'postgres', "SELECT addresses LIKE '0.0.0.0%' FROM mf_listener_status");
-is(health($port2), 200, 'all addresses');
+is(health($port2), 200, 'it listens on all addresses');
 conf(listen_addresses => 'localhost');
 $mf->wait_for($node, 'postgres', "SELECT addresses LIKE '127.0.0.1%' FROM mf_listener_status");
 
@@ -95,19 +96,19 @@ sub subject
 $begun = begin($port2);
 conf(ssl_cert_file => 'one.crt');
 ok($node->wait_for_log(qr/listener could not apply its settings, and continues as before: myfatoorah\.ssl_cert_file is set, but myfatoorah\.ssl_key_file is not/), 'a certificate without a key is told of');
-is(health($port2), 200, 'and changes nothing');
+is(health($port2), 200, 'HTTP goes on after a certificate without a key');
 conf(ssl_key_file => 'one.key');
 $mf->wait_for($node, 'postgres', 'SELECT tls FROM mf_listener_status');
 is(end($begun), 200, 'what had begun without TLS ends so');
 is(health($port2, 'https'), 200, 'HTTPS');
-is(health($port2), '000', 'and nothing else');
-is(subject(), 'subject=CN=one.example', 'with that certificate');
-isnt(system("openssl s_client -connect 127.0.0.1:$port2 -tls1_1 </dev/null >/dev/null 2>&1"), 0, 'no TLS 1.1');
+is(health($port2), '000', 'HTTP is refused where TLS is on');
+is(subject(), 'subject=CN=one.example', 'the certificate is that of ssl_cert_file');
+isnt(system("openssl s_client -connect 127.0.0.1:$port2 -tls1_1 </dev/null >/dev/null 2>&1"), 0, 'TLS 1.1 is refused');
 like($node->safe_psql('postgres', "SELECT detail FROM mf_check() WHERE item = 'listener'"), qr/HTTPS/, 'mf_check() says so');
 system_or_bail('cp', "$two.crt", "$one.crt");
 $node->reload;
 ok($node->wait_for_log(qr/listener could not apply its settings, and continues as before: the certificate in "one\.crt" cannot be used with the key in "one\.key"/), 'a certificate that does not fit the key is told of');
-is(subject(), 'subject=CN=one.example', 'and not used');
+is(subject(), 'subject=CN=one.example', 'a certificate that does not fit the key is not used');
 system_or_bail('cp', "$two.key", "$one.key");
 $node->reload;
 MyFatoorah::Chaos->until_true('the new certificate', sub { subject() eq 'subject=CN=two.example' });
@@ -117,32 +118,32 @@ $node->reload;
 ok($node->wait_for_log(qr/the file of myfatoorah\.ssl_key_file can be used by others/), 'a key that others can read is told of');
 unlike($node->safe_psql('postgres', 'SET ROLE myfatoorah_submit; TABLE mf_listener_status'), qr/one\.key/, 'not where it is, which many may read');
 my $log = slurp_file($node->logfile);
-unlike($log, qr/PRIVATE KEY/, 'no key in the log');
+unlike($log, qr/PRIVATE KEY/, 'the log has no private key');
 is(health($port2, 'https'), 200, 'HTTPS goes on');
 conf(ssl_cert_file => '', ssl_key_file => '');
 $mf->wait_for($node, 'postgres', 'SELECT NOT tls FROM mf_listener_status');
-is(health($port2), 200, 'and back');
+is(health($port2), 200, 'HTTP is accepted without a certificate');
 
 # Somebody else has the port
 my $other = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port3, Listen => 1, ReuseAddr => 1) or die "$port3: $!";
 my $offset = -s $node->logfile;
 conf(listen_port => $port3);
 ok($node->wait_for_log(qr/listener accepts no connections: could not listen on 127\.0\.0\.1, port $port3: Address already in use/, $offset), 'a port in use is told of');
-like($node->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'listener'"), qr/^f\|could not listen/, 'also by mf_check()');
-is($node->safe_psql('postgres', 'SELECT port FROM mf_listener_status'), '', 'it listens nowhere');
+like($node->safe_psql('postgres', "SELECT ok, detail FROM mf_check() WHERE item = 'listener'"), qr/^f\|could not listen/, 'mf_check() says that the port is in use');
+is($node->safe_psql('postgres', 'SELECT port FROM mf_listener_status'), '', 'mf_listener_status shows no port while the port is in use');
 $mf->wait_for($node, 'postgres', "SELECT last_error_at > started_at + interval '0 s' AND clock_timestamp() > last_error_at + interval '0.5 s' FROM mf_listener_status");
 close $other;
 $web->wait_listening($node, 'postgres', $port3);
 is(health($port3), 200, 'once it is free, it listens by itself');
 my @told = slurp_file($node->logfile, $offset) =~ /could not listen/g;
-is(scalar @told, 1, 'one line for all tries');
+is(scalar @told, 1, 'the log has one line for all tries of a port in use');
 
 # 0 ends it, and only it
 my $worker = $mf->worker_pid($node, 'postgres');
 conf(listen_port => 0);
 $web->wait_no_listener($node, 'postgres');
 pass('port 0 ends it');
-is($mf->worker_pid($node, 'postgres'), $worker, 'the worker stays');
+is($mf->worker_pid($node, 'postgres'), $worker, 'the worker stays when port 0 ends the listener');
 conf(listen_port => $port);
 $pid = $web->wait_listening($node, 'postgres', $port);
 
@@ -152,10 +153,10 @@ my $next = $web->wait_listening($node, 'postgres', $port, not => $pid);
 isnt($next, $pid, 'ended by somebody, it is started again');
 $node->safe_psql('postgres', 'ALTER ROLE myfatoorah_worker RENAME TO somebody');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($next)");
-ok($node->wait_for_log(qr/myfatoorah listener [^\n]*ERROR:  role "myfatoorah_worker" does not exist/), 'a start can fail');
+ok($node->wait_for_log(qr/myfatoorah listener [^\n]*ERROR:  role "myfatoorah_worker" does not exist/), 'the listener cannot start while its role has another name');
 $node->safe_psql('postgres', 'ALTER ROLE somebody RENAME TO myfatoorah_worker');
 $pid = $web->wait_listening($node, 'postgres', $port);
-is(health($port), 200, 'it is tried again');
+is(health($port), 200, 'the listener starts once its role is back');
 
 # Whoever ends it in the middle of a statement, at work or at its start, causes no error.
 my $errors = $node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status');
@@ -192,7 +193,7 @@ $session->query_safe(q{DO $$
 $session->quit;
 $pid = $web->wait_listening($node, 'postgres', $port);
 is($node->safe_psql('postgres', 'SELECT last_error_at FROM mf_listener_status'), $errors, 'nor at its start');
-unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  (?:myfatoorah: \w+: )?canceling statement/, 'and tells of no cancel');
+unlike(slurp_file($node->logfile, $offset), qr/myfatoorah listener[^\n]* ERROR:  (?:myfatoorah: \w+: )?canceling statement/, 'the log tells of no cancel');
 
 # Without its worker it is nothing.
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
@@ -245,7 +246,7 @@ $web->wait_listening($node, 'second', $port4);
 $mf->wait_for($node, 'second', 'SELECT connections >= 20 FROM mf_listener_status');
 $seconds = $mf->seconds(sub { $node->safe_psql('postgres', 'DROP DATABASE second') });
 cmp_ok($seconds, '<', 20, 'DROP DATABASE');
-is($web->connect($port4), undef, 'takes it away');
+is($web->connect($port4), undef, 'DROP DATABASE ends the listener');
 is(health($port), 200, 'and not that of another database');
 
 # A standby has none; promoted, it has.
@@ -273,7 +274,7 @@ for (1 .. 3)
 	$node->start;
 	$web->wait_listening($node, 'one', $port);
 }
-cmp_ok($times[-1], '<', 5, 'fast shutdown') or diag("@times");
+cmp_ok($times[-1], '<', 5, 'a fast shutdown with clients in each state takes less than five seconds') or diag("@times");
 $standby->promote;
 $web->wait_listening($standby, 'one', $port);
 is(health($port), 200, 'after promotion it listens');

@@ -73,14 +73,14 @@ $web->give_secret($node, 'postgres');
 $web->open($node, 'postgres', $port, public_url => 'https://pay.example.com', route_callbacks => 'on');
 $mf->wait_worker($node, 'postgres');
 
-is(post('/webhook', $body, $headers), 200, 'a webhook');
-is(post('/webhook/myfatoorah', $body, $headers), 200, 'with the name of the account');
-is(post('/webhook', $body, { %$headers, 'MyFatoorah-Signature' => 'x' }), 401, 'forged');
-is(post('/webhook/no%2Fbody', $body, $headers), 404, 'for nobody');
-is(post('/webhook', 'x' x 300_000, $headers), 413, 'too large');
+is(post('/webhook', $body, $headers), 200, 'a webhook through nginx: 200');
+is(post('/webhook/myfatoorah', $body, $headers), 200, 'a webhook with the name of the account: 200');
+is(post('/webhook', $body, { %$headers, 'MyFatoorah-Signature' => 'x' }), 401, 'a forged webhook: 401');
+is(post('/webhook/no%2Fbody', $body, $headers), 404, 'a webhook of an unknown account: 404');
+is(post('/webhook', 'x' x 300_000, $headers), 413, 'a webhook that is too large: 413');
 is($node->safe_psql('postgres', 'SELECT count(*), max(deliveries) FROM mf_event'), '1|2', 'what was signed is stored');
 ($body, $headers) = $web->v2(invoice => 78, pad => 'x' x 200_000);
-is(post('/webhook', $body, $headers), 200, 'a large one');
+is(post('/webhook', $body, $headers), 200, 'a large webhook: 200');
 
 # Junk from one address does not cost another its webhooks.
 {
@@ -125,7 +125,7 @@ IPC::Run::run([ 'curl', '-s', '-k', '--noproxy', '*', '--max-time', '60', '-o', 
 	'>', \$statuses);
 $seen{$_}++ foreach split /\n/, $statuses;
 ok($seen{404} && $seen{404} >= 20 && $seen{429}, 'guessing is slowed down') or diag(join ', ', %seen);
-is(post('/webhook', $body, $headers), 200, 'webhooks are not');
+is(post('/webhook', $body, $headers), 200, 'webhooks are taken while guesses are slowed down');
 
 $node->stop;
 done_testing();

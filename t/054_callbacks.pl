@@ -1,6 +1,6 @@
-# What can be done with the address of a callback, which every customer has, and with a PaymentId, which anybody can
-# invent: one event for an invoice, few questions, no place that a webhook needs; and neither a secret that cannot be read
-# nor questions that are too many keep others from coming in and going out.
+# Callbacks cost little, though every customer has an address of one and anybody can invent a PaymentId: they are one event for
+# an invoice, cause few questions, and leave places for webhooks. A secret that cannot be read, or questions that MyFatoorah
+# throttles, hold up no other webhook and no invoice.
 use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();

@@ -1,9 +1,8 @@
-# Transactions that stay open, with locks of what the listener has to write: whoever asks for a question keeps nobody from
-# handing in a webhook about that invoice; and what is locked costs those their time who want it, and nobody else.
+# Open transactions with locks of rows that the listener has to write. One that has called mf_refresh() holds up no webhook about
+# that invoice. Locked rows hold up those who want these rows, and nobody else.
 use MyFatoorah::Test qw(sql);
 
 use POSIX ();
-use Time::HiRes qw(time);
 
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -34,7 +33,7 @@ sub paid
 	my @rows = @_;
 	my %seen;
 
-	$sandbox->control('POST', "invoices/$_->{number}/pay", {}) foreach @rows;
+	$sandbox->invoice($_->{number}, 'pay') foreach @rows;
 	foreach my $row (@rows)
 	{
 		$sandbox->wait_deliveries({ invoice => $row->{number} }, 1) or die "no webhook about $row->{number}\n";
@@ -49,7 +48,7 @@ my @asked = sent('asked', 3);
 my $open = $mf->session($node, $db);
 $open->query_safe("SET ROLE other; BEGIN; SELECT mf_refresh(id) FROM mf_invoice");
 is(paid(@asked), '200 x 3', 'whoever asks for a question and does not commit keeps no webhook out');
-ok($mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-%' AND payment_status = 'paid'", 3), 'nor a payment');
+ok($mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'asked-%' AND payment_status = 'paid'", 3), 'three payments are recorded beside the open transaction');
 my $before = $sandbox->count(path => '/v2/GetPaymentStatus');
 $open->query_safe('COMMIT');
 ok($sandbox->wait_count({ path => '/v2/GetPaymentStatus' }, $before + 3), 'the questions are asked after the commit');
@@ -78,15 +77,10 @@ my @clients = map {
 $mf->wait_for($node, $db, q{SELECT last_error LIKE '%lock timeout%' FROM mf_listener_status});
 is(paid(@others), '200 x 10', 'what is locked costs nobody else a webhook');
 ok($mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'others-%' AND payment_status = 'paid'", 10), 'all payments are recorded');
-my $slowest = 0;
-foreach (1 .. 20)
-{
-	my $start = time;
-
-	$web->get("$url/health")->{status} == 200 or die "unwell\n";
-	$slowest = time - $start if time - $start > $slowest;
-}
-cmp_ok($slowest, '<', 2.5, sprintf 'nor much time: %.2f s at most', $slowest);
+my @seconds = sort { $a <=> $b } map { $mf->seconds(sub { $web->get("$url/health")->{status} == 200 or die "unwell\n" }) } 1 .. 20;
+# waiting 200 ms for each of twenty locks would take four seconds; a busy machine may take as long now and then
+cmp_ok($seconds[10], '<', 2.5, 'what is locked costs others little time');
+note sprintf '/health: %.2f to %.2f s', @seconds[ 0, -1 ];
 kill 'KILL', @clients;
 waitpid $_, 0 foreach @clients;
 $open->query_safe('ROLLBACK');
@@ -96,12 +90,13 @@ is(paid($held[0]), '200 x 1', 'and what was locked is taken once it is free');
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $MyFatoorah::Web::secret, retries => 0, enabled => 1);
 my $deposit = $sandbox->deposit(invoices => [ map { $_->{number} } @asked ]);
 $sandbox->wait_deliveries({ code => 3 }, 1) or die "the webhook is still being sent\n";
-$sandbox->faults({ path => 'GetWebhooks', delay_ms => 2000 });
+$sandbox->faults({ path => 'GetWebhooks', delay_ms => -1 });
 $open->quit;
 $node->restart;
 $mf->wait_worker($node, $db);
 $open = $mf->session($node, $db);
 $open->query_safe("BEGIN; SELECT mf_read_deposit('$deposit->{reference}')");
+$sandbox->clear_faults;
 $mf->wait_for($node, $db, q{SELECT coalesce(last_error ~ 'lock timeout', false) OR EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = w.pid AND a.wait_event_type = 'Lock') FROM mf_worker_status w});
 $mf->insert($node, $db, 'beside the log');
 ok($mf->wait_status($node, $db, 'beside the log'), 'whoever asks for a deposit and does not commit keeps no invoice from being sent');

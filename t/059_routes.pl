@@ -111,7 +111,7 @@ foreach my $prefix ('shop', '/', '//', '/shop', 'shop/', '/Shop/', '/a/b/', '/a 
 }
 is(page('/shop/x'), "404 Not Found\n", 'unknown paths are not found');
 is(sql('SELECT count(*) FROM site.visit'), 0, 'and reach nobody');
-is(as('officer', q{SELECT mf_on_request('/shop/', 'site.page(text)')}), 'ok ', 'registered');
+is(as('officer', q{SELECT mf_on_request('/shop/', 'site.page(text)')}), 'ok ', 'an operator may register a function of his own roles');
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_route}, 1);
 is(sql('SELECT prefix, function, owner, registered_by, extension IS NULL FROM mf_route'), '/shop/|site.page|author|officer|t', 'mf_route shows it');
 
@@ -124,22 +124,22 @@ my $answer = $web->get("$url/shop/first");
 is(join('; ', map { $answer->{headers}{$_} } qw(content-type cache-control referrer-policy x-content-type-options content-security-policy)),
 	"text/html; charset=utf-8; no-store; no-referrer; nosniff; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	'with the headers of a page that runs no script');
-is(page('/shop/%D8%A7'), "200 <p>\xD8\xA7</p>", 'in UTF-8');
-is($web->get("$url/shop/away")->{headers}{location}, 'https://pay.example/%C3%A9', 'a redirect');
-is($web->get("$url/shop/away")->{status}, 303, 'is one by GET');
+is(page('/shop/%D8%A7'), "200 <p>\xD8\xA7</p>", 'the page is in UTF-8');
+is($web->get("$url/shop/away")->{headers}{location}, 'https://pay.example/%C3%A9', 'a redirect has its location, with escapes');
+is($web->get("$url/shop/away")->{status}, 303, 'a redirect is a 303');
 is($web->get("$url/shop/$_->[0]")->{headers}{'content-type'}, "$_->[1]; charset=utf-8", $_->[1]) for [ picture => 'image/svg+xml' ], [ text => 'text/plain' ];
 is($web->get("$url/shop/$_->[0]")->{status}, $_->[1], "status $_->[1]") for [ gone => 410 ], [ busy => 503 ], [ null => 404 ];
-is($web->get("$url/shop/busy")->{headers}{'retry-after'}, 30, 'which is to be tried again');
-is(length $web->get("$url/shop/large")->{content}, 32767, 'a body of 32 KB');
-is(page('/shop/body'), '200 ', 'none');
-is($web->get("$url/shop/first", 'HEAD')->{status}, 200, 'HEAD');
-is($web->get("$url/shop/first", 'POST')->{status}, 405, 'not POST');
+is($web->get("$url/shop/busy")->{headers}{'retry-after'}, 30, 'a 503 has Retry-After');
+is(length $web->get("$url/shop/large")->{content}, 32767, 'a body of 32 KB is answered whole');
+is(page('/shop/body'), '200 ', 'a null body is an empty page');
+is($web->get("$url/shop/first", 'HEAD')->{status}, 200, 'HEAD is answered with 200');
+is($web->get("$url/shop/first", 'POST')->{status}, 405, 'POST is refused with 405');
 is($web->get("$url/shop$_")->{status}, 404, "/shop$_") for '', '/', '/a/b', '/%ff', '/a%2', '/a%00', '/' . 'x' x 256;
 foreach (qw(script nowhere both teapot code too-large status))
 {
 	like(page("/shop/$_"), qr/^503 .*Please try again in a minute/s, "$_ is no answer");
 }
-is(last_error(), 'function site.page: its result is no valid answer, or too long', 'as mf_check() says');
+is(last_error(), 'function site.page: its result is no valid answer, or too long', 'mf_check() says that the result is no valid answer');
 
 #
 # What fails
@@ -188,7 +188,7 @@ syswrite $slow, "GET /shop/slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n
 $mf->wait_for($node, $db, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah routes' AND wait_event = 'PgSleep'", 1);
 syswrite $next, "GET /shop/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 is(page('/health'), "200 ok\n", 'health is answered at once');
-ok(!IO::Select->new($slow)->can_read(0), 'before the slow one');
+ok(!IO::Select->new($slow)->can_read(0), 'health is answered before the slow page');
 like($web->read_all($slow, 20), qr/^HTTP\/1.1 503/, 'the slow one is given up');
 like($web->read_all($next, 20), qr/^HTTP\/1.1 200.*<p>next<\/p>/s, 'and the next one answered');
 
@@ -197,7 +197,7 @@ my @crowd = map { $web->connect($port) } 1 .. 40;
 syswrite $crowd[$_], "GET /shop/crowd$_ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" foreach 0 .. $#crowd;
 my %seen;
 $seen{ $web->read_all($_, 20) =~ /^HTTP\/1\.1 (\d+)/ ? $1 : 'nothing' }++ foreach @crowd;
-is(join(', ', map { "$_: $seen{$_}" } sort keys %seen), '200: 40', 'forty at once');
+is(join(', ', map { "$_: $seen{$_}" } sort keys %seen), '200: 40', 'forty requests at once are answered');
 
 #
 # Its life
@@ -214,14 +214,14 @@ sql('REVOKE myfatoorah_operate FROM officer');
 like(page('/shop/revoked'), qr/^503/, 'nor when nobody may register it any more');
 is(told('reader'), 'Function site.page cannot answer requests for /shop/: neither role "author", which owns it, nor role "officer", which has registered it, may call mf_on_request() any more.', 'as is told');
 sql('GRANT myfatoorah_operate TO author');
-is(page('/shop/owner'), '200 new', 'its owner may');
+is(page('/shop/owner'), '200 new', 'the function answers when its owner may register it');
 sql('REVOKE myfatoorah_operate FROM author; GRANT myfatoorah_operate TO officer');
 sql("SELECT mf_pause('*')");
 like(page('/shop/paused'), qr/^503/, 'nor while all is paused');
 sql("SELECT mf_resume('*')");
 $node->restart;
 $web->wait_listening($node, $db, $port, not => $listener);
-is(page('/shop/restarted'), '200 new', 'after a restart');
+is(page('/shop/restarted'), '200 new', 'the function answers after a restart');
 sql('CREATE DATABASE copy TEMPLATE postgres');
 is($node->safe_psql('copy', 'SELECT count(*) FROM mf_route'), 1, 'a database that is copied is let go');
 $web->wait_listening($node, $db, $port);
@@ -241,6 +241,6 @@ is(as('clerk', q{SELECT mf_off_request('/shop/')}), '42501: permission denied fo
 is(as('other', q{SELECT mf_off_request('/shop/')}), 'ok ', 'an operator does');
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_route}, 0);
 is(page('/shop/off'), "404 Not Found\n", 'and the path is unknown again');
-is(as('other', q{SELECT mf_off_request('/shop/')}), '42704: prefix "/shop/" is not registered', 'once');
+is(as('other', q{SELECT mf_off_request('/shop/')}), '42704: prefix "/shop/" is not registered', 'a prefix that is not registered cannot be ended');
 
 done_testing();

@@ -39,13 +39,6 @@ sub wait_payment
 	return $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", $status);
 }
 
-sub quote
-{
-	my ($text) = @_;
-
-	return "'" . ($text =~ s/'/''/gr) . "'";
-}
-
 # The newest webhook that the stand-in made of an invoice.
 sub newest
 {
@@ -63,8 +56,7 @@ sub hand_in
 	my $body = $changes{body} // $delivery->{body};
 	my $signature = exists $changes{signature} ? $changes{signature} : $delivery->{signature};
 
-	my ($code, $out, $err) = $node->psql($db, sprintf 'SELECT mf_webhook(%s, %s, %s)', quote($body),
-		defined $signature ? quote($signature) : 'NULL', quote($delivery->{version}));
+	my ($code, $out, $err) = $node->psql($db, $mf->webhook({ body => $body, signature => $signature, version => $delivery->{version} }));
 
 	return $code == 0 ? $out : $err;
 }

@@ -46,10 +46,11 @@ $sandbox->invoice($unpaid, 'fail', { error_code => 'MF004' });
 $sandbox->pay_many(ids => \@ids);
 $sandbox->wait_deliveries({}, $invoices) or die "webhooks are still being sent\n";
 $sandbox->faults({ path => 'GetWebhooks', status => 503, times => 1 }, { path => 'GetWebhooks', shape => 11, headers => { 'Retry-After' => '1' }, times => 1 },
-	{ path => 'GetWebhooks', cut_answer_at => 5000, times => 1 }, { path => 'GetWebhooks', contains => '"Page":2', delay_ms => 3000 });
+	{ path => 'GetWebhooks', cut_answer_at => 5000, times => 1 }, { path => 'GetWebhooks', contains => '"Page":2', delay_ms => -1 });
 $node->start;
 $mf->wait_for($node, $db, 'SELECT command, unit, done, total FROM mf_progress', 'webhook log|pages|1|2');
-ok(1, 'how far it has been read is seen meanwhile');
+$sandbox->clear_faults;
+pass('how far it has been read is seen meanwhile');
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE payment_status = 'paid'", $invoices - 1);
 ok(1, 'the log tells of all payments that were missed');
 is(sql('SELECT count(*) FROM mf_progress'), 0, 'and its reading is over');

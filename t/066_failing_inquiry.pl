@@ -65,7 +65,7 @@ sub seconds_to_send
 }
 
 set_delay('15s');
-$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->setup_account($node, $db, $sandbox, options => { connect_timeout => '3s', timeout => '3s' });
 $mf->wait_worker($node, $db);
 
 # Whatever the answer is: with these delays an account that backs off after three failures would not send for ten seconds.
@@ -138,13 +138,12 @@ $mf->wait_for($node, $db, "SELECT payment_error IS NULL FROM mf_invoice WHERE id
 set_delay('10s');
 my @ids = map { sent("all-$_") } 1 .. 8;
 fail_questions('all-', status => 500, body => '');
-sql("SELECT mf_refresh($_)") foreach @ids;
+sql(join ';', map { "SELECT mf_refresh($_)" } @ids);
 $mf->wait_for($node, $db, 'SELECT sum(failures) >= 4 FROM mf_inquiry');
-sql("SELECT mf_refresh($_)") foreach @ids;
+sql(join ';', map { "SELECT mf_refresh($_)" } @ids);
 my $before = $sandbox->count(path => '/v2/SendPayment');
 $mf->insert($node, $db, 'held');
-my $start = time;
-sql('SELECT 1') while time - $start < 2;
+sql('SELECT pg_sleep(2)');
 is($sandbox->count(path => '/v2/SendPayment'), $before, 'where no question is answered, the account backs off');
 like(sending(), qr/^f\|(?:Waits until 20\d\d-.* after failures; then one request is tried\.|After failures, one request at a time is tried\.)$/,
 	'mf_check() says so');
@@ -187,7 +186,7 @@ is(sending(), 't|Not paused.', 'of all accounts');
 set_delay('50ms');
 @ids = map { sent("starve-$_") } 1 .. 8;
 fail_questions('starve-', status => 503, body => '');
-sql("SELECT mf_refresh($_)") foreach @ids;
+sql(join ';', map { "SELECT mf_refresh($_)" } @ids);
 $mf->wait_for($node, $db, "SELECT sum(failures) >= 8 FROM mf_inquiry WHERE invoice >= $ids[0]");
 $mf->insert($node, $db, 'fed');
 $mf->wait_status($node, $db, 'fed');

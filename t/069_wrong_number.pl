@@ -2,8 +2,6 @@
 # the row whose reference it carries; and a row that was given a stranger's number is brought back.
 use MyFatoorah::Test qw(sql);
 
-use HTTP::Tiny ();
-
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1d'");
@@ -51,21 +49,12 @@ sub sent
 	return split /\|/, sql("SELECT id, invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
 }
 
-# An invoice that was made in the portal
-sub elsewhere
-{
-	my $answer = HTTP::Tiny->new->post($sandbox->url . '/v2/SendPayment', { headers => { Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' },
-		content => JSON::PP->new->encode({ CustomerName => 'Portal', NotificationOption => 'LNK', InvoiceValue => 1, CustomerReference => 'of the portal' }) });
-
-	return JSON::PP->new->decode($answer->{content})->{Data}{InvoiceId};
-}
-
 # Its customer pays, and the webhook comes
 sub pay_and_tell
 {
 	my ($invoice) = @_;
 
-	$sandbox->control('POST', "invoices/$invoice/pay", {});
+	$sandbox->invoice($invoice, 'pay');
 	$sandbox->wait_deliveries({ invoice => $invoice, phase => 'queued' }, 1) or die "no webhook of invoice $invoice\n";
 	sql($mf->webhook(($sandbox->deliveries(invoice => $invoice))[-1]));
 	return;
@@ -95,7 +84,8 @@ sql("SET session_replication_role = replica; UPDATE mf_invoice SET status = 'rev
 
 # two at the same time
 my $other = in_review('other');
-my $free = elsewhere();
+# an invoice that was made in the portal
+my $free = $sandbox->send_payment(InvoiceValue => 1, CustomerReference => 'of the portal');
 my ($first, $second) = map { $mf->session($node, $db) } 1, 2;
 $first->query_safe("BEGIN; SELECT mf_resolve($typo, 'adopt', 'portal', invoice_id => $free)");
 $second->query_until(qr/begun/, "\\echo begun\nSELECT mf_resolve($other, 'adopt', 'portal', invoice_id => $free);\n");
@@ -115,12 +105,12 @@ is(attempt("SELECT mf_resolve($typo, '$_', 'typo')") =~ s/: SELECT.*//r, "55000:
 my $step = sql("SELECT next_step FROM mf_review WHERE id = $typo");
 my ($call) = $step =~ /(SELECT mf_resolve\(.*?'reason'\))/;
 is($call, "SELECT mf_resolve($typo, 'review', 'reason')", 'mf_review shows how to bring it back') or diag($step);
-is(attempt($call), 'ok', 'which works');
+is(attempt($call), 'ok', 'mf_resolve() brings the row back to review');
 is(column($typo, "concat_ws('|', status, payment_status, invoice_id, invoice_url, sent_at, payment_error)"), 'review|unpaid', 'it is in review again, without the number');
 like(attempt($call), qr/^55000: invoice $typo has no number to take back/, 'a second time there is none');
-is(sql("SELECT count(*) FROM mf_number WHERE invoice = $typo"), 0, 'also in mf_number');
+is(sql("SELECT count(*) FROM mf_number WHERE invoice = $typo"), 0, 'mf_number does not have the number any more');
 is(sql("SELECT concat_ws(' ', from_status, to_status, actor = current_user, reason) FROM mf_history WHERE invoice = $typo ORDER BY changed_at DESC LIMIT 1"), 'sent review t review: reason', 'and the history tells of it');
-is(sql("SELECT concat_ws(' ', kind, due) FROM mf_queue WHERE invoice = $typo"), 'review infinity', 'a person is to decide');
+is(sql("SELECT concat_ws(' ', kind, due) FROM mf_queue WHERE invoice = $typo"), 'review infinity', 'the entry of the agenda waits for a person');
 like(sql("SELECT next_step FROM mf_review WHERE id = $typo"), qr/mf_resolve\($typo, 'resend', 'reason'\)/, 'mf_review shows how');
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_unmatched WHERE invoice_id = $free", 1);
 is(attempt("SELECT mf_adopt('$free')"), 'ok', 'the stranger gets a row of its own');
@@ -172,11 +162,11 @@ foreach my $account ('myfatoorah', 'branch')
 	is(column($given, "concat_ws('|', invoice_id, duplicate_suspected, base_value)"), "$held|t", "$account: the number of another row");
 	is(sql("SELECT what_happened FROM mf_review WHERE id = $given"), "MyFatoorah answered with invoice $held, which is that of invoice $holder already; so the link may be that of another customer", 'mf_review says so');
 	like(sql("SELECT next_step FROM mf_review WHERE id = $given"), qr/mf_resolve\($given, 'adopt', 'reason', invoice_id => NUMBER\).*mf_resolve\($given, 'review', 'reason'\)/, 'and what to do');
-	is(attempt("SELECT mf_resolve($given, 'review', 'not ours')"), 'ok', 'it is taken back');
-	is(attempt("SELECT mf_resolve($given, 'resend', 'portal shows none')"), 'ok', 'and sent');
+	is(attempt("SELECT mf_resolve($given, 'review', 'not ours')"), 'ok', 'a number of another row is taken back');
+	is(attempt("SELECT mf_resolve($given, 'resend', 'portal shows none')"), 'ok', 'the row is sent again');
 	$mf->wait_status($node, $db, "given $account");
-	is(column($given, "concat_ws('|', invoice_id <> $held, duplicate_suspected)"), 't|f', 'with a number of its own');
-	is(sql("SELECT count(*) FROM mf_review WHERE id IN ($given, $holder)"), 0, 'nothing is left to do');
+	is(column($given, "concat_ws('|', invoice_id <> $held, duplicate_suspected)"), 't|f', 'the row has a number of its own');
+	is(sql("SELECT count(*) FROM mf_review WHERE id IN ($given, $holder)"), 0, 'mf_review has neither of the two rows');
 }
 
 #

@@ -1,20 +1,11 @@
 # Functions of users that are called after changes: with whose rights, in which transactions, and what becomes of those that
 # fail, are slow, are gone, are somebody else's, or would rather have other rights.
-use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Test qw(sql wait_for as);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'");
 my $db = 'postgres';
-
-# What the statement says to that role: its result, or its error with SQLSTATE and without numbers
-sub as
-{
-	my ($role, $sql) = @_;
-	my ($code, $out, $err) = $node->psql($db, "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
-
-	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 =~ s/\binvoice \d+/invoice N/r : "? $err";
-}
 
 # A function of a role's with that body, registered by it
 sub react
@@ -127,7 +118,7 @@ is(booked($edited), '', 'columns that users write are not told, and what is roll
 sql(q{SET ROLE bob; SET client_min_messages = log; SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'edited'});
 all_told();
 is(booked($edited), 'queued>cancelled', 'but for that it is');
-is(backlog(), '0|', 'nothing waits');
+is(backlog(), '0|', 'no change waits for a function');
 
 #
 # The rights of the owner, and nothing beyond
@@ -195,7 +186,7 @@ wait_for('SELECT max(failures) FROM mf_reaction', 0);
 my $deferred = sent('deferred, sent');
 all_told();
 is(sql("SELECT count(*) FROM books.entry WHERE invoice = $deferred"), 2, 'what is deferred is checked at once');
-is(sql('SELECT max(failures) FROM mf_reaction'), 0, 'and no failure');
+is(sql('SELECT max(failures) FROM mf_reaction'), 0, 'a deferred constraint that holds is no failure');
 sql(q{SELECT mf_off_change('books.enter')});
 
 #
@@ -207,8 +198,8 @@ sql(q{INSERT INTO books.failing VALUES ('failing/paid')});
 pay($failing);
 wait_for("SELECT failures > 2 FROM mf_reaction_backlog WHERE invoice = $failing");
 like(check(), qr/^Function books\.book has failed about invoice $failing: the books are closed: Until Monday\.\. Changes that wait for it: 1\.$/, 'a payment stands although a function fails, and mf_check() names both');
-is(sql(q{SET ROLE bob; SELECT (SELECT count(*) FROM mf_check() WHERE item = 'reactions') + (SELECT count(*) FROM mf_reaction_backlog)}), 0, 'not to everybody');
-like(slurp_file($node->logfile), qr/could not call function books\.book for a change of invoice $failing\n.*the books are closed: Until Monday/, 'the log does, too');
+is(sql(q{SET ROLE bob; SELECT (SELECT count(*) FROM mf_check() WHERE item = 'reactions') + (SELECT count(*) FROM mf_reaction_backlog)}), 0, 'who only submits is not told of failing functions');
+like(slurp_file($node->logfile), qr/could not call function books\.book for a change of invoice $failing\n.*the books are closed: Until Monday/, 'the log names the function, the invoice and the error');
 pay($well);
 wait_for("SELECT count(*) FROM books.ledger WHERE invoice = $well AND is_now = 'sent/paid'", 1);
 pass('others are told meanwhile');
@@ -223,7 +214,7 @@ my $row = sql("SET timezone = 'UTC'; SELECT i::text FROM mf_invoice i WHERE id =
 sql(q{TRUNCATE books.failing; UPDATE mf_reaction_queue SET due = now() + interval '1 hour'; SELECT mf_resume('*')});
 all_told();
 is(booked($failing), 'queued>sending sending>sent sent>sent/paid sent/paid>sent/partly_refunded/0.250', 'mended, it is told everything in order');
-is(sql("SELECT right(row, length(\$r\$$row\$r\$)) = \$r\$$row\$r\$ FROM books.ledger WHERE invoice = $failing ORDER BY n DESC LIMIT 1"), 't', 'of the very rows');
+is(sql("SELECT right(row, length(\$r\$$row\$r\$)) = \$r\$$row\$r\$ FROM books.ledger WHERE invoice = $failing ORDER BY n DESC LIMIT 1"), 't', 'the function gets the row as it was then');
 is(check(), '', 'and mf_check() has nothing to say');
 
 # A worker that does not run, or is killed in the middle, loses nothing.
@@ -259,7 +250,7 @@ wait_for("SELECT failures > 0 FROM mf_reaction_backlog WHERE invoice = $stubborn
 is(sql("SELECT count(*) FROM books.ledger WHERE invoice = $stubborn"), 0, 'what one does that goes on after its time is undone');
 react('accounts', 'books.book', $book);
 all_told();
-is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'stubborn'}), 1, 'and told again');
+is(sql(q{SELECT count(*) FROM books.ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.customer_reference = 'stubborn'}), 1, 'the change is told again to the corrected function');
 my $locker = $mf->session($node, $db);
 $locker->query_safe('BEGIN; LOCK TABLE books.ledger');
 sql("SELECT mf_cancel(@{[ waiting('locked') ]})");

@@ -1,8 +1,6 @@
 # mf_send_payment(record => true) and mf_adopt(): rows of invoices that a session has made itself, or that were made elsewhere.
 use MyFatoorah::Test qw(sql);
 
-use HTTP::Tiny ();
-
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '20ms'\nmyfatoorah.poll_delay = '1d'\nmyfatoorah.public_url = 'https://pay.example.com'");
@@ -34,7 +32,7 @@ sub pay
 {
 	my ($invoice) = @_;
 
-	return $sandbox->control('POST', "invoices/$invoice/pay", {});
+	return $sandbox->invoice($invoice, 'pay');
 }
 my $send = q{SELECT invoice_id FROM mf_send_payment(customer_name => 'Ahmad', invoice_value => 10, customer_reference => 'counter', record => true)};
 
@@ -44,12 +42,12 @@ my $send = q{SELECT invoice_id FROM mf_send_payment(customer_name => 'Ahmad', in
 my $invoice = sql($send);
 my $id = sql("SELECT id FROM mf_invoice WHERE invoice_id = $invoice");
 is(sql("SELECT concat_ws('|', status, payment_status, customer_reference, attempts, invoice_url IS NOT NULL, sent_at IS NOT NULL, last_error, created_by = current_user) FROM mf_invoice WHERE id = $id"),
-	'sent|unpaid|counter|1|t|t|t', 'it is there, and sent');
+	'sent|unpaid|counter|1|t|t|t', 'mf_send_payment(record) leaves a row that is sent');
 is(sql("SELECT count(*) FROM mf_queue"), 0, 'nothing is left to do');
 is(sql("SELECT concat_ws('|', attempt, outcome, http_status, a.invoice_id = $invoice, a.reference = i.reference, finished_at >= started_at, length(body_sha256)) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE i.id = $id"),
-	'1|accepted|200|t|t|t|32', 'with its attempt');
+	'1|accepted|200|t|t|t|32', 'the row has its attempt');
 is(sql("SELECT string_agg(concat_ws(' ', actor = current_user, from_status, to_status, reason), ', ' ORDER BY changed_at) FROM mf_history WHERE invoice = $id"),
-	't queued inserted, f queued sending claimed, t sending sent accepted by mf_send_payment()', 'and its history');
+	't queued inserted, f queued sending claimed, t sending sent accepted by mf_send_payment()', 'the row has its history');
 my ($request) = $sandbox->ledger(path => '/v2/SendPayment');
 my $body = JSON::PP->new->decode($request->{body});
 is($body->{CustomerReference}, sql("SELECT reference FROM mf_invoice WHERE id = $id"), 'what was sent is the reference of the row');
@@ -59,7 +57,7 @@ pay($invoice);
 sql("SELECT mf_refresh($id)");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 pass('its payment is found');
-is(sql("SELECT concat_ws(' ', kind, amount) FROM mf_ledger WHERE invoice = $id AND kind = 'payment'"), 'payment 10.000', 'and booked');
+is(sql("SELECT concat_ws(' ', kind, amount) FROM mf_ledger WHERE invoice = $id AND kind = 'payment'"), 'payment 10.000', 'its payment is in the ledger');
 
 #
 # Whether customers come back to the listener: by account, and by row
@@ -90,7 +88,7 @@ is(urls('routed', callbacks => 'true', %$both), 'callback callback webhook', 'ro
 is(urls('not-routed', %$both), 'https://shop.example.com/paid https://shop.example.com/paid webhook', 'not where the account says off');
 sql(q{ALTER DATABASE postgres RESET myfatoorah.route_callbacks; ALTER SERVER myfatoorah OPTIONS (DROP callbacks)});
 $mf->wait_worker($node, $db, not => $pid);
-is(urls('as-ever-2'), 'callback callback webhook', 'and as ever');
+is(urls('as-ever-2'), 'callback callback webhook', 'the listener is filled in again without the option');
 
 #
 # What is wrong with the row is known before a byte leaves
@@ -109,10 +107,10 @@ is(attempt($send =~ s/=> 10/=> 100/r), '23514: new row for relation "mf_invoice"
 sql(q{ALTER TABLE mf_invoice DROP CONSTRAINT cheap; CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER a_skip BEFORE INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION skip()});
 is(attempt($send) =~ s/:.*//r, '27000', 'a trigger that takes the row away');
 sql(q{DROP TRIGGER a_skip ON mf_invoice});
-is(sent(), $before, 'nothing has left');
+is(sent(), $before, 'no request has left for a row that is refused');
 is(sql('SELECT count(*) FROM mf_invoice'), $rows, 'and no row is left behind');
 like(attempt($send, 'alice'), qr/^ok \d+$/, 'who may insert and use the account, may');
-is(sql(q{SELECT created_by FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'alice', 'and the row is his');
+is(sql(q{SELECT created_by FROM mf_invoice ORDER BY id DESC LIMIT 1}), 'alice', 'the row belongs to the role that called');
 
 #
 # Refused, or unknown: no row, and what is there can be taken over
@@ -122,7 +120,7 @@ $sandbox->faults({ path => 'SendPayment', shape => 1 });
 is(attempt($send), '38000: MyFatoorah refused the invoice', 'what MyFatoorah refuses is an error');
 $sandbox->faults({ path => 'SendPayment', status => 500, create => $true });
 is(attempt($send =~ s/'counter'/'lost'/r), '08007: it is unknown whether MyFatoorah has made the invoice', 'and so is an answer that is lost');
-is(sql('SELECT count(*) FROM mf_invoice'), $before, 'without a row');
+is(sql('SELECT count(*) FROM mf_invoice'), $before, 'neither leaves a row');
 my ($lost) = grep { $_->{reference} =~ /^lost/ } $sandbox->remote;
 like(attempt("SELECT mf_adopt('$lost->{id}')"), qr/^ok \d+$/, 'which mf_adopt() makes, once it is known that there is an invoice');
 is(sql("SELECT concat_ws('|', status, customer_reference, invoice_value, invoice_id) FROM mf_invoice WHERE invoice_id = $lost->{id}"), "sent|$lost->{reference}|10|$lost->{id}", 'with what MyFatoorah tells');
@@ -147,14 +145,8 @@ sql(q{DROP TRIGGER refuse ON mf_invoice});
 #
 # mf_adopt(): an invoice of the portal, paid before anybody knew of it
 #
-sub elsewhere
-{
-	my (%fields) = @_;
-	my $answer = HTTP::Tiny->new->post($sandbox->url . '/v2/SendPayment', { headers => { Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' },
-		content => JSON::PP->new->encode({ CustomerName => 'Portal', NotificationOption => 'LNK', InvoiceValue => 7.5, %fields }) });
+sub elsewhere { return $sandbox->send_payment(CustomerName => 'Portal', InvoiceValue => 7.5, @_); }
 
-	return JSON::PP->new->decode($answer->{content})->{Data}{InvoiceId};
-}
 my $portal = elsewhere(UserDefinedField => 'flat 7');
 pay($portal);
 $sandbox->wait_deliveries({ invoice => $portal, phase => 'queued' }, 1) or die "no webhook of invoice $portal\n";
@@ -202,7 +194,7 @@ is(sql(sprintf $ledger, $id), "$id payment 6.000, $id fee -0.135", 'adopted agai
 is(sql("SELECT concat_ws('|', received_value, overpaid, payment_doubt) FROM mf_invoice WHERE id = $id"), '6.000|f', 'and that row has received it');
 $mf->wait_idle($node, $db);
 sql("DELETE FROM mf_inquiry WHERE invoice = $id; SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-05' WHERE id = $id");
-is(sql(q{SELECT mf_archive('2020-02-01')}), 1, 'archived');
+is(sql(q{SELECT mf_archive('2020-02-01')}), 1, 'the row is archived');
 sql('DROP TABLE mf_invoice_archive_2020_01');
 is(attempt("SELECT mf_adopt('$deleted')"), "55000: invoice N of MyFatoorah is that of invoice $id already", 'its key keeps its InvoiceId after its month was dropped');
 sql("DELETE FROM mf_archive_key WHERE id = $id");
@@ -214,13 +206,13 @@ is(sql(sprintf $ledger, $id), "$id payment 6.000, $id fee -0.135", 'without it t
 # What cannot be adopted
 #
 is(attempt(q{SELECT mf_adopt('1')}), '38000: MyFatoorah has no invoice with InvoiceId "1"', 'an invoice that there is not');
-is(attempt(q{SELECT mf_adopt(' ')}), '22023: invoice_id must not be empty', 'nothing');
-is(attempt(q{SELECT mf_adopt(NULL)}), '22004: invoice_id must not be null', 'null');
+is(attempt(q{SELECT mf_adopt(' ')}), '22023: invoice_id must not be empty', 'an empty InvoiceId is refused');
+is(attempt(q{SELECT mf_adopt(NULL)}), '22004: invoice_id must not be null', 'a null InvoiceId is refused');
 my $free = elsewhere();
 is(attempt("SELECT mf_adopt('$free')", 'reader'), '42501: permission denied for account "myfatoorah"', 'without USAGE');
 is(attempt("SELECT mf_adopt('$free')", 'caller'), '42501: permission denied for table mf_invoice', 'without the right to insert');
 sql(qq{CREATE TABLE t (x int); CREATE FUNCTION adopting() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM mf_adopt('$free'); RETURN NULL; END \$\$; CREATE TRIGGER a AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION adopting()});
-is(attempt('INSERT INTO t VALUES (1)'), '0A000: mf_adopt() cannot be called in a trigger', 'in a trigger');
+is(attempt('INSERT INTO t VALUES (1)'), '0A000: mf_adopt() cannot be called in a trigger', 'mf_adopt() is refused in a trigger');
 my $first = $mf->session($node, $db);
 my $second = $mf->session($node, $db);
 $first->query_safe("BEGIN; SELECT mf_adopt('$free')");
@@ -229,7 +221,7 @@ $mf->wait_for($node, $db, q{SELECT count(*) FROM pg_stat_activity WHERE wait_eve
 $first->query_safe('COMMIT');
 $second->query('SELECT 1');
 like($second->{stderr}, qr/is that of invoice \d+ already/, 'of two at the same time, one finds the row of the other');
-is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $free"), 1, 'and there is one');
+is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $free"), 1, 'one row has the InvoiceId');
 
 # an invoice whose row its own session has not committed: the webhook comes first
 for my $end ('COMMIT', 'ROLLBACK')
@@ -242,7 +234,7 @@ for my $end ('COMMIT', 'ROLLBACK')
 	$first->query($end);
 	$second->query('SELECT 1');
 	like($second->{stderr}, $end eq 'COMMIT' ? qr/is that of invoice \d+ already/ : qr/^$/, "who adopts it waits for it: $end");
-	is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $open"), 1, 'and there is one row');
+	is(sql("SELECT count(*) FROM mf_invoice WHERE invoice_id = $open"), 1, 'one row has the InvoiceId');
 }
 # and what is told before the commit is not lost
 $first->{stderr} = '';
@@ -252,7 +244,7 @@ $sandbox->wait_deliveries({ invoice => $early, phase => 'queued' }, 1) or die "n
 sql($mf->webhook(($sandbox->deliveries(invoice => $early))[-1]));
 is(sql("SELECT count(*) FROM mf_unmatched WHERE invoice_id = $early"), 1, 'a webhook that comes before the commit matches no row');
 $first->query_safe('COMMIT');
-is(sql("SELECT count(*) FROM mf_unmatched WHERE invoice_id = $early"), 0, 'after it, it does');
+is(sql("SELECT count(*) FROM mf_unmatched WHERE invoice_id = $early"), 0, 'the webhook matches the row after the commit');
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $early", 'paid');
 # and a session that does not see yet what others have adopted
 $first->{stderr} = '';

@@ -47,8 +47,8 @@ sub prepare
 		{ path => 'SendPayment', reference_prefix => "rejected$_[0]", times => -1, shape => 1 },
 		{ path => 'SendPayment', reference_prefix => "sending$_[0]", never => $true, times => -1 },
 		{ path => 'SendPayment', reference_prefix => "unknown$_[0]", status => 500, times => -1, create => $true });
-	$mf->insert($node, $db, $_, send_at => q('2031-01-01')) for map { "$_[0]$_" } qw(queued review verify);
-	sql('SET SESSION AUTHORIZATION alice; INSERT INTO mf_invoice ' . $mf->invoice("$_[0]alices", send_at => q('2031-01-01')));
+	$mf->insert($node, $db, $_, send_at => q('2099-01-01')) for map { "$_[0]$_" } qw(queued review verify);
+	sql('SET SESSION AUTHORIZATION alice; INSERT INTO mf_invoice ' . $mf->invoice("$_[0]alices", send_at => q('2099-01-01')));
 	$mf->insert($node, $db, $_) for map { "$_$_[0]" } qw(sent rejected sending unknown);
 	$mf->wait_status($node, $db, "$_$_[0]", $_) for qw(sent rejected sending unknown);
 	sql(qq{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'review' WHERE customer_reference = '$_[0]review';
@@ -141,7 +141,7 @@ is(attempt("SELECT result FROM mf_cancel('$literal'::bigint[])", 'reader') =~ s/
 #
 # A row that cannot be written
 #
-$mf->insert_many($node, $db, 'many', 1200, send_at => q('2031-01-01'));
+$mf->insert_many($node, $db, 'many', 1200, send_at => q('2099-01-01'));
 sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one' USING DETAIL = 'It is kept.'; END $$;
 	CREATE TRIGGER refuse BEFORE UPDATE ON mf_invoice FOR EACH ROW WHEN (OLD.customer_reference IN ('many-1', 'many-777')) EXECUTE FUNCTION refuse()});
 my $of = q{ARRAY(SELECT id FROM mf_invoice WHERE customer_reference LIKE 'many-%')};
@@ -185,7 +185,7 @@ sub rows_for
 {
 	my ($function, $name, $n) = @_;
 
-	$mf->insert_many($node, $db, $name, $n, send_at => q('2031-01-01'));
+	$mf->insert_many($node, $db, $name, $n, send_at => q('2099-01-01'));
 	$refused{$function}->($name);
 	sql("SET session_replication_role = replica; DELETE FROM mf_queue USING mf_invoice i WHERE i.id = invoice AND i.customer_reference LIKE '$name-%'") if $function ne 'mf_cancel';
 	return sql("SELECT ARRAY(SELECT id FROM mf_invoice WHERE customer_reference LIKE '$name-%')");

@@ -42,7 +42,7 @@ is(metric('worker_up'), 1, 'the worker is up');
 is(metric('worker_starts'), 1, 'and has been started once');
 is(metric('worker_crashes'), 0, 'and has not crashed');
 cmp_ok(metric('rounds', result => 'done'), '>', 0, 'rounds are counted');
-is(sql('SELECT count(DISTINCT since), bool_and(since <= now()) FROM mf_metrics()'), '1|t', 'since when');
+is(sql('SELECT count(DISTINCT since), bool_and(since <= now()) FROM mf_metrics()'), '1|t', 'all metrics have the same start');
 
 #
 # Outcomes: those of the stand-in, each once
@@ -76,15 +76,17 @@ is(sql("SELECT max(requests) FROM mf_request_times() WHERE kind = 'send' AND le 
 is(sql(q{SELECT bool_and(requests >= before) FROM (SELECT requests, lag(requests, 1, 0::bigint) OVER (PARTITION BY kind ORDER BY le) AS before FROM mf_request_times()) t}),
 	't', 'buckets are cumulative');
 is(sql("SELECT count(DISTINCT kind), count(*) / count(DISTINCT kind) FROM mf_request_times()"), '6|13', 'six histograms of thirteen buckets');
+# how many took longer than half a second: a busy machine has some of its own
+my $slow = sub { return sql("SELECT max(requests) FILTER (WHERE le = 'Infinity') - max(requests) FILTER (WHERE le = 0.5) FROM mf_request_times() WHERE kind = 'send'") };
+my $had = $slow->();
 $sandbox->faults({ path => 'SendPayment', reference_prefix => 'slow.', delay_ms => 700 });
 $mf->insert($node, $db, 'slow');
 $mf->wait_status($node, $db, 'slow');
-is(sql("SELECT max(requests) FILTER (WHERE le = 'Infinity') - max(requests) FILTER (WHERE le = 0.5) FROM mf_request_times() WHERE kind = 'send'"), 1,
-	'a slow one is in the bucket of its time');
+is($slow->(), $had + 1, 'a slow one is in the bucket of its time');
 cmp_ok(sql("SELECT max(seconds) FROM mf_request_times() WHERE kind = 'send'"), '>', 0.7, 'and in the sum');
 cmp_ok(sql("SELECT max(requests) FROM mf_request_times() WHERE kind = 'connect'"), '>=', 1, 'connections have a time');
 sql(q{SELECT * FROM mf_send_payment('Direct', 1.25)});
-is(sql("SELECT max(requests) FROM mf_request_times() WHERE kind = 'direct'"), 1, 'and so have direct calls');
+is(sql("SELECT max(requests) FROM mf_request_times() WHERE kind = 'direct'"), 1, 'direct calls have a time');
 
 #
 # Attempts after the first, rate and estimated end
@@ -98,11 +100,12 @@ sql(q{SELECT mf_pause('myfatoorah')});
 $mf->insert_many($node, $db, 'waiting', 30);
 is(sql("SELECT due_invoices, per_second > 0, estimated_end FROM mf_backlog WHERE kind = 'send'"), '30|t|', 'while paused there is no end');
 is(sql(q{SELECT account, kind, invoices, due_invoices, oldest_due_seconds >= 0 FROM mf_metrics_backlog}), 'myfatoorah|send|30|30|t', 'a monitor sees the backlog');
-is(sql('SELECT paused_accounts, review_invoices FROM mf_metrics_attention'), '1|0', 'and the pause');
-sql(q{SELECT mf_resume('myfatoorah')});
+is(sql('SELECT paused_accounts, review_invoices FROM mf_metrics_attention'), '1|0', 'mf_metrics_attention counts the paused account');
 $sandbox->hang;
-is(sql("SELECT estimated_end > now() AND estimated_end < now() + interval '1 hour' FROM mf_backlog WHERE kind = 'send'") || 't', 't', 'else the end is estimated');
+sql(q{ALTER SERVER myfatoorah OPTIONS (ADD max_in_flight '1'); SELECT mf_resume('myfatoorah')});
+ok($mf->wait_for($node, $db, "SELECT estimated_end > now() AND estimated_end < now() + interval '1 hour' FROM mf_backlog WHERE kind = 'send'"), 'else the end is estimated');
 $sandbox->clear_faults;
+sql(q{ALTER SERVER myfatoorah OPTIONS (DROP max_in_flight)});
 
 #
 # The listener
@@ -110,10 +113,10 @@ $sandbox->clear_faults;
 $web->open($node, $db, $port);
 my $id = sql("SELECT invoice_id FROM mf_invoice WHERE customer_reference = 'good-1'");
 my ($body, $headers) = $web->v2(invoice => $id);
-is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 200, 'a webhook');
-is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 200, 'and again');
+is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 200, 'a webhook is taken');
+is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 200, 'the same webhook is taken again');
 ($body, $headers) = $web->v2(invoice => $id, secret => 'guessed');
-is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 401, 'a forged one');
+is($web->post("http://127.0.0.1:$port/webhook", $body, $headers)->{status}, 401, 'a forged webhook is refused');
 $web->get("http://127.0.0.1:$port/nowhere");
 wait_metric(2, 'webhooks');
 wait_metric(1, 'webhooks_repeated');
@@ -169,7 +172,7 @@ $mf->wait_for($node, $db, 'SELECT command, unit, done, total, pid <> pg_backend_
 $holder->query_safe('SELECT pg_advisory_unlock(78)');
 $archive->quit;
 is(sql('SELECT count(*) FROM mf_progress'), 0, 'when it is over it is not shown any more');
-is(sql('SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL'), $old, 'and was done');
+is(sql('SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL'), $old, 'all cancelled invoices were archived');
 
 # one that fails, in a session that goes on
 sql('CREATE OR REPLACE FUNCTION wait_at_archive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE $e$no$e$; END $$');

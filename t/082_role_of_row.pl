@@ -40,7 +40,7 @@ $mf->wait_status($node, $db, 'renamed');
 is(strangers(), 0, 'after ALTER ROLE ... RENAME it goes with the same key as before');
 is(sql("SELECT created_by FROM mf_invoice WHERE id = $id"), 'alice', 'the name that people read is that of the time of its insertion');
 my $invoice = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-$sandbox->control('POST', "invoices/$invoice/pay", {});
+$sandbox->invoice($invoice, 'pay');
 sql("SELECT mf_refresh($id)");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 is(strangers(), 0, 'and so do questions about its payment');

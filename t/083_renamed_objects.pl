@@ -159,7 +159,7 @@ $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret =
 my $id = $mf->insert($node, $db, 'paid');
 $mf->wait_status($node, $db, 'paid');
 my $invoice = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-$sandbox->control('POST', "invoices/$invoice/pay", {});
+$sandbox->invoice($invoice, 'pay');
 $sandbox->wait_deliveries({ invoice => $invoice, phase => 'queued' }, 1) or die "no webhook\n";
 my $event = sql($mf->webhook(($sandbox->deliveries(invoice => $invoice))[-1]));
 is(sql("SELECT account, invoice FROM mf_event WHERE id = $event"), "myfatoorah|$id", 'a webhook is stored for the account it came to');
@@ -171,7 +171,7 @@ sql(q{CREATE TRIGGER change BEFORE UPDATE ON mf_inquiry FOR EACH ROW EXECUTE FUN
 $id = $mf->insert($node, $db, 'asked');
 $mf->wait_status($node, $db, 'asked');
 $invoice = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-$sandbox->control('POST', "invoices/$invoice/pay", {});
+$sandbox->invoice($invoice, 'pay');
 sql("SELECT mf_refresh($id)");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 sql('DROP TRIGGER change ON mf_inquiry; DROP FUNCTION public.change()');

@@ -78,13 +78,13 @@ sql('DROP TRIGGER statement ON mf_invoice');
 	my $before = $sandbox->count(%asked);
 	sql("UPDATE mf_inquiry SET due = now(), urgent = true WHERE invoice = $bad;
 		CREATE TRIGGER unmoved BEFORE UPDATE ON mf_inquiry FOR EACH ROW WHEN (NEW.invoice = $bad) EXECUTE FUNCTION nothing()");
-	$sandbox->control('POST', "invoices/$other/pay", {});
+	$sandbox->invoice($other, 'pay');
 	sql("SELECT mf_refresh($good)");
 	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $good", 'paid');
 	$mf->wait_for($node, 'postgres', q{SELECT ok, detail ~ 'suppressed a change' FROM mf_check() WHERE item = 'worker'}, 'f|t');
 	is($sandbox->count(%asked), $before, 'a question whose entry cannot be changed does not leave');
 	sql('DROP TRIGGER unmoved ON mf_inquiry; SELECT mf_resume()');
-	$sandbox->control('POST', "invoices/$invoice/pay", {});
+	$sandbox->invoice($invoice, 'pay');
 	sql("SELECT mf_refresh($bad)");
 	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $bad", 'paid');
 }
@@ -145,7 +145,7 @@ foreach my $way ('row by row', 'by SQL')
 	my %asked = (path => '/v2/GetPaymentStatus', reference => sql("SELECT reference FROM mf_invoice WHERE id = $bad"));
 	my $before = $sandbox->count(%asked);
 	sql("CREATE TRIGGER uninserted BEFORE INSERT ON mf_transaction FOR EACH ROW WHEN (NEW.invoice = $bad) EXECUTE FUNCTION nothing()");
-	$sandbox->control('POST', "invoices/$_/pay", {}) for $invoice, $other;
+	$sandbox->invoice($_, 'pay') for $invoice, $other;
 	sql("SELECT mf_refresh($_)") for $bad, $good;
 	$mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $good", 'paid');
 	$mf->wait_for($node, 'postgres', "SELECT what_happened FROM mf_review WHERE id = $bad", $suppressed);
@@ -174,12 +174,8 @@ foreach my $way ('row by row', 'by SQL')
 	my $id = $mf->insert($node, 'postgres', 'twin');
 
 	$mf->wait_status($node, 'postgres', 'twin');
-	my ($answer) = $sandbox->request('POST', '/v2/SendPayment',
-		sprintf('{"CustomerName": "x", "InvoiceValue": 1.25, "NotificationOption": "LNK", "CustomerReference": "%s"}',
-			sql("SELECT reference FROM mf_invoice WHERE id = $id")),
-		{ Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' });
-	my ($other) = $answer->{content} =~ /"InvoiceId":\s*(\d+)/;
-	$sandbox->control('POST', "invoices/$other/pay", {});
+	my $other = $sandbox->send_payment(CustomerReference => sql("SELECT reference FROM mf_invoice WHERE id = $id"));
+	$sandbox->invoice($other, 'pay');
 	sql("CREATE TRIGGER uninserted BEFORE INSERT ON mf_queue FOR EACH ROW WHEN (NEW.invoice = $id) EXECUTE FUNCTION nothing()");
 	my $offset = -s $node->logfile;
 	my $event = sql(q{SELECT mf_callback('} . $sandbox->invoice($other)->{transactions}[-1]{payment_id} . q{')});

@@ -334,17 +334,19 @@ sub wait_no_worker
 		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'myfatoorah worker' AND datname = '$dbname'", '0');
 }
 
-# wait_idle(node, dbname): waits until the worker rests: two looks in a row find that it did nothing in between
+# wait_idle(node, dbname, in_flight => 0): waits until the worker rests, with so many requests under way: two looks in a row
+# find that it did nothing in between
 sub wait_idle
 {
-	my ($class, $node, $dbname) = @_;
+	my ($class, $node, $dbname, %params) = @_;
+	my $in_flight = $params{in_flight} // 0;
 	my $deadline = Time::HiRes::time() + MyFatoorah::Sandbox::time_limit();
 	my ($before, $now) = ('', undef);
 
 	for (;;)
 	{
 		$now = $node->safe_psql($dbname, 'SELECT pid, wakeups, transactions, in_flight FROM mf_worker_status');
-		return 1 if $now eq $before && $now =~ /\|0$/;
+		return 1 if $now eq $before && $now =~ /\|$in_flight$/;
 		die "the worker does not come to rest: $now\n" if Time::HiRes::time() > $deadline;
 		$before = $now;
 		Time::HiRes::sleep(0.3);
