@@ -480,8 +480,7 @@ do_recurring(Request *r, Str rest)
 	bool ok;
 	cJSON *json = read_json(r, &ok);
 	bool fail = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "fail"));
-	const char *reference =
-		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "reference"));
+	const char *reference = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "reference"));
 	Invoice *inv;
 
 	if (!ok)
