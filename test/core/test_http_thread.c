@@ -176,31 +176,6 @@ test_goes_on_alone(void **state)
 	server_stop(server);
 }
 
-/* A closed gate holds for everything that the thread has not let pass. */
-static void
-test_gate(void **state)
-{
-	Server	   *server = server_start(serve_accepted, NULL);
-	MfHttp	   *http = threaded();
-	MfHttpTarget *target = target_create(http, server_url(server), 0, 0);
-	MfHttpExchange *exchange;
-
-	(void) state;
-	mf_http_close_gate(http, true);
-	post(http, target, BODY, NULL);
-	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_OUTCOME_NOT_SENT);
-	mf_http_exchange_free(exchange);
-	assert_int_equal(server_requests(server), 0);
-	mf_http_close_gate(http, false);
-	post(http, target, BODY, NULL);
-	exchange = await_one(http);
-	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
-	mf_http_exchange_free(exchange);
-	mf_http_destroy(http);
-	server_stop(server);
-}
-
 static bool
 seen(void *arg)
 {
@@ -622,7 +597,6 @@ main(void)
 		cmocka_unit_test(test_each_once),
 		cmocka_unit_test(test_both_are_told),
 		cmocka_unit_test(test_goes_on_alone),
-		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_destroy),
 		cmocka_unit_test(test_release),

@@ -317,32 +317,6 @@ test_answers(void **state)
 	}
 }
 
-/* Every status there is, without a body */
-static void
-test_every_status(void **state)
-{
-	long		status;
-
-	(void) state;
-	for (status = 200; status < 1000; status++)
-	{
-		MfHttpExchange exchange;
-		MfOutcome	expected = MF_OUTCOME_UNKNOWN;
-
-		if (status == 429)
-			expected = MF_OUTCOME_THROTTLED;
-		else if (status == 401 || status == 403 || status == 404 || (status >= 300 && status < 400))
-			expected = MF_OUTCOME_ACCOUNT_PROBLEM;
-		make_exchange(&exchange, WHOLE, CURLE_OK, status, "");
-		check_send((int) status, &exchange, REFERENCE, expected);
-		check_status((int) status, &exchange,
-					 expected == MF_OUTCOME_THROTTLED ? MF_LOOKUP_THROTTLED :
-					 status == 401 || status == 403 ? MF_LOOKUP_ACCOUNT_PROBLEM :
-					 status == 408 || status >= 500 ? MF_LOOKUP_FAILED : MF_LOOKUP_INCONCLUSIVE, false);
-		free(exchange.response);
-	}
-}
-
 static void
 test_reference(void **state)
 {
@@ -631,7 +605,6 @@ main(void)
 		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_every_code),
 		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_every_status),
 		cmocka_unit_test(test_reference),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_send_texts),
