@@ -28,9 +28,6 @@ static MfHttp *http = NULL;
 /* Kept, because creating it takes as long as a request to a server nearby. */
 static WaitEventSet *wait_set = NULL;
 
-static MfHttpExchange *call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
-							const char *idempotency_key, char *body, size_t body_len,
-							ErrorContextCallback *under_way, int32 *sent_to);
 static void start_http(void);
 static void stop_http(int code, Datum arg);
 static MfHttpExchange *wait_for_answer(MfHttpExchange *exchange);
@@ -48,22 +45,6 @@ refuse_in_worker(void)
 				 errhint("Use mf_refresh(): the worker then makes the inquiry after the transaction.")));
 }
 
-MfHttpExchange *
-mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, char *body, size_t body_len,
-				ErrorContextCallback *under_way)
-{
-	int32		sent_to;
-
-	return call(account, endpoint, value, NULL, body, body_len, under_way, &sent_to);
-}
-
-MfHttpExchange *
-mf_backend_call_with_key(const MfAccount *account, const MfEndpoint *endpoint, const char *idempotency_key, char *body,
-						 size_t body_len, ErrorContextCallback *under_way, int32 *sent_to)
-{
-	return call(account, endpoint, NULL, idempotency_key, body, body_len, under_way, sent_to);
-}
-
 int32
 mf_backend_target_checksum(const MfAccount *account)
 {
@@ -71,9 +52,9 @@ mf_backend_target_checksum(const MfAccount *account)
 	return mf_http_target_checksum(mf_account_target(http, account, (MfKeyOwner) {GetUserId(), false}));
 }
 
-static MfHttpExchange *
-call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, const char *idempotency_key, char *body,
-	 size_t body_len, ErrorContextCallback *under_way, int32 *sent_to)
+MfHttpExchange *
+mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, const char *idempotency_key,
+				char *body, size_t body_len, ErrorContextCallback *under_way, int32 *sent_to)
 {
 	MemoryContextCallback *callback = (MemoryContextCallback *) palloc(sizeof(MemoryContextCallback));
 	MfHttpRequest request = {.verb = endpoint->verb, .body = body, .body_len = body_len,
@@ -105,7 +86,8 @@ call(const MfAccount *account, const MfEndpoint *endpoint, const char *value, co
 	}
 	PG_END_TRY();
 
-	*sent_to = mf_http_target_checksum(target);
+	if (sent_to != NULL)
+		*sent_to = mf_http_target_checksum(target);
 	request.path = path;
 	exchange = mf_http_send(http, target, &request, error, sizeof(error));
 	free(path);

@@ -14,8 +14,10 @@
 /*
  * Sends a request to the endpoint, with the key of the current role, and waits for the
  * answer.  "value" follows the endpoint's path and is encoded for a URL; NULL = nothing
- * follows.  "body" is malloc'd and freed in any case; NULL for GET.  Returns the exchange, which is freed with the current memory
- * context.  Connections are kept for later calls of this session.
+ * follows.  "idempotency_key" must be able to be part of a header; NULL = none.  "body" is
+ * malloc'd and freed in any case; NULL for GET.  Returns the exchange, which is freed with the
+ * current memory context.  *sent_to, unless "sent_to" is NULL, becomes mf_http_target_checksum()
+ * of where the request went.  Connections are kept for later calls of this session.
  *
  * Raises an error if no request can be made, or on cancel, statement_timeout and
  * termination.  "under_way", unless it is NULL, is an error context callback that is
@@ -23,15 +25,8 @@
  * was sent.
  */
 extern MfHttpExchange *mf_backend_call(const MfAccount *account, const MfEndpoint *endpoint, const char *value,
-									   char *body, size_t body_len, ErrorContextCallback *under_way);
-
-/*
- * The same with an Idempotency-Key, which must be able to be part of a header.  *sent_to
- * becomes mf_http_target_checksum() of where it went.
- */
-extern MfHttpExchange *mf_backend_call_with_key(const MfAccount *account, const MfEndpoint *endpoint,
-												const char *idempotency_key, char *body, size_t body_len,
-												ErrorContextCallback *under_way, int32 *sent_to);
+									   const char *idempotency_key, char *body, size_t body_len,
+									   ErrorContextCallback *under_way, int32 *sent_to);
 
 /*
  * A result of that size, zeroed.  It has malloc'd memory, which "release" frees when the

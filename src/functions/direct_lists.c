@@ -102,7 +102,7 @@ return_list(FunctionCallInfo fcinfo, const MfList *list, const MfAccount *accoun
 	const char *error;
 	int			i;
 
-	exchange = mf_backend_call(account, &mf_endpoints[list->endpoint], NULL, body, body_len, NULL);
+	exchange = mf_backend_call(account, &mf_endpoints[list->endpoint], NULL, NULL, body, body_len, NULL, NULL);
 	mf_list_result_read(list, exchange, result);
 	error = mf_from_utf8_lossy(result->base.error != NULL ? result->base.error : "out of memory");
 	mf_report_unanswered(result->base.lookup, result->base.not_sent, account, error,

@@ -68,7 +68,7 @@ change_plan(FunctionCallInfo fcinfo, MfEndpointNumber endpoint, const char *func
 		mf_recurring_read_soon(get_func_namespace(fcinfo->flinfo->fn_oid), account->name, plan);
 		mf_news_at_commit(MF_NEWS_INQUIRIES);
 	}
-	exchange = mf_backend_call(account, &mf_endpoints[endpoint], mf_to_utf8(plan), strdup(""), 0, &context);
+	exchange = mf_backend_call(account, &mf_endpoints[endpoint], mf_to_utf8(plan), NULL, strdup(""), 0, &context, NULL);
 	mf_send_result_read(&mf_endpoints[endpoint], exchange, NULL, result);
 	if (result->outcome != MF_OUTCOME_ACCEPTED)
 		report_failure(result, exchange, account, plan, endpoint == MF_CANCEL_RECURRING_PAYMENT ? "Canceled" : "Active");

@@ -246,7 +246,7 @@ send_now(const DirectCall *call, const MfRequest *request, const MfAccount *acco
 	}
 	context.callback = add_reference_context;
 	context.arg = &under_way;
-	exchange = mf_backend_call(account, endpoint, NULL, body, body_len, &context);
+	exchange = mf_backend_call(account, endpoint, NULL, NULL, body, body_len, &context, NULL);
 	*http_status = (int) exchange->http_status;
 
 	mf_send_result_read(endpoint, exchange, mf_to_utf8(reference), result);

@@ -49,7 +49,7 @@ mf_ask_payment_status(const MfAccount *account, const char *key, const char *key
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not build the request")));
 
-	exchange = mf_backend_call(account, &mf_endpoints[MF_GET_PAYMENT_STATUS], NULL, body, body_len, NULL);
+	exchange = mf_backend_call(account, &mf_endpoints[MF_GET_PAYMENT_STATUS], NULL, NULL, body, body_len, NULL, NULL);
 	mf_status_result_read(exchange, result);
 	*error = mf_from_utf8_lossy(result->base.error ? result->base.error : "out of memory");
 	*shown = mf_shown_error(exchange, account, !result->base.not_sent, *error);

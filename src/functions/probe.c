@@ -155,8 +155,8 @@ send_once(Probe *probe)
 
 	if (body == NULL)
 		elog(ERROR, "POST /v3/payments cannot carry %s", obstacle);
-	exchange = mf_backend_call_with_key(probe->account, endpoint, mf_request_key(probe->reference), body, len, NULL,
-										&probe->sent_to);
+	exchange = mf_backend_call(probe->account, endpoint, NULL, mf_request_key(probe->reference), body, len, NULL,
+							   &probe->sent_to);
 	probe->date = mf_http_date(exchange);
 	mf_send_result_read(endpoint, exchange, probe->reference, result);
 	return result;
