@@ -118,7 +118,6 @@ mf_cancel_refund(PG_FUNCTION_ARGS)
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
-	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -144,7 +143,6 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 	change.reference = mf_next_reference(operation->reference);
 	change.due = GetCurrentTimestamp();
 	mf_operation_apply_alone(schema, &change);
-	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -182,7 +180,6 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for outcome: \"%.40s\"", outcome),
 				 errhint("Valid values are: filed, refused.")));
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
-	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }
 
@@ -212,20 +209,9 @@ portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
 static MfRefundedInvoice *
 locked_invoice(FunctionCallInfo fcinfo, int64 *id)
 {
-	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfRefundedInvoice *invoice = NULL;
-
 	mf_require_argument(fcinfo, 0, "id");
 	*id = PG_GETARG_INT64(0);
-	if (!mf_is_under_policies(schema) || mf_queue_is_visible(schema, *id))
-		invoice = mf_operations_lock_invoice(schema, *id, NULL, NULL);
-	if (invoice == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice %lld does not exist", (long long) *id),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\".")));
-	mf_check_row_right(*id, get_relname_relid("mf_invoice", schema), invoice->creator);
-	return invoice;
+	return mf_operations_lock_invoice(get_func_namespace(fcinfo->flinfo->fn_oid), *id, NULL, NULL);
 }
 
 Datum
@@ -330,6 +316,5 @@ mf_cancel_capture(PG_FUNCTION_ARGS)
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(schema, &change);
-	mf_news_at_commit(MF_NEWS_OPERATIONS);
 	PG_RETURN_VOID();
 }

@@ -10,12 +10,15 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "base/compat.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
+#include "store/invoice_lookup.h"
 #include "store/operation_sums.h"
 #include "store/operations.h"
+#include "store/row_rights.h"
 
 static MfStatement lock_invoice_statement = {
 	"SELECT FROM @mf_invoice i WHERE i.id = $1 FOR NO KEY UPDATE", 1, {INT8OID}, NULL
@@ -192,9 +195,10 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 		key ? CStringGetTextDatum(key) : (Datum) 0
 	};
 	const char	nulls[] = {' ', payment_id ? ' ' : 'n', key ? ' ' : 'n'};
+	bool		visible = !mf_is_under_policies(schema) || mf_queue_is_visible(schema, invoice);
 
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &lock_invoice_statement, values, NULL) > 0)
+	if (visible && mf_sql_execute(&scope, &lock_invoice_statement, values, NULL) > 0)
 	{
 		scope.latest = true;
 		if (mf_sql_execute(&scope, &invoice_statement, values, nulls) > 0)
@@ -213,6 +217,12 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 		}
 	}
 	mf_sql_end(&scope);
+	if (found == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice %lld does not exist", (long long) invoice),
+				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\". An archived one is brought back by mf_unarchive().")));
+	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), found->creator);
 	return found;
 }
 

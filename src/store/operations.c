@@ -15,6 +15,7 @@
 #include "flow/round_items.h"
 #include "process/notify.h"
 #include "process/wait.h"
+#include "process/wakeup.h"
 #include "store/inquiries.h"
 #include "store/operation_sums.h"
 #include "store/operations.h"
@@ -388,6 +389,7 @@ mf_operation_apply_alone(Oid schema, const MfOperationChange *change)
 	mf_sql_begin(&scope, schema);
 	mf_operations_apply(&scope, change, 1);
 	mf_sql_end(&scope);
+	mf_news_at_commit(MF_NEWS_OPERATIONS);
 }
 
 void

@@ -145,7 +145,7 @@ extern void mf_operation_change_begin(MfOperationChange *change, const MfOperati
  */
 extern void mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, int count);
 
-/* The same in a scope of its own. */
+/* The same in a scope of its own, for a session: the commit wakes the worker. */
 extern void mf_operation_apply_alone(Oid schema, const MfOperationChange *change);
 
 /* Has MyFatoorah asked about invoices and, of refunds, about these, and notes for the rows of "ids" that it is. */
@@ -218,7 +218,8 @@ typedef struct MfRefundedInvoice
 
 /*
  * Locks an invoice, and reads what is left of it, whatever the snapshot of the
- * transaction.  NULL = there is none.  "payment_id" and "key" may be NULL.  Own scope.
+ * transaction.  Raises P0002 unless the current role sees it, and 42501 unless it may change
+ * it.  "payment_id" and "key" may be NULL.  Own scope.
  */
 extern MfRefundedInvoice *mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, const char *key);
 

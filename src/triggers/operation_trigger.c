@@ -27,7 +27,6 @@
 #include "base/settings.h"
 #include "process/database_identity.h"
 #include "process/wakeup.h"
-#include "store/invoice_lookup.h"
 #include "store/ledger.h"
 #include "store/operations.h"
 #include "store/queue_pause.h"
@@ -246,16 +245,8 @@ check_invoice(MfRow *row, const TriggerData *trigger)
 	int64		id = DatumGetInt64(row->values[OC_INVOICE]);
 	const char *value = DatumGetCString(DirectFunctionCall1(numeric_out, row->values[OC_VALUE]));
 	char	   *payment_id = text_of(row, OC_PAYMENT_ID);
-	MfRefundedInvoice *invoice = NULL;
+	const MfRefundedInvoice *invoice = mf_operations_lock_invoice(schema, id, payment_id, text_of(row, OC_IDEMPOTENCY_KEY));
 
-	if (!mf_is_under_policies(schema) || mf_queue_is_visible(schema, id))
-		invoice = mf_operations_lock_invoice(schema, id, payment_id, text_of(row, OC_IDEMPOTENCY_KEY));
-	if (invoice == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("invoice %lld does not exist", (long long) id),
-				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\". An archived one is brought back by mf_unarchive().")));
-	mf_check_row_right(id, get_relname_relid("mf_invoice", schema), invoice->creator);
 	set_results(row, trigger, invoice);
 	/* the row is there already: the unique index says so, or ON CONFLICT takes that */
 	if (invoice->key_taken)
