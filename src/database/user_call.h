@@ -11,6 +11,12 @@
 
 #define MF_USER_CALL_ARGS 2
 
+/* In statements: whether the registration "r" counts.  That of an extension that was dropped does not. */
+#define MF_REGISTRATION_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
+
+/* Who needs the right to register for it; an extension does not. */
+#define MF_REGISTRANT "CASE WHEN r.extension IS NULL THEN r.registered_by::text END"
+
 /* A registered function, its arguments, and what comes of the call */
 typedef struct MfUserCall
 {

@@ -59,24 +59,18 @@ static MfStatement unregister_statement = {
 	"DELETE FROM @mf_route WHERE prefix = $1", 1, {TEXTOID}, NULL
 };
 
-/* That of an extension that was dropped does not count. */
-#define IS_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
-
 static MfStatement prefixes_statement = {
-	"SELECT r.prefix::text FROM @mf_route r WHERE " IS_LIVE " ORDER BY r.prefix LIMIT " CppAsString2(MF_ROUTES_MAX), 0, {0}, NULL
+	"SELECT r.prefix::text FROM @mf_route r WHERE " MF_REGISTRATION_LIVE " ORDER BY r.prefix LIMIT " CppAsString2(MF_ROUTES_MAX), 0, {0}, NULL
 };
 
-/* An extension needs no right to register. */
-#define REGISTRANT "CASE WHEN r.extension IS NULL THEN r.registered_by::text END"
-
 static MfStatement states_statement = {
-	"SELECT r.prefix::text, r.function::text, r.owner::text, " REGISTRANT " FROM @mf_route r WHERE " IS_LIVE " ORDER BY r.prefix",
+	"SELECT r.prefix::text, r.function::text, r.owner::text, " MF_REGISTRANT " FROM @mf_route r WHERE " MF_REGISTRATION_LIVE " ORDER BY r.prefix",
 	0, {0}, NULL
 };
 
 /* A copy of a database calls nothing before an operator has decided, nor does a subscriber. */
 static MfStatement find_statement = {
-	"SELECT r.function::text, r.owner::text, " REGISTRANT ", " MF_CALLS_PAUSED " FROM @mf_route r WHERE r.prefix = $1 AND " IS_LIVE,
+	"SELECT r.function::text, r.owner::text, " MF_REGISTRANT ", " MF_CALLS_PAUSED " FROM @mf_route r WHERE r.prefix = $1 AND " MF_REGISTRATION_LIVE,
 	1, {TEXTOID}, NULL
 };
 

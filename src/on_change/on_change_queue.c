@@ -55,7 +55,7 @@
 #define IS_FIRST "NOT EXISTS (SELECT FROM @mf_reaction_queue o WHERE o.function = q.function AND o.invoice = q.invoice AND o.id < q.id)"
 
 static MfStatement add_statement = {
-	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE (r.kind = 'change' OR (r.kind = 'payment' AND NOT $4)) AND " MF_REACTION_LIVE "), "
+	"WITH r AS (SELECT r.function FROM @mf_reaction r WHERE (r.kind = 'change' OR (r.kind = 'payment' AND NOT $4)) AND " MF_REGISTRATION_LIVE "), "
 	"q AS (INSERT INTO @mf_reaction_queue (function, invoice, old_row, new_row, failures, due) "
 	"  SELECT function, $1, $2::jsonb, $3::jsonb, 0, clock_timestamp() FROM r RETURNING 1) "
 	"SELECT (SELECT count(*) FROM r) - (SELECT count(*) FROM q), (SELECT count(*) FROM q)",
@@ -68,7 +68,7 @@ static MfStatement next_statement = {
 	"  " MF_REGISTRANT " "
 	"FROM @mf_reaction r, LATERAL (SELECT q.id, q.invoice, q.failures, q.due FROM @mf_reaction_queue q "
 	"  WHERE q.function = r.function AND q.due <= $1 AND " IS_FIRST " ORDER BY q.due LIMIT 1) q "
-	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REACTION_LIVE " AND NOT " MF_CALLS_PAUSED " "
+	"WHERE (r.retry_at IS NULL OR r.retry_at <= $1) AND " MF_REGISTRATION_LIVE " AND NOT " MF_CALLS_PAUSED " "
 	"ORDER BY r.function <= $2, r.function LIMIT 1",
 	2, {TIMESTAMPTZOID, TEXTOID}, NULL
 };
@@ -76,7 +76,7 @@ static MfStatement next_statement = {
 static MfStatement alarm_statement = {
 	MF_IN_ORDER "SELECT min(greatest(q.due, r.retry_at))::timestamptz "
 	"FROM @mf_reaction r, LATERAL (SELECT q.due FROM @mf_reaction_queue q "
-	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " MF_REACTION_LIVE " AND NOT " MF_CALLS_PAUSED,
+	"  WHERE q.function = r.function AND " IS_FIRST " ORDER BY q.due LIMIT 1) q WHERE " MF_REGISTRATION_LIVE " AND NOT " MF_CALLS_PAUSED,
 	0, {0}, NULL
 };
 
@@ -143,7 +143,7 @@ static MfStatement due_statement = {
 /* Of functions that are not registered any more, nor those of an extension that was dropped */
 static MfStatement purge_statement = {
 	"DELETE FROM @mf_reaction_queue q WHERE q.id IN (SELECT o.id FROM @mf_reaction_queue o "
-	"  WHERE NOT EXISTS (SELECT FROM @mf_reaction r WHERE r.function = o.function AND " MF_REACTION_LIVE ") LIMIT 1000)",
+	"  WHERE NOT EXISTS (SELECT FROM @mf_reaction r WHERE r.function = o.function AND " MF_REGISTRATION_LIVE ") LIMIT 1000)",
 	0, {0}, NULL
 };
 

@@ -13,12 +13,6 @@
 
 #include "database/sql.h"
 
-/* In statements: whether the registration "r" counts.  That of an extension that was dropped does not. */
-#define MF_REACTION_LIVE "(r.extension IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = r.extension))"
-
-/* Who needs the right to register for it; an extension does not. */
-#define MF_REGISTRANT "CASE WHEN r.extension IS NULL THEN r.registered_by::text END"
-
 /*
  * Adds a change to the queue of every registered function, without those of payments if it
  * is a change of sending; they are called after the commit.

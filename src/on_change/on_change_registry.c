@@ -19,7 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -29,6 +28,7 @@
 #include "on_change/on_change_registry.h"
 #include "process/wakeup.h"
 #include "store/invoice_lookup.h"
+#include "store/row_rights.h"
 
 /* Attribute number of mf_reaction.kind */
 #define MF_REACTION_KIND 7
@@ -88,7 +88,7 @@ static MfStatement states_statement = {
 	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true, "
 	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN greatest(q.due, q.changed_at) ELSE q.changed_at END) AS since "
 	"    FROM @mf_reaction_queue q WHERE q.function = r.function AND (r.kind <> 'time' OR q.failures > 0 OR q.due <= clock_timestamp())) w "
-	"WHERE " MF_REACTION_LIVE " ORDER BY r.function",
+	"WHERE " MF_REGISTRATION_LIVE " ORDER BY r.function",
 	0, {0}, NULL
 };
 
@@ -342,6 +342,5 @@ is_visible(void *argument)
 {
 	const MfReactionCall *call = (const MfReactionCall *) argument;
 
-	return check_enable_rls(get_relname_relid("mf_invoice", call->schema), InvalidOid, true) != RLS_ENABLED ||
-		mf_queue_is_visible(call->schema, call->invoice);
+	return !mf_is_under_policies(call->schema) || mf_queue_is_visible(call->schema, call->invoice);
 }

@@ -297,7 +297,7 @@ mutate reaction_cancel 'a cancel of the session is taken for a failure of the fu
 mutate reaction_owner 'a function that another role has made is called' src/database/user_call.c \
 	's/current_owner != \*role/false/' 070_on_change
 mutate reaction_policy 'a function is told of rows that its owner may not see' src/on_change/on_change_registry.c \
-	's/return check_enable_rls\([^;]*?mf_queue_is_visible\(call->schema, call->invoice\)/return true/' 070_on_change
+	's/return !mf_is_under_policies\(call->schema\) \|\| mf_queue_is_visible\(call->schema, call->invoice\)/return true/' 070_on_change
 mutate reaction_leaver 'a function of a role that may register none any more is called' src/database/user_call.c \
 	's/if \(call->registrant != NULL && /if (false \&\& /' 070_on_change
 mutate reaction_earlier 'calls of an earlier registration are those of the next' src/on_change/on_change_registry.c \
