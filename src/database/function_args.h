@@ -14,6 +14,9 @@
 /* Raises 0A000 in a trigger and in a function of mf_on_change(). */
 extern void mf_refuse_in_trigger(const char *function);
 
+/* Raises 55000 if the transaction keeps to a snapshot, in which the function would not see what was committed since. */
+extern void mf_require_read_committed(const char *function);
+
 /* Raises 22004 with the name of an argument if it is null. */
 extern void mf_require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 

@@ -186,12 +186,7 @@ read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted)
 				 errmsg("invalid value for %s: \"%.40s\"", "payment_status", wanted->payment_status),
 				 errhint("Valid values are: %s.",
 						 "unpaid, authorized, paid, expired, remote_cancelled, partly_refunded, refunded, disputed")));
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("mf_wait() cannot see changes in a transaction of isolation level %s",
-						GetConfigOption("transaction_isolation", false, false)),
-				 errhint("Call it in a transaction of isolation level read committed.")));
+	mf_require_read_committed("mf_wait()");
 }
 
 /* Reads the invoice; raises an error if it does not exist, or was changed in the current transaction. */

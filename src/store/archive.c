@@ -21,7 +21,6 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -173,7 +172,7 @@ mf_archive(PG_FUNCTION_ARGS)
 	int64		place = PG_INT64_MIN;
 	bool		more;
 
-	mf_archive_check_isolation("mf_archive()");
+	mf_require_read_committed("mf_archive()");
 	mf_progress_report(MF_PROGRESS_ARCHIVE, 0, most);
 	mf_sql_begin(&scope, schema);
 	check_table(&scope, schema);
@@ -246,18 +245,6 @@ check_table(const MfSqlScope *scope, Oid schema)
 				 errdetail("The column \"%s\" of mf_invoice is not one of mf_invoice_archive.",
 						   mf_result_text(0, 1)),
 				 errhint("Move what is in it to the column metadata, which is archived, and drop it.")));
-}
-
-void
-mf_archive_check_isolation(const char *function)
-{
-	/* what was committed since would be left behind */
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s cannot see changes in a transaction of isolation level %s", function,
-						GetConfigOption("transaction_isolation", false, false)),
-				 errhint("Call it in a transaction of isolation level read committed.")));
 }
 
 char *

@@ -29,9 +29,6 @@ extern void mf_archive_check_insert(Oid schema, TriggerData *trigger);
 /* The same of the key that an UPDATE has given a row. */
 extern void mf_archive_check_key(Oid schema, Datum account, Datum key);
 
-/* Raises 55000 if the transaction keeps to a snapshot: what the function moves it would see as it was. */
-extern void mf_archive_check_isolation(const char *function);
-
 /*
  * The columns of mf_invoice, those of users, too, unless only "ours" are wanted, as a
  * list for the text of a statement that writes them into a table, without those that

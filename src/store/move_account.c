@@ -139,7 +139,7 @@ mf_move_account(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	int64		moved;
 
-	mf_archive_check_isolation("mf_move_account()");
+	mf_require_read_committed("mf_move_account()");
 	mf_account_check_name(old_name);
 	if (mf_account_exists(old_name))
 		ereport(ERROR,
@@ -173,7 +173,7 @@ mf_account_renamed(Oid schema, const char *old_name, const char *new_name)
 	MfSqlScope	scope;
 	Datum		values[2];
 
-	mf_archive_check_isolation("ALTER SERVER");
+	mf_require_read_committed("ALTER SERVER");
 	mf_sql_begin(&scope, schema);
 	values[0] = CStringGetTextDatum(old_name);
 	values[1] = CStringGetTextDatum(new_name);

@@ -90,7 +90,7 @@ mf_unarchive(PG_FUNCTION_ARGS)
 
 	mf_require_argument(fcinfo, 0, "ids");
 	ids = named_invoices(PG_GETARG_ARRAYTYPE_P(0), &count);
-	mf_archive_check_isolation("mf_unarchive()");
+	mf_require_read_committed("mf_unarchive()");
 	if (count == 0)
 		PG_RETURN_INT64(0);
 	values[0] = mf_int8_array(ids, count);
