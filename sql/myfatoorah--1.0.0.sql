@@ -145,6 +145,7 @@ CREATE TABLE mf_invoice (
 	erased_at timestamptz,
 	replaced_by bigint,
 	recurring_id text COLLATE "C",
+	taken_over_from text COLLATE "C",
 	metadata jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
@@ -251,6 +252,7 @@ COMMENT ON COLUMN mf_invoice.expires_at IS 'result: the invoice cannot be paid a
 COMMENT ON COLUMN mf_invoice.erased_at IS 'result: when the customer''s name, address and numbers were erased, by age or by mf_forget(); null if they were not';
 COMMENT ON COLUMN mf_invoice.replaced_by IS 'result: id of the invoice that is to be paid in place of this one, by mf_replace(); a payment of this one is still recorded';
 COMMENT ON COLUMN mf_invoice.recurring_id IS 'result: RecurringId of the plan that its payment begins (recurring_type), or of which it is a repetition (no recurring_type); mf_recurring() asks for its state';
+COMMENT ON COLUMN mf_invoice.taken_over_from IS 'result: of an invoice that no attempt of this row has made, but mf_adopt() or a repetition has brought, the address of MyFatoorah at which it was found: its number means this invoice there only';
 COMMENT ON COLUMN mf_invoice.metadata IS 'your own data; may change at any time, is not sent, and is not in the history';
 COMMENT ON COLUMN mf_invoice.payment_doubt IS 'result: how the paid invoice differs from this row, until a person has decided; see mf_review';
 
@@ -1965,6 +1967,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
 				WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
+				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND q.error LIKE '% was taken over from %' THEN
+				pg_catalog.format('Put base_url, country and environment of account "%s" back, or give such accounts a server of their own. If MyFatoorah has this very invoice at the new address, too: SELECT mf_adopt(''%s'', %L)', i.account, i.invoice_id, i.account)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.recurring_id IS NOT NULL AND i.recurring_type IS NULL THEN
 				pg_catalog.format('MyFatoorah lists it as a repetition of %s, and answers otherwise. Put base_url, environment and key back if they have changed, and ask MyFatoorah. If the answer is right then: SELECT mf_refresh(%s). If it is not of this plan, and no longer listed: DELETE FROM mf_invoice WHERE id = %s', i.recurring_id, i.id, i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND i.status = 'sent' AND i.base_value IS NULL AND (NOT EXISTS (

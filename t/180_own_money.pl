@@ -49,6 +49,30 @@ my ($released, $released_number) = settled('released', 'authorize', @held);
 my ($moved) = settled('moved', 'pay');
 my ($other_words, $other_words_number) = settled('other words', 'pay');
 
+# Without attempts, as a look-up finds what a promoted or restored database had queued: only a reference of ours is its own.
+my ($found) = settled('found by a look-up', 'pay');
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET attempts = 0, customer_reference = NULL WHERE id = $found; DELETE FROM mf_attempt WHERE invoice = $found");
+
+# Made in the portal, without a reference, which the stranger's has none of either
+sub made_in_portal
+{
+	my ($name) = @_;
+	my ($number, $other) = map {
+		my $answer = $_->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => $name, InvoiceValue => 10, NotificationOption => 'LNK' }),
+			{ Authorization => 'Bearer ' . $_->key, 'Content-Type' => 'application/json' });
+		JSON::PP::decode_json($answer->{content})->{Data}{InvoiceId};
+	} $ours, $theirs;
+
+	is($other, $number, "both have invoice $number");
+	return $number;
+}
+my $adopted_number = made_in_portal('adopted');
+my $unpaid_number = made_in_portal('adopted, not paid');
+$_->invoice($adopted_number, 'pay') foreach $ours, $theirs;
+my ($adopted, $unpaid) = map { sql("SELECT mf_adopt('$_')") } $adopted_number, $unpaid_number;
+wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $adopted");
+is(sql("SELECT string_agg(taken_over_from, ' ') FROM mf_invoice WHERE taken_over_from IS NOT NULL"), join(' ', ($ours->url) x 2), 'what was taken over has its address');
+
 sub point_to
 {
 	my ($sandbox) = @_;
@@ -63,23 +87,47 @@ my $before = $theirs->count(path => '/v2/GetPaymentStatus');
 point_to($theirs);
 my $refund = sql("INSERT INTO mf_refund (invoice, value) VALUES ($paid, 4) RETURNING id");
 sql("SELECT mf_capture($captured, 3), mf_release($released)");
-wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($paid, $captured, $released) AND payment_error LIKE '%which is none of this row%'", 3);
-is(sql("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation"), 'queued queued queued', 'what nobody has shown as ours waits');
+sql("INSERT INTO mf_refund (invoice, value) SELECT unnest(ARRAY[$adopted, $found]), 1");
+$theirs->invoice($unpaid_number, 'pay');
+sql("SELECT mf_refresh($unpaid)");
+wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($paid, $captured, $released, $found) AND payment_error LIKE '%which is none of this row%'", 4);
+wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($adopted, $unpaid) AND payment_error ~ 'was taken over from .* is none of this row'", 2);
+is(sql("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation"), join(' ', ('queued') x 5), 'what nobody has shown as ours waits');
+is(sql("SELECT payment_status || received_value FROM mf_invoice WHERE id = $unpaid"), 'unpaid0', 'what the stranger has got is not ours');
 is(changes($theirs), '0 0 0', 'and nothing has left');
 cmp_ok($theirs->count(path => '/v2/GetPaymentStatus'), '>', $before, 'but questions');
 like(sql("SELECT last_error FROM mf_refund WHERE id = $refund"), qr/^MyFatoorah answered about invoice $paid_number with no CustomerReference, which is none of this row; the base_url, environment or key/, 'the refund says why it waits');
 is(sql("SELECT count(*) FROM mf_review WHERE id IN ($paid, $captured, $released) AND next_step ~ '^Put base_url, environment and key'"), 3, 'mf_review shows each');
+is(sql("SELECT next_step ~ 'SELECT mf_adopt\\(''$adopted_number'', ''myfatoorah''\\)' FROM mf_review WHERE id = $adopted"), 't', 'and what to do if an invoice that was taken over is at the new address, too');
 
 #
 # It points back, and what has waited is done: by one question and one request each
 #
 point_to($ours);
 sql('SELECT mf_resume()');
-wait_for("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation", 'filed captured released');
+wait_for("SELECT string_agg(status, ' ' ORDER BY id) FROM mf_operation", 'filed captured released filed filed');
 is(changes($theirs), '0 0 0', 'nothing of the stranger was touched');
-is(join(' ', map { $ours->count(path => "/v2/$_") } qw(MakeRefund UpdatePaymentStatus)), '1 2', 'each was asked for once');
+is(join(' ', map { $ours->count(path => "/v2/$_") } qw(MakeRefund UpdatePaymentStatus)), '3 2', 'each was asked for once');
 is(sql("SELECT last_error FROM mf_refund WHERE id = $refund"), '', 'nothing is wrong any more');
 wait_for("SELECT count(*) FROM mf_review", 0);
+
+#
+# MyFatoorah is reached by another address: a person says that an invoice that was taken over is the same there
+#
+(my $other_address = $ours->url) =~ s/127\.0\.0\.1/localhost/ or die "the stand-in has no address of IPv4\n";
+sql("ALTER SERVER myfatoorah OPTIONS (SET base_url '$other_address/')");
+sql("SELECT mf_refresh(ARRAY[$adopted, $unpaid])");
+wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($adopted, $unpaid) AND payment_error ~ ' is none of this row'", 2);
+$ours->invoice($unpaid_number, 'pay');
+is(sql("SELECT mf_adopt('$unpaid_number')"), $unpaid, 'mf_adopt() returns the row that has it');
+wait_for("SELECT payment_status || received_value FROM mf_invoice WHERE id = $unpaid", 'paid10.000');
+is(sql("SELECT taken_over_from || ' ' || coalesce(payment_error, '') FROM mf_invoice WHERE id = $unpaid"), "$other_address ", 'whose number counts there');
+is(sql("SELECT payment_error IS NOT NULL FROM mf_invoice WHERE id = $adopted"), 't', 'and no other');
+is(sql("SELECT mf_adopt('$adopted_number')"), $adopted, 'until it is said of that, too');
+wait_for("SELECT payment_error IS NULL FROM mf_invoice WHERE id = $adopted");
+like(($node->psql($db, "SELECT mf_adopt('$adopted_number')"))[2], qr/is that of invoice $adopted already/, 'once');
+point_to($ours);
+sql("SELECT mf_adopt('$_')") foreach $adopted_number, $unpaid_number;
 
 #
 # It was shown as ours, and waits for another one: meanwhile the account points elsewhere

@@ -211,6 +211,7 @@ read_account(const char *name)
 	ForeignServer *server = GetForeignServerByName(name, true);
 	ForeignDataWrapper *wrapper;
 	MfAccount  *account;
+	size_t		url_len;
 
 	if (server == NULL)
 		ereport(ERROR,
@@ -249,6 +250,10 @@ read_account(const char *name)
 	account->currency = account->live ? account->country->currency : TEST_CURRENCY;
 	if (account->base_url == NULL)
 		account->base_url = pstrdup(account->live ? account->country->base_url : TEST_BASE_URL);
+	/* equal addresses are equal strings, as mf_http_target_base_url() */
+	url_len = strlen(account->base_url);
+	if (url_len > 0 && account->base_url[url_len - 1] == '/')
+		account->base_url[url_len - 1] = '\0';
 	if (account->time_zone == NULL)
 		account->time_zone = pstrdup(account->live ? account->country->time_zone : TEST_TIME_ZONE);
 	if (account->connect_timeout_ms > account->timeout_ms)

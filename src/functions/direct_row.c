@@ -33,6 +33,7 @@
 #include "functions/direct_status.h"
 #include "process/wakeup.h"
 #include "store/inquiries_open.h"
+#include "store/row_rights.h"
 
 #define FIELDS \
 	"customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, " \
@@ -53,6 +54,7 @@ static MfStatement insert_statement = {
 		TEXTOID, INT4OID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID}, NULL
 };
 
+static void refuse_number(const char *invoice_id, int64 holder);
 static int64 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker);
 static void wait_for_reference(Oid schema, Datum reference);
 static void set_text(MfRequest *request, MfSendPaymentField field, const char *utf8);
@@ -152,8 +154,12 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 
 /* Makes the row "sent" without an attempt, with the InvoiceId of an invoice that MyFatoorah has. */
 static void
-take_over(const MfDirectRow *row, const char *invoice_id)
+take_over(const MfDirectRow *row, const char *invoice_id, const MfAccount *account)
 {
+	static MfStatement statement = {
+		"UPDATE @mf_invoice SET taken_over_from = $2 WHERE id = $1", 2, {INT8OID, TEXTOID}, NULL
+	};
+	Datum		values[] = {Int64GetDatum(row->invoice), CStringGetTextDatum(account->base_url)};
 	MfTransition transition;
 	MfSqlScope	scope;
 
@@ -173,7 +179,38 @@ take_over(const MfDirectRow *row, const char *invoice_id)
 	transition.linkless = "the invoice was made elsewhere; the MyFatoorah portal shows its link";
 	transition.reason = "taken over by mf_adopt()";
 	mf_queue_apply(&scope, &transition, 1);
+	(void) mf_sql_execute(&scope, &statement, values, NULL);
 	mf_sql_end(&scope);
+}
+
+/*
+ * Lets the number of an invoice that was taken over count at the address of the account,
+ * which is another now.  False if the row is no such one of the account.
+ */
+static bool
+take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account)
+{
+	static MfStatement statement = {
+		"UPDATE @mf_invoice SET taken_over_from = $4 "
+		"WHERE id = $1 AND invoice_id = $2::int8 AND account = $3 AND taken_over_from <> $4 RETURNING created_by_id",
+		4, {INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL
+	};
+	Datum		values[] = {
+		Int64GetDatum(invoice), CStringGetTextDatum(invoice_id), CStringGetTextDatum(account->name),
+		CStringGetTextDatum(account->base_url)
+	};
+	MfSqlScope	scope;
+	Oid			creator = InvalidOid;
+	bool		isnull;
+
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	if (mf_sql_execute(&scope, &statement, values, NULL) > 0)
+		creator = DatumGetObjectId(mf_result(0, 1, &isnull));
+	mf_sql_end(&scope);
+	if (OidIsValid(creator))
+		mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
+	return OidIsValid(creator);
 }
 
 Datum
@@ -183,8 +220,8 @@ mf_adopt(PG_FUNCTION_ARGS)
 	char	   *key = mf_required_text(fcinfo, 0, "invoice_id");
 	const MfAccount *account;
 	const MfStatusResult *found;
-	MfDirectRow *row;
 	MfRequest	request;
+	int64		invoice;
 	const char *invoice_id;
 	const char *reference;
 	bool		too_often = false;
@@ -194,13 +231,21 @@ mf_adopt(PG_FUNCTION_ARGS)
 	invoice_id = found->values[MF_PS_INVOICE_ID];
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
-	mf_check_number_free(schema, account->name, invoice_id, mf_from_utf8_lossy(reference), 0);
-	read_request(found, account, &request);
-	row = mf_direct_insert(schema, &request, account->name);
-	take_over(row, invoice_id);
-	mf_inquiries_order(schema, GetUserId(), &row->invoice, &too_often, 1);
+	invoice = find_holder(schema, account->name, invoice_id, mf_from_utf8_lossy(reference), 0);
+	if (invoice == 0)
+	{
+		MfDirectRow *row;
+
+		read_request(found, account, &request);
+		row = mf_direct_insert(schema, &request, account->name);
+		take_over(row, invoice_id, account);
+		invoice = row->invoice;
+	}
+	else if (!take_over_again(schema, invoice, invoice_id, account))
+		refuse_number(invoice_id, invoice);
+	mf_inquiries_order(schema, GetUserId(), &invoice, &too_often, 1);
 	mf_news_at_commit(MF_NEWS_INQUIRIES);
-	PG_RETURN_INT64(row->invoice);
+	PG_RETURN_INT64(invoice);
 }
 
 /* Fills a request with the fields of an invoice that GetPaymentStatus returns. */
@@ -246,11 +291,17 @@ mf_check_number_free(Oid schema, const char *account, const char *invoice_id, co
 	int64		holder = find_holder(schema, account, invoice_id, reference, taker);
 
 	if (holder != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) holder),
-				 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld shows it, unless its month was dropped or detached.",
-						 (long long) holder)));
+		refuse_number(invoice_id, holder);
+}
+
+static void
+refuse_number(const char *invoice_id, int64 holder)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice %s of MyFatoorah is that of invoice %lld already", invoice_id, (long long) holder),
+			 errhint("SELECT * FROM mf_invoice_all WHERE id = %lld shows it, unless its month was dropped or detached.",
+					 (long long) holder)));
 }
 
 /*

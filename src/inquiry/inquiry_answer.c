@@ -18,8 +18,10 @@
 
 static MfInquiryNext *add_next(MfInquiryBatch *batch, MfFlight *flight);
 static MfPaymentChange *add_change(MfInquiryBatch *batch, const MfPaymentRow *row);
-static bool is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *utf8);
+static bool is_of_row(const MfSqlScope *scope, const MfFlight *flight, const MfPaymentRow *row);
 static bool is_same_text(const char *utf8, const char *ours);
+static bool is_elsewhere(const MfFlight *flight, const MfPaymentRow *row);
+static char *address_error(const MfFlight *flight, const MfPaymentRow *row);
 static char *reference_error(const MfFlight *flight, const MfPaymentRow *row);
 static void read_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static bool read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
@@ -87,8 +89,8 @@ mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *
 	else if (strcmp(flight->found.values[MF_PS_INVOICE_ID], row->invoice_id) != 0)
 		change->error = psprintf("asked for invoice %s, MyFatoorah answered with invoice %s", row->invoice_id,
 								 flight->found.values[MF_PS_INVOICE_ID]);
-	else if (!is_reference_of(scope, row, flight->found.values[MF_PS_CUSTOMER_REFERENCE]))
-		change->error = reference_error(flight, row);
+	else if (!is_of_row(scope, flight, row))
+		change->error = is_elsewhere(flight, row) ? address_error(flight, row) : reference_error(flight, row);
 	else
 	{
 		read_payment(batch, flight, row, change);
@@ -138,18 +140,22 @@ add_change(MfInquiryBatch *batch, const MfPaymentRow *row)
  * Whether an answer is about an invoice of this row, by its CustomerReference: a
  * reference of one of its attempts, whatever the row contains now, or one that it had
  * before, which has the same stem and a lower number.  An InvoiceId alone proves
- * nothing, because other hosts and environments use the same numbers.
+ * nothing, because other hosts and environments use the same numbers.  An invoice that was
+ * taken over has the customer's reference only, or none, so it counts at its address only.
  */
 static bool
-is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *utf8)
+is_of_row(const MfSqlScope *scope, const MfFlight *flight, const MfPaymentRow *row)
 {
+	const char *utf8 = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
 	const char *ours = mf_to_utf8(row->reference);
 	int			our_stem;
 	int			stem;
 
-	/* an invoice made elsewhere has the customer's reference only */
-	if (row->attempts == 0 && (is_same_text(utf8, row->customer_reference) ||
-							   mf_queue_is_repetition_of(scope, row->invoice, utf8 != NULL ? mf_from_utf8_lossy(utf8) : "")))
+	if (is_elsewhere(flight, row))
+		return false;
+	if (row->taken_over_from != NULL &&
+		(is_same_text(utf8, row->customer_reference) ||
+		 mf_queue_is_repetition_of(scope, row->invoice, utf8 != NULL ? mf_from_utf8_lossy(utf8) : "")))
 		return true;
 	if (utf8 == NULL)
 		return false;
@@ -159,11 +165,27 @@ is_reference_of(const MfSqlScope *scope, const MfPaymentRow *row, const char *ut
 	return mf_queue_has_attempt(scope, row->invoice, mf_from_utf8_lossy(utf8));
 }
 
+/* Whether an invoice that was taken over was asked about at another address. */
+static bool
+is_elsewhere(const MfFlight *flight, const MfPaymentRow *row)
+{
+	return row->taken_over_from != NULL &&
+		strcmp(row->taken_over_from, mf_http_target_base_url(flight->target)) != 0;
+}
+
 /* Whether a text of an answer, cleaned as in a row, is equal; NULL equals an empty text. */
 static bool
 is_same_text(const char *utf8, const char *ours)
 {
 	return strcmp(utf8 ? mf_clean_text(mf_from_utf8_lossy(utf8), MF_CLEAN_TEXT) : "", ours ? ours : "") == 0;
+}
+
+/* The error of an answer from another address than that of the invoice */
+static char *
+address_error(const MfFlight *flight, const MfPaymentRow *row)
+{
+	return psprintf("invoice %s was taken over from %s, and the answer of %s about this number is none of this row",
+					row->invoice_id, row->taken_over_from, mf_http_target_base_url(flight->target));
 }
 
 /* The error of an answer with a reference of another row */

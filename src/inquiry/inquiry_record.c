@@ -244,7 +244,7 @@ record_plans(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *flight)
 	}
 	flight->throttle->plans_at = TimestampTzPlusMilliseconds(batch->now, PLAN_LIST_MS +
 															 (int64) flight->list.row_count * PLAN_LIST_MS_PER_PLAN);
-	return mf_recurring_apply(scope, account, &flight->list);
+	return mf_recurring_apply(scope, account, mf_http_target_base_url(flight->target), &flight->list);
 }
 
 /*

@@ -36,7 +36,7 @@ const Oid	mf_invoice_types[MF_IC_END] = {
 	NUMERICOID, BOOLOID, BOOLOID, OIDOID, BOOLOID, BOOLOID, BOOLOID,	/* refunded_value .. could_insert */
 	/* currency .. metadata */
 	TEXTOID, NUMERICOID, NUMERICOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, INT8OID,
-	TEXTOID, JSONBOID
+	TEXTOID, TEXTOID, JSONBOID
 };
 
 static void check_payment_transition(int64 invoice, MfStatus status, const char *from, const char *to);
@@ -65,7 +65,7 @@ mf_invoice_check_columns(TupleDesc desc)
 		/* of results the triggers read only whether they are null, and SQL writes them */
 		if ((column >= MF_IC_INVOICE_ID && column <= MF_IC_LAST_ERROR) ||
 			(column >= MF_IC_INVOICE_STATUS && column <= MF_IC_PAY_VALUE) ||
-			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_RECURRING_ID))
+			(column >= MF_IC_DISPUTED_AT && column <= MF_IC_TAKEN_OVER_FROM))
 			continue;
 		found = attribute->attisdropped ? InvalidOid : getBaseType(attribute->atttypid);
 		if (column != MF_IC_REFERENCE && column != MF_IC_CREATED_AT && column != MF_IC_CREATED_BY &&

@@ -24,7 +24,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_PRIORITY,
 	MF_IC_IDEMPOTENCY_KEY,
 	MF_IC_CALLBACKS,
-	MF_IC_REFERENCE,			/* from here to MF_IC_RECURRING_ID written by us only */
+	MF_IC_REFERENCE,			/* from here to MF_IC_TAKEN_OVER_FROM written by us only */
 	MF_IC_STATUS,
 	MF_IC_PAYMENT_STATUS,
 	MF_IC_INVOICE_ID,
@@ -63,6 +63,7 @@ typedef enum MfInvoiceColumn
 	MF_IC_ERASED_AT,
 	MF_IC_REPLACED_BY,
 	MF_IC_RECURRING_ID,
+	MF_IC_TAKEN_OVER_FROM,
 	MF_IC_METADATA,				/* users may change it at any time */
 	MF_IC_END					/* one more than the last */
 } MfInvoiceColumn;

@@ -33,6 +33,7 @@ typedef struct MfPaymentRow
 	char	   *refunded_value;
 	char	   *payment_error;	/* NULL = none */
 	int64		replaced_by;	/* 0 = no other invoice is to be paid in its place */
+	char	   *taken_over_from;	/* address at which an invoice that the row has not made was found; NULL = it has made it */
 } MfPaymentRow;
 
 /*

@@ -92,9 +92,9 @@ static MfStatement insert_statement = {
 	"  FROM unnest($2, $3, $4, $5) AS n(recurring_id, invoice_id, reference, listed) CROSS JOIN LATERAL (SELECT i.id FROM @mf_invoice i "
 	"    WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id AND " BEGINS_PLAN("i") " "
 	"    ORDER BY i.id + 0 LIMIT 1) f), "
-	"i AS (INSERT INTO @mf_invoice (" COMMON("") ", reference, invoice_id, status, sent_at, last_error) "
+	"i AS (INSERT INTO @mf_invoice (" COMMON("") ", reference, invoice_id, status, sent_at, last_error, taken_over_from) "
 	"  SELECT " COMMON("f.") ", m.reference, m.invoice_id, 'sent', clock_timestamp(), "
-	"    'MyFatoorah charges the card by itself: there is no link' "
+	"    'MyFatoorah charges the card by itself: there is no link', $6 "
 	"  FROM m JOIN @mf_invoice f ON f.id = m.first AND f.id = ANY (ARRAY(SELECT m.first FROM m)) ORDER BY m.invoice_id "
 	"  RETURNING id, account, invoice_id, recurring_id), "
 	"h AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
@@ -102,7 +102,7 @@ static MfStatement insert_statement = {
 	"q AS (INSERT INTO @mf_inquiry (invoice, account, due, urgent) SELECT i.id, i.account, clock_timestamp(), true FROM i "
 	"  ORDER BY i.id) "
 	"SELECT i.id::int8, m.invoice_id::int8 FROM m LEFT JOIN i ON i.invoice_id = m.invoice_id",
-	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	6, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID}, NULL
 };
 
 /*
@@ -176,10 +176,10 @@ static void find_missing(const MfSqlScope *scope, Datum account, MfArray *plans,
 						 bool chosen, NewRows *rows);
 static bool add_item(int64 invoice_id, int count);
 static void settle(const MfSqlScope *scope, Datum account, Named *named, NewRows *rows);
-static void insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows);
+static void insert_rows(const MfSqlScope *scope, const MfAccount *account, const char *base_url, NewRows *rows);
 
 bool
-mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans)
+mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const char *base_url, const MfListResult *plans)
 {
 	Named		named;
 	NewRows		rows;
@@ -195,10 +195,14 @@ mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfLi
 	{
 		/* but for what was taken over before the locks */
 		find_missing(scope, name, &rows.plans, &rows.invoice_ids, &rows.listed, true, &rows);
-		insert_rows(scope, account, &rows);
+		insert_rows(scope, account, base_url, &rows);
 	}
 	if (!rows.more)
+	{
+		/* a session may have taken one over since, which is not missing then */
+		tie_plans(scope, name, &named);
 		settle(scope, name, &named, &rows);
+	}
 	return !rows.more;
 }
 
@@ -421,12 +425,12 @@ add_item(int64 invoice_id, int count)
 
 /* Inserts a row for each, about which MyFatoorah is asked at once. */
 static void
-insert_rows(const MfSqlScope *scope, const MfAccount *account, NewRows *rows)
+insert_rows(const MfSqlScope *scope, const MfAccount *account, const char *base_url, NewRows *rows)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(account->name), mf_array_datum(&rows->plans, TEXTOID),
 		mf_array_datum(&rows->invoice_ids, TEXTOID), mf_array_datum(&rows->references, TEXTOID),
-		mf_array_datum(&rows->listed, TEXTOID)
+		mf_array_datum(&rows->listed, TEXTOID), CStringGetTextDatum(base_url)
 	};
 	int			count = (int) mf_sql_execute(scope, &insert_statement, values, NULL);
 	MfSentInvoice *sent = (MfSentInvoice *) palloc0(Max(count, 1) * sizeof(MfSentInvoice));

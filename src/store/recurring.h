@@ -21,10 +21,11 @@
 /*
  * Applies a list of plans: ties plans to the rows that have begun them, inserts a row for
  * each repetition of such a plan that has none yet, has MyFatoorah asked about it, and plans
- * when the list is read next.  The rows are items of the round.  False if there are more than
+ * when the list is read next.  "base_url" is where the list is from.  The rows are items of the round.  False if there are more than
  * the round may have: to be called in the next one, too.
  */
-extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const MfListResult *plans);
+extern bool mf_recurring_apply(const MfSqlScope *scope, const MfAccount *account, const char *base_url,
+							   const MfListResult *plans);
 
 /*
  * Has all that has asked for the list, and is due before the next try, wait for that: one

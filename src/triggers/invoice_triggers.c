@@ -336,7 +336,7 @@ check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfRow *befor
 
 	if (!mf_same_column(desc, before, after, MF_IC_ID))
 		mf_row_refuse_result(trigger->tg_relation, MF_IC_ID);
-	for (column = MF_IC_REFERENCE; column <= MF_IC_RECURRING_ID; column++)
+	for (column = MF_IC_REFERENCE; column <= MF_IC_TAKEN_OVER_FROM; column++)
 	{
 		if (!mf_same_column(desc, before, after, column))
 			mf_row_refuse_result(trigger->tg_relation, column);

@@ -534,6 +534,10 @@ mutate refund_two_at_once 'two requests for refunds of an invoice at once' src/o
 	's/if \(operation->blocked \|\| is_started\(decisions, operation->invoice\)\)/if (false)/' 161_refunds
 mutate refund_stranger 'a refund goes to wherever the account points, by its number alone' src/operation/operation_decide.c \
 	's/operation->lookups == 0 \|\| operation->confirmed_from != mf_http_target_checksum\(target->target\)/operation->lookups == 0/' 180_own_money
+mutate taken_over_anywhere 'an invoice that was taken over is known by its number at any address' src/inquiry/inquiry_answer.c \
+	's/return row->taken_over_from != NULL \&\&\n/return false \&\&\n/' 180_own_money
+mutate found_by_name "an invoice that a look-up has found is known by the customer's reference alone" src/inquiry/inquiry_answer.c \
+	's/if \(row->taken_over_from != NULL \&\&\n/if (row->attempts == 0 \&\&\n/' 180_own_money
 mutate refund_unasked 'a refund is asked for before MyFatoorah has shown its invoice as ours' src/operation/operation_decide.c \
 	's/operation->lookups == 0 \|\| operation->confirmed_from/operation->may_exist \&\& operation->lookups == 0 \&\& operation->confirmed_from/' 180_own_money
 mutate refund_reasked 'a refund that was refused is asked for again without a look-up' src/operation/operation_decide.c \

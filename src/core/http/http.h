@@ -188,6 +188,9 @@ extern void mf_http_target_release(MfHttpTarget *target);
  */
 extern int32_t mf_http_target_checksum(const MfHttpTarget *target);
 
+/* The URL of the options, without a slash at its end. */
+extern const char *mf_http_target_base_url(const MfHttpTarget *target);
+
 /* The tag of the options. */
 extern int	mf_http_target_tag(const MfHttpTarget *target);
 

@@ -168,6 +168,12 @@ mf_http_target_checksum(const MfHttpTarget *target)
 	return target->checksum;
 }
 
+const char *
+mf_http_target_base_url(const MfHttpTarget *target)
+{
+	return target->base_url;
+}
+
 int
 mf_http_target_tag(const MfHttpTarget *target)
 {
