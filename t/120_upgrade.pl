@@ -53,7 +53,7 @@ my $install = MyFatoorah::Install->new('next', make => ["SQL_SINCE=$next"],
 			$function . "ALTER TABLE mf_account ADD COLUMN note text;\nREVOKE ALL ON FUNCTION mf_next FROM PUBLIC;\n");
 		MyFatoorah::Install::write_file("$dir/sql/myfatoorah--$next.sql", fresh_script());
 	});
-my $node = PostgreSQL::Test::Cluster->new('next', install_path => $install->path);
+my $node = $install->node('next');
 
 $node->init;
 $node->append_conf('postgresql.conf', $mf->settings(conf => $states->conf));

@@ -124,7 +124,7 @@ sub replace
 sub server
 {
 	my ($name, $install, %params) = @_;
-	my $server = PostgreSQL::Test::Cluster->new($name, install_path => $install->path);
+	my $server = $install->node($name);
 
 	$server->init;
 	$server->append_conf('postgresql.conf', $mf->settings(conf => $states->conf, %params));

@@ -19,7 +19,7 @@ plan skip_all => "$old_config is of version " . $then->major . ', which is not o
 note 'from ' . $then->{version} . ' to ' . $now->{version};
 
 my $sandbox = MyFatoorah::Sandbox->new;
-my $old = PostgreSQL::Test::Cluster->new('old', install_path => $then->path);
+my $old = $then->node('old');
 
 $old->init;
 $old->append_conf('postgresql.conf', $mf->settings(conf => $states->conf));
@@ -39,7 +39,7 @@ my $posts = $sandbox->count(%$send);
 sub upgrade
 {
 	my ($name, @mode) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name, install_path => $now->path);
+	my $node = $now->node($name);
 	my $dir = PostgreSQL::Test::Utils::tempdir("upgrade_$name");
 
 	$node->init($now->major >= 18 && $then->major < 18 ? (extra => ['--no-data-checksums']) : ());

@@ -14,7 +14,7 @@ plan skip_all => 'MF_OLD_PG_CONFIG names no pg_config of an older PostgreSQL' un
 
 my $then = MyFatoorah::Install->new('then', pg_config => $old_config);
 my $sandbox = MyFatoorah::Sandbox->new;
-my $old = PostgreSQL::Test::Cluster->new('old', install_path => $then->path);
+my $old = $then->node('old');
 my $new = $mf->new_node('new', conf => $states->conf . "\nwal_level = logical\nlog_min_messages = log");
 my $dir = PostgreSQL::Test::Utils::tempdir('dump');
 

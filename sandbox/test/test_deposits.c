@@ -97,7 +97,7 @@ test_supplier_deposit(void)
 	char body[128];
 	Reply r;
 
-	fresh_start("v1", "");
+	fresh_start("v1", ",\"connections\":1");
 	paid_invoice("supplier",
 				 ",\"Suppliers\":[{\"SupplierCode\":7,\"InvoiceShare\":250.100,\"ProposedShare\":90}]");
 	paid_invoice("without", "");

@@ -20,7 +20,7 @@ test_auto_refund(void)
 	double id;
 	Reply r;
 
-	fresh_start("v2", "");
+	fresh_start("v2", ",\"connections\":1");
 	account("{\"auto_refund\":true}");
 	id = paid_invoice("auto", "");
 	r = ask(
@@ -181,7 +181,7 @@ test_supplier_refund(void)
 	double id;
 	Reply r;
 
-	fresh_start("v2", "");
+	fresh_start("v2", ",\"connections\":1");
 	account("{\"auto_refund\":true}");
 	id = paid_invoice("supplier",
 					  ",\"Suppliers\":[{\"SupplierCode\":1,\"InvoiceShare\":100,\"ProposedShare\":90},"
@@ -226,7 +226,7 @@ test_undone(void)
 	double id;
 	Reply r;
 
-	fresh_start("v2", "");
+	fresh_start("v2", ",\"connections\":1");
 	id = paid_invoice("undone", "");
 	arm("{\"path\":\"MakeRefund\",\"create\":false}");
 	r = ask("MakeRefund", "", "{\"Key\":\"ID\",\"KeyType\":\"InvoiceId\",\"Amount\":250.1}", id);

@@ -232,7 +232,7 @@ test_lag(void)
 	char body[128];
 	Reply r;
 
-	fresh_start("v2", "");
+	fresh_start("v2", ",\"connections\":1");
 	r = control("POST", "lag", "{\"reads\":2}");
 	CHECK(r.status == 200 && number_at(r.json, "reads") == 2, "%s", r.body);
 	free_reply(&r);

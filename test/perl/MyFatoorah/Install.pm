@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 # new(name, pg_config => '/opt/.../pg_config', change => sub { ... }, make => [ 'SQL_SINCE=1.1.0' ]): copies the tree, has
 # its files changed by the sub, which is called with the directory of the copy, builds what that concerns, and installs it
 # into a PostgreSQL of its own, of the same version as that of the tests unless pg_config says another. Returns an object
-# with path (for install_path of new nodes), library and scripts.
+# with path, library and scripts, for which node() makes nodes.
 sub new
 {
 	my ($class, $name, %params) = @_;
@@ -39,6 +39,15 @@ sub new
 	_run($dir, "make -s -C $dir/src -j2 all " . join(' ', map { "'$_'" } @make));
 	_run($dir, ". scripts/server.sh; mf_private_install $dir/src $dir/pg; echo \$MF_BIN > $dir/bin");
 	return $class->_describe($dir);
+}
+
+# node(name): a new node that runs with it. PostgreSQL 14 takes install_path by the older name only.
+sub node
+{
+	my ($self, $name) = @_;
+	my $new = PostgreSQL::Test::Cluster->can('get_new_node') // PostgreSQL::Test::Cluster->can('new');
+
+	return PostgreSQL::Test::Cluster->$new($name, install_path => $self->{path});
 }
 
 sub _describe
