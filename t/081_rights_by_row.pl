@@ -230,7 +230,7 @@ is(as('officer', q{SELECT (SELECT count(*) FROM mf_operation), (SELECT count(*) 
 is(as('reader', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 0|0|0', 'events of no row are for those who see all');
 is(as('officer', 'SELECT (SELECT count(*) FROM mf_event), (SELECT count(*) > 0 FROM mf_queue), (SELECT count(*) FROM mf_unmatched)'), 'ok 1|t|0', 'whom the policies show all rows');
 is(sql('SELECT count(*) FROM mf_unmatched'), 1, 'as superusers are not');
-is(policies_in_dump(), '', 'pg_dump leaves the policies of an extension\'s tables out');
+is(sql('SHOW server_version_num') < 150000 ? '' : policies_in_dump(), '', 'pg_dump leaves the policies of an extension\'s tables out, as that of 14 does not');
 insert_as('alice', 'with policies');
 $mf->wait_status($node, $db, 'with policies');
 sql('DELETE FROM mf_transaction; DELETE FROM mf_event; DELETE FROM mf_operation; DELETE FROM mf_operation_attempt');
