@@ -200,15 +200,12 @@ static void log_failure(const MfReactionCall *call, const char *failure);
 void
 mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after, bool of_sending)
 {
-	MfSqlScope	scope;
 	Datum		values[] = {
 		Int64GetDatum(invoice), DirectFunctionCall1(row_to_json, before),
 		DirectFunctionCall1(row_to_json, after), BoolGetDatum(of_sending)
 	};
 
-	mf_sql_begin(&scope, schema);
-	(void) mf_change(&scope, &add_statement, values, NULL);
-	mf_sql_end(&scope);
+	(void) mf_change_alone(schema, &add_statement, values, NULL);
 	if (mf_process_is_ours)
 		mf_reaction_alarm = MF_REACTION_NOW;
 	else
@@ -218,7 +215,6 @@ mf_reaction_queue_add(Oid schema, int64 invoice, Datum before, Datum after, bool
 void
 mf_reaction_call_at(Oid schema, const char *function, TimestampTz at)
 {
-	MfSqlScope	scope;
 	Datum		values[2];
 
 	/* a time of a user's may be any; a function that asks for itself pauses, too */
@@ -229,10 +225,8 @@ mf_reaction_call_at(Oid schema, const char *function, TimestampTz at)
 		return;
 	values[0] = CStringGetTextDatum(function);
 	values[1] = TimestampTzGetDatum(at);
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &call_at_statement, values, NULL) == 0)
+	if (mf_execute_alone(schema, &call_at_statement, values, NULL) == 0)
 		mf_change_suppressed();
-	mf_sql_end(&scope);
 	mf_news_at_commit(MF_TRY_REACTIONS);
 }
 

@@ -219,15 +219,10 @@ mf_reaction_owner(Oid schema, const char *function, bool *timed)
 int64
 mf_reaction_unregister(Oid schema, const char *function)
 {
-	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(function);
-	int64		waiting;
 
-	mf_sql_begin(&scope, schema);
-	waiting = mf_change(&scope, &unregister_statement, &value, NULL);
 	mf_reaction_forget_calls();
-	mf_sql_end(&scope);
-	return waiting;
+	return mf_change_alone(schema, &unregister_statement, &value, NULL);
 }
 
 List *

@@ -287,14 +287,9 @@ mf_recurring_unread(Oid schema, const char *account)
 		"  AND (e.failures >= " CppAsString2(MF_ITEM_FAILURES) " OR e.lookups >= " CppAsString2(MF_QUICK_TRIES) ") LIMIT 1",
 		1, {TEXTOID}, NULL
 	};
-	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
-	bool		unread;
 
-	mf_sql_begin(&scope, schema);
-	unread = mf_sql_execute(&scope, &statement, &value, NULL) > 0;
-	mf_sql_end(&scope);
-	return unread;
+	return mf_execute_alone(schema, &statement, &value, NULL) > 0;
 }
 
 /* Reads what the list names into arrays, palloc'd. */
