@@ -6,6 +6,8 @@
 # REGRESS="name ..."  ISOLATION="name ..."      run only these pg_regress tests or isolation specs
 # TESTS="t/001_commit_to_request.pl ..."        run only these TAP tests
 # JOBS=3              TAP tests at a time, and beside them two of the crash suite, or as many as JOBS says
+# NOW="2028-02-28 23:00"   the time, in UTC, at which the suites begin after the build: all that they start has this clock
+# ZONE=Asia/Kuwait    the time zone of the machine, default UTC
 # KEEP=1              leave the scratch directory, with logs and results, even if all went well
 # PG_CONFIG=...       another PostgreSQL: /usr/lib/postgresql/17/bin/pg_config
 # CC, OPTFLAGS, WERROR   see the Makefile

@@ -19,7 +19,7 @@
 #   MF_PG_MAJOR     major version
 
 # Variables of the caller that reach the inner half
-MF_PASS="SUITES KEEP TESTS REGRESS ISOLATION JOBS CC OPTFLAGS WERROR SANITIZERS ALLOW_EMPTY PG_TEST_TIMEOUT_DEFAULT ATTACKS TERM"
+MF_PASS="NOW SUITES KEEP TESTS REGRESS ISOLATION JOBS CC OPTFLAGS WERROR SANITIZERS ALLOW_EMPTY PG_TEST_TIMEOUT_DEFAULT ATTACKS TERM"
 
 mf_say()
 {
@@ -183,7 +183,7 @@ mf_drop()
 	mf_set_as "$MF_USER"
 	cd "$MF_SCRATCH/src" || exit
 	exec "${MF_AS[@]}" env -i --default-signal=INT,QUIT,PIPE \
-		PATH="$(dirname "$PG_CONFIG"):/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" LC_ALL=C.UTF-8 TZ=UTC \
+		PATH="$(dirname "$PG_CONFIG"):/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" LC_ALL=C.UTF-8 TZ="${ZONE:-UTC}" \
 		HOME="$MF_SCRATCH/home" TMPDIR="$MF_SCRATCH/tmp" PG_CONFIG="$PG_CONFIG" "${environment[@]}" \
 		bash "$@"
 }
@@ -397,7 +397,7 @@ mf_cluster_init()
 			log_min_messages = debug1
 			log_line_prefix = '%m [%p] %b %q%a %d '
 			log_timezone = 'UTC'
-			timezone = 'UTC'
+			timezone = '$TZ'
 			# the default is for a machine that is not busy
 			myfatoorah.on_change_timeout = '30s'
 			mf_test.sandbox_url = '${MF_SANDBOX_URL-}'

@@ -426,6 +426,7 @@ mf_run_suites()
 		fi
 	done
 	mf_build_suites
+	[ -z "${NOW-}" ] || mf_move_clock || return
 	for suite in $suites
 	do
 		if [ "$suite" = "${MF_BESIDE-}" ] && [[ $suites =~ $suite\ +[a-z] ]]
@@ -506,6 +507,17 @@ mf_build_suites()
 		[ -e sandbox/mf-sandbox ] || make -s -C sandbox >> "$MF_SCRATCH/log/build-sandbox.log" 2>&1 ||
 			mf_leave_out regress isolation tap crash
 	fi
+}
+
+# mf_move_clock: from here on it is NOW for all that is started
+mf_move_clock()
+{
+	local base=$MF_SCRATCH/moved_clock
+
+	perl -e 'print pack "q", 1000000 * ($ARGV[0] - time)' "$(date -u -d "$NOW" +%s)" >"$base" &&
+		"${CC:-cc}" -O1 -shared -fPIC -o "$base.so" test/chaos/moved_clock.c -ldl || return
+	export MF_MOVED_CLOCK=$base LD_PRELOAD=$base.so
+	mf_say "it is $(date)"
 }
 
 # mf_wanted SUITE...: whether one of them is among the caller's suites

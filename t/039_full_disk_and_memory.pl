@@ -61,7 +61,7 @@ sub new_server
 	append_to_file($file, pack('q5', (0) x 5));
 	$sandbox = MyFatoorah::Sandbox->new;
 	$node = ask $mf->new_node($name, conf => "$conf\nlog_statement = none", start => 0);
-	local @ENV{qw(LD_PRELOAD MF_NO_RESOURCES)} = ($library, $file);
+	local @ENV{qw(LD_PRELOAD MF_NO_RESOURCES)} = (join(':', $library, $ENV{LD_PRELOAD} // ()), $file);
 	$node->start;
 	$mf->setup_account($node, 'postgres', $sandbox, options => \%quick);
 	return $mf->wait_worker($node, 'postgres');

@@ -17,6 +17,9 @@ sub new
 	my $self = bless { library => "$base.so", file => $base, ahead => 0 }, $class;
 	my $cc = $ENV{CC} // 'cc';
 
+	# what scripts/check.sh has moved ours by
+	$self->{outside} = $ENV{MF_MOVED_CLOCK} ? unpack('q', PostgreSQL::Test::Utils::slurp_file($ENV{MF_MOVED_CLOCK})) : 0;
+
 	return if system("$cc -O1 -shared -fPIC -o $self->{library} $FindBin::RealBin/../test/chaos/moved_clock.c -ldl") != 0;
 	$self->_write;
 	return $self;
@@ -28,7 +31,7 @@ sub _write
 
 	# in place, because programs have mapped it
 	open my $file, -e $self->{file} ? '+<' : '>', $self->{file} or die "$self->{file}: $!\n";
-	syswrite $file, pack('q', $self->{ahead});
+	syswrite $file, pack('q', $self->{ahead} + $self->{outside});
 	close $file;
 	return;
 }
@@ -42,7 +45,7 @@ sub with
 	return $code->();
 }
 
-# now: in microseconds since 1970, as these programs see it; move_to(that) moves it, never back
+# now: in microseconds since 1970, as these programs see it; move_to(that) moves it, never back; move_by(seconds) moves it either way
 sub now
 {
 	my ($self) = @_;
@@ -56,8 +59,15 @@ sub move_to
 	my ($self, $us) = @_;
 	my $by = $us - $self->now;
 
-	return if $by <= 0;
-	$self->{ahead} += $by;
+	$self->move_by($by / 1_000_000) if $by > 0;
+	return;
+}
+
+sub move_by
+{
+	my ($self, $seconds) = @_;
+
+	$self->{ahead} += int($seconds * 1_000_000);
 	$self->_write;
 	return;
 }
