@@ -104,6 +104,12 @@ static MfStatement call_at_statement = {
 	"VALUES (-1 - floor(random() * 9e15)::int8, $1, 0, $2)", 2, {TEXTOID, TIMESTAMPTZOID}, NULL
 };
 
+static MfStatement call_timed_statement = {
+	"INSERT INTO @mf_reaction_queue (id, function, failures, due) OVERRIDING SYSTEM VALUE "
+	"SELECT -1 - floor(random() * 9e15)::int8, r.function, 0, clock_timestamp() FROM @mf_reaction r "
+	"WHERE r.kind = 'time' AND r.extension IS NOT NULL AND " MF_REGISTRATION_LIVE, 0, {0}, NULL
+};
+
 /* What a call of mf_on_time() stands for.  It is locked, so that nobody deletes it meanwhile; a row that somebody locks is left. */
 static MfStatement times_statement = {
 	"WITH t AS MATERIALIZED (SELECT id FROM @mf_reaction_queue WHERE function = $1 AND invoice IS NULL ORDER BY id FOR UPDATE SKIP LOCKED) "
@@ -261,6 +267,12 @@ mf_reaction_queue_retry(const MfSqlScope *scope, const char *function)
 
 	(void) mf_sql_execute(scope, &retry_statement, &value, nulls);
 	(void) mf_sql_execute(scope, &due_statement, &value, nulls);
+}
+
+void
+mf_reaction_call_timed(const MfSqlScope *scope)
+{
+	(void) mf_sql_execute(scope, &call_timed_statement, NULL, NULL);
 }
 
 uint64

@@ -28,6 +28,9 @@ extern void mf_reaction_forget_calls(void);
 /* Makes all of the queue, or that of one function, due at once. */
 extern void mf_reaction_queue_retry(const MfSqlScope *scope, const char *function);
 
+/* The clock was set back: has functions of extensions called now, which have seen later times. */
+extern void mf_reaction_call_timed(const MfSqlScope *scope);
+
 /*
  * Deletes some calls of functions that are not registered any more: a transaction that
  * ends beside mf_off_change() may leave them.  Returns their number; for retention, which gives

@@ -21,6 +21,12 @@
 /* A random UUID that the kernel makes when it starts */
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
+/* The longest wait for a time: then the clock is looked at again */
+#define WAIT_UNTIL_MAX_MS 600000
+
+/* A clock that was set back by less is taken as it is: a leap second, or the time that two readings take. */
+#define SET_BACK_MIN_US (2 * USECS_PER_SEC)
+
 static int64 read_boot(void);
 
 int
@@ -33,11 +39,13 @@ mf_wait_ms(long timeout, TimestampTz until)
 	if (until == 0 || timeout == 0)
 		return (int) timeout;
 
+	/* no timer notices that the clock is set ahead meanwhile, or that the machine is suspended */
+	timeout = Min(timeout, WAIT_UNTIL_MAX_MS);
 	now = GetCurrentTimestamp();
 	if (until <= now)
 		return 1;
 	/* this order avoids an overflow for any "until" */
-	if (until - (TimestampTz) MF_WAIT_MAX_MS * 1000 >= now)
+	if (until - (TimestampTz) WAIT_UNTIL_MAX_MS * 1000 >= now)
 		return (int) timeout;
 
 	/* rounded up, so that the time has passed afterwards */
@@ -74,6 +82,17 @@ mf_boot_clock(int64 *boot, int64 *microseconds)
 	*boot = number;
 	*microseconds = mf_http_clock() / 1000;
 	return number != 0;
+}
+
+int64
+mf_clock_set_back(void)
+{
+	static int64 ahead = PG_INT64_MIN;	/* the wall clock, of the time since the machine was started */
+	int64		now = GetCurrentTimestamp() - mf_http_clock() / 1000;
+	int64		back = ahead == PG_INT64_MIN ? 0 : ahead - now;
+
+	ahead = now;
+	return back >= SET_BACK_MIN_US ? back : 0;
 }
 
 /* 0 if it cannot be read */

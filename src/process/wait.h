@@ -14,9 +14,9 @@
 
 /*
  * Milliseconds to wait: at most "timeout" (negative = no limit), until "until" at the
- * latest (0 = never), and never more than one day.  Every wait uses it: so it fits
- * into an int however far ahead something is due, and ends even if the clock was
- * set back.
+ * latest (0 = never), and never more than one day, or ten minutes if there is an "until".
+ * Every wait uses it: so it fits into an int however far ahead something is due, and
+ * what is due is noticed ten minutes after the clock was set, at the latest.
  */
 extern int	mf_wait_ms(long timeout, TimestampTz until);
 
@@ -48,5 +48,11 @@ extern double mf_random_fraction(void);
  * clock meanwhile.  False if the machine does not tell which start it is.
  */
 extern bool mf_boot_clock(int64 *boot, int64 *microseconds);
+
+/*
+ * By how many microseconds the wall clock was set back since the call before, as the time
+ * since the machine was started tells; 0 if that is less than two seconds.
+ */
+extern int64 mf_clock_set_back(void);
 
 #endif							/* MF_WAIT_H */

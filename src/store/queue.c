@@ -198,11 +198,16 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->sender.could_login = DatumGetBool(values[6]);
 	job->sender.could_insert = DatumGetBool(values[7]);
 	job->reference = TextDatumGetCString(values[8]);
-	job->rank = job->send_at = DatumGetTimestampTz(values[9]);
 	job->replaced_by = isnull[15] ? 0 : DatumGetInt64(values[15]);
 	job->cancel_requested = DatumGetBool(values[10]) || job->replaced_by != 0;
 	job->duplicate_suspected = DatumGetBool(values[11]);
 	job->created_at = DatumGetTimestampTz(values[12]);
+
+	/* what was to be sent at once is not early because the clock was set back since */
+	job->send_at = DatumGetTimestampTz(values[9]);
+	if (job->send_at <= job->created_at)
+		job->send_at = Min(job->send_at, GetCurrentTransactionStartTimestamp());
+	job->rank = job->send_at;
 	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));
 	job->callbacks = isnull[14] ? MF_CALLBACKS_BY_ACCOUNT :
 		DatumGetBool(values[14]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF;

@@ -138,6 +138,12 @@ mf_launcher_main(Datum main_arg)
 
 		if (pg_atomic_exchange_u32(&mf_shared->rescan, 0) != 0)
 			scan_wanted = true;
+		if (mf_clock_set_back() > 0)
+		{
+			scan_after = no_slot_until = 0;
+			for (entry = entries; entry != NULL; entry = entry->next)
+				entry->start_after = 0;
+		}
 		attend_scan();
 		collect_wanted();
 

@@ -14,6 +14,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <math.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -70,6 +71,7 @@ static void begin_service(void);
 static WaitEventSet *create_event_set(void);
 static bool reload_settings(void);
 static void apply_settings(void);
+static int64 clock_set_back(void);
 static void serve(WaitEventSet *events);
 static void process_wakeup(void);
 static TimestampTz run_round(bool held);
@@ -98,6 +100,7 @@ mf_worker_main(Datum main_arg)
 {
 	Oid			database = DatumGetObjectId(main_arg);
 	WaitEventSet *events;
+	int64		back = 0;
 
 	mf_process_signals();
 	keep_freed_memory();
@@ -118,12 +121,14 @@ mf_worker_main(Datum main_arg)
 	events = create_event_set();
 	apply_settings();
 
-	while (!ShutdownRequestPending && reload_settings())
+	while (!ShutdownRequestPending && reload_settings() && (back = clock_set_back()) == 0)
 		serve(events);
 
 	mf_listener_end(my_slot, false);
 
 	drain(events);
+	if (back > 0)
+		mf_round_clock_set_back(back);
 	exit_worker(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
 }
 
@@ -162,6 +167,22 @@ apply_settings(void)
 {
 	my_slot->in_flight_limit = mf_slots_configure(mf_sender_http());
 	mf_inquiry_catch_up_settings();
+}
+
+/*
+ * By how many microseconds the clock was set back; 0 = it was not.  Then the worker starts
+ * anew: all times for which it waits are as far ahead as the clock was.
+ */
+static int64
+clock_set_back(void)
+{
+	int64		back = mf_clock_set_back();
+
+	if (back > 0)
+		ereport(LOG,
+				(mf_log_event("clock_set_back", "the clock was set back by %lld seconds", (long long) rint(back / 1e6)),
+				 errdetail("The worker starts anew. What waits is due as if the clock had not been set back, but for times that users have given.")));
+	return back;
 }
 
 /*

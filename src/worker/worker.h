@@ -45,6 +45,12 @@ extern void mf_round_try_now(uint32 what);
 extern void mf_round_finish(void);
 
 /*
+ * After the last rounds: the clock was set back by so many microseconds.  Moves the times
+ * for which our tables wait, and makes due what was put off after failures.
+ */
+extern void mf_round_clock_set_back(int64 back);
+
+/*
  * Processes a batch of each table for which it is time, by "run".  *next, when the worker
  * wakes up next, is moved forward while a table may have more rows; an idle worker is
  * not woken otherwise.  A failure is shown in the slot, and logged once in a row.

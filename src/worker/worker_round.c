@@ -68,6 +68,7 @@ static bool record_put_off(const MfSqlScope *scope, void *argument);
 static void log_put_off(const PutOff *put_off, const char *record_error);
 static int	put_off_message(const MfItem *item);
 static bool make_due(const MfSqlScope *scope, void *argument);
+static bool set_back(const MfSqlScope *scope, void *argument);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 
 void
@@ -344,6 +345,26 @@ make_due(const MfSqlScope *scope, void *argument)
 	mf_sender_try_put_off(scope);
 	mf_reaction_queue_retry(scope, NULL);
 	mf_reaction_alarm = MF_REACTION_NOW;
+	return true;
+}
+
+void
+mf_round_clock_set_back(int64 back)
+{
+	char	   *error;
+
+	if (!run_transaction(set_back, &back, &error) && error != NULL)
+		ereport(LOG,
+				(mf_log_event("retry_failed", "could not make due what waits since before the clock was set back"),
+				 errdetail_internal("%s", error)));
+}
+
+static bool
+set_back(const MfSqlScope *scope, void *argument)
+{
+	make_due(scope, NULL);
+	mf_queue_clock_set_back(scope, *(int64 *) argument);
+	mf_reaction_call_timed(scope);
 	return true;
 }
 

@@ -1,0 +1,103 @@
+# The clock of the machine is set ahead by a day, and back by an hour and by a day, under a server that is at work: nothing is sent
+# or billed twice, and nothing waits until the clock is where it was.
+use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Clock;
+
+my $mf = 'MyFatoorah::Cluster';
+my $db = 'postgres';
+my $clock = MyFatoorah::Clock->new or plan skip_all => 'test/chaos/moved_clock.c cannot be compiled';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $send = { path => '/v2/SendPayment' };
+my $node = $mf->new_node('main', start => 0, conf => "myfatoorah.retry_delay = '60s'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.shutdown_wait = '10s'");
+my ($hour, $day) = (3600, 86400);
+my @names;
+
+$clock->with(sub { $node->start });
+$mf->setup_account($node, $db, $sandbox, options => { max_in_flight => 4, time_zone => $mf->noon_zone($node) });
+$mf->wait_worker($node, $db);
+
+# set(seconds): moves the clock; if that is back, the worker starts anew
+sub set
+{
+	my ($by) = @_;
+	my $pid = $mf->worker_pid($node, $db);
+
+	$clock->move_by($by);
+	# it looks at the clock every ten minutes, or when something wakes it
+	sql('SELECT mf_resume()');
+	wait_for("SELECT count(*) FROM mf_worker_status WHERE pid <> $pid", 1) if $by < 0;
+	return;
+}
+
+# Of each invoice there is one at MyFatoorah.
+sub sent_once
+{
+	my ($what, @new) = @_;
+
+	push @names, @new;
+	wait_for("SELECT count(*) FROM mf_invoice WHERE status <> 'sent'", 0);
+	is_deeply([ sort map { $_->{reference} =~ s,[.].*,,r } $sandbox->invoices(limit => 1000) ], [ sort @names ], "$what: all are sent, once");
+	return;
+}
+
+foreach my $by (-$hour, $day, -$day)
+{
+	my $what = sprintf '%s %d h', $by < 0 ? 'back' : 'ahead', abs $by / $hour;
+
+	# requests under way, and rows behind them
+	$sandbox->faults({ path => 'SendPayment', delay_ms => 1000, times => -1 });
+	my $before = $sandbox->count(%$send);
+	$mf->insert_many($node, $db, "busy $what", 20);
+	$sandbox->wait_count($send, $before + 1) or die "it is not busy\n";
+	set($by);
+	$sandbox->clear_faults;
+	sent_once("$what, with requests under way", map { "busy $what-$_" } 1 .. 20);
+	is($sandbox->count(%$send), $before + 20, "$what: no request was repeated");
+}
+
+# An account that MyFatoorah has told to wait, rows behind it, and one that is not to be sent before a time
+$sandbox->faults({ path => 'SendPayment', status => 429, times => -1 });
+$mf->insert($node, $db, 'told to wait');
+wait_for("SELECT attempts FROM mf_invoice WHERE customer_reference = 'told to wait'", 1);
+$mf->insert($node, $db, 'behind it');
+$mf->insert($node, $db, 'tomorrow', send_at => "clock_timestamp() + interval '1 day'");
+$sandbox->clear_faults;
+set(-$day);
+wait_for("SELECT count(*) FROM mf_invoice WHERE status <> 'sent'", 1);
+is(sql("SELECT customer_reference FROM mf_invoice WHERE status = 'queued'"), 'tomorrow', 'back 24 h: who was told to wait does not wait for a day more, what is to be sent later does');
+is(sql("SELECT q.due = i.send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.status = 'queued'"), 't', 'until its time');
+set($day);
+set($day);
+sent_once('ahead 48 h', 'told to wait', 'behind it', 'tomorrow');
+like(slurp_file($node->logfile), qr/clock_set_back: the clock was set back by 86\d\d\d seconds/, 'the log tells of it');
+
+#
+# Bills: a period that is due while the clock is ahead is billed then, and once.
+#
+sql(q{CREATE EXTENSION myfatoorah_billing;
+	INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
+	INSERT INTO mf_reminder_rule (name, days_from_due, at_time, via) VALUES ('a day late', 1, '00:00', 'event');
+	INSERT INTO mf_plan (plan_key, template, starts_on, every, at_time) VALUES ('rent', '{"customer_name": "Ahmad", "total": 10}', mf_local_day('myfatoorah', now()), '1 day', '00:01')});
+
+# billed(what, bills, reminders): so many, and for each bill one link
+sub billed
+{
+	my ($what, $bills, $reminders) = @_;
+
+	wait_for('SELECT count(*) FROM mf_reminder', $reminders);
+	wait_for(q{SELECT count(*) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE i.status = 'sent'}, $bills);
+	is(sql('SELECT (SELECT count(*) FROM mf_bill), (SELECT count(*) FROM mf_link), (SELECT count(*) FROM mf_reminder)'), "$bills|$bills|$reminders", $what);
+	return;
+}
+
+billed('a period is billed', 1, 0);
+set($day);
+billed('ahead 24 h: so is the next, and who has not paid is reminded', 2, 1);
+set(-$day);
+sql(q{INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('Noura', 10, 'new')});
+billed('back 24 h: a new bill gets its link', 3, 1);
+set($day);
+billed('ahead 24 h: no period is billed again, nobody reminded again, and the new bill is', 3, 2);
+is($sandbox->count(%$send), 3 + @names + 1, 'all requests but the one that was refused have made an invoice');
+
+done_testing();
