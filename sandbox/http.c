@@ -324,7 +324,11 @@ receive(Request *r)
 	store_lock();
 	api_reference(r);
 	if (r->rule == NULL && faults_armed())
+	{
+		/* the rules may be deleted before it sleeps */
+		r->timer.releases = timers_releases();
 		r->rule = faults_pick(&r->subject, &r->throttled);
+	}
 	if (r->rule != NULL && r->rule->fault.hits_request)
 	{
 		broken = true;

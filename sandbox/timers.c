@@ -17,6 +17,7 @@ static pthread_t thread;
 static Timer **heap; /* from index 1 */
 static int heap_count;
 static int heap_size;
+static int64_t releases;
 static bool stopping;
 
 /*
@@ -91,7 +92,10 @@ timer_add(Timer *timer, int64_t delay_us)
 		pthread_mutex_unlock(&mutex);
 		return false;
 	}
-	timer->due_us = delay_us < 0 ? INT64_MAX : monotonic_us() + delay_us;
+	if (delay_us >= 0)
+		timer->due_us = monotonic_us() + delay_us;
+	else
+		timer->due_us = timer->releases == releases ? INT64_MAX : 0;
 	if (heap_count + 1 >= heap_size)
 	{
 		heap_size = heap_size > 0 ? heap_size * 2 : 64;
@@ -124,13 +128,15 @@ timer_cancel(Timer *timer)
 }
 
 /*
- * timers_release
- *		Make due what waits for no time.
+ * timers_release, timers_releases
+ *		Make due what waits for no time, and what is added later but was
+ *		decided before; how often that was done.
  */
 void
 timers_release(void)
 {
 	pthread_mutex_lock(&mutex);
+	releases++;
 	for (int i = 1; i <= heap_count; i++)
 	{
 		if (heap[i]->due_us == INT64_MAX)
@@ -141,6 +147,17 @@ timers_release(void)
 	}
 	pthread_cond_signal(&changed);
 	pthread_mutex_unlock(&mutex);
+}
+
+int64_t
+timers_releases(void)
+{
+	int64_t result;
+
+	pthread_mutex_lock(&mutex);
+	result = releases;
+	pthread_mutex_unlock(&mutex);
+	return result;
 }
 
 /*
