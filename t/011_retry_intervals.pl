@@ -9,7 +9,7 @@ my $send = { path => '/v2/SendPayment' };
 my $ask = { path => '/v2/GetPaymentStatus' };
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '400ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_rate_limit = 0");
 
-$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+$mf->setup_account($node, 'postgres', $sandbox, options => { connect_timeout => '3s', timeout => '3s' });
 $mf->wait_worker($node, 'postgres');
 
 # Seconds between two requests on that path, counted from 0
@@ -76,7 +76,7 @@ for (1 .. 5)
 }
 is($sandbox->count, $before, 'no request within Retry-After, whatever happens to servers and user mappings');
 $sandbox->clear_faults;
-sql("ALTER SERVER myfatoorah OPTIONS (SET timeout '1s'); SELECT mf_resume('myfatoorah')");
+sql("ALTER SERVER myfatoorah OPTIONS (SET timeout '3s'); SELECT mf_resume('myfatoorah')");
 $mf->wait_status($node, 'postgres', 'throttled');
 
 # What it does wake are its own rows that had no key.

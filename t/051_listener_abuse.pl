@@ -264,17 +264,17 @@ foreach my $n (1 .. $count)
 is(join(', ', @odd), '', 'each is refused or understood');
 note(join ', ', map { "$_: $seen{$_}" } sort keys %seen);
 unharmed('after the mutated ones');
-is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'all by one and the same process');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status WHERE last_error IS NOT NULL'), 0, 'which met no error');
+is($node->safe_psql('postgres', 'SELECT pid FROM mf_listener_status'), $pid, 'the listener is the same process all the time');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_listener_status WHERE last_error IS NOT NULL'), 0, 'the listener met no error');
 SKIP:
 {
 	# an allocator that looks for errors keeps what is freed
 	skip 'built with sanitizers', 1 if $ENV{ASAN_OPTIONS};
-	cmp_ok(resident() - $resident, '<', 100_000, 'and has not grown') or diag(resident());
+	cmp_ok(resident() - $resident, '<', 100_000, 'the listener has grown by less than 100 MB') or diag(resident());
 }
 $mf->insert($node, 'postgres', 'after all');
 $mf->wait_status($node, 'postgres', 'after all');
-is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'invoices went out as ever');
+is_deeply([ $mf->problems($node, 'postgres', $sandbox) ], [], 'rows, attempts and ledger agree');
 
 # The log: a line for each kind, not for each request; nothing of what came in
 my $log = slurp_file($node->logfile);
@@ -287,8 +287,8 @@ foreach my $kind ('connections that did not speak HTTP', 'requests for unknown p
 	ok($lines >= 1 && $lines <= $minutes + 1, "told of: $kind") or diag("$lines lines in $minutes minutes");
 }
 like($log, qr/DETAIL:  \d+ were refused, the latest from 127\.0\.0\.1\./, 'with their number and where they came from');
-unlike($log, qr/PAYMENT_STATUS_CHANGED|passwd|other\.example|\Q$MyFatoorah::Web::secret\E/, 'but nothing of what they said');
-cmp_ok($node->safe_psql('postgres', 'SELECT refused FROM mf_listener_status'), '>', 50, 'and counted');
+unlike($log, qr/PAYMENT_STATUS_CHANGED|passwd|other\.example|\Q$MyFatoorah::Web::secret\E/, 'the log has nothing of what hostile clients sent');
+cmp_ok($node->safe_psql('postgres', 'SELECT refused FROM mf_listener_status'), '>', 50, 'refusals are counted');
 
 $node->stop;
 done_testing();
