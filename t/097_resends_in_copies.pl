@@ -120,7 +120,7 @@ sub take_over
 #
 # A backup that is put back
 #
-my $backup = "$PostgreSQL::Test::Utils::tmp_check/put-back";
+my $backup = PostgreSQL::Test::Utils::tempdir('backup') . '/put-back';
 prepare($main, 'restored');
 $main->stop('immediate');
 system_or_bail('cp', '-a', $main->data_dir, $backup);
@@ -153,7 +153,7 @@ take_over($standby, 'postgres', 'promoted');
 #
 # A dump
 #
-my $dump = "$PostgreSQL::Test::Utils::tmp_check/archive";
+my $dump = PostgreSQL::Test::Utils::tempdir('dump') . '/archive';
 prepare($standby, 'dumped');
 command_ok([ $standby->installed_command('pg_dump'), '-Fc', '-d', $standby->connstr('postgres'), '-f', $dump ], 'pg_dump');
 go_on($standby, 'dumped');

@@ -13,7 +13,7 @@ my $mf = 'MyFatoorah::Cluster';
 my $chaos = 'MyFatoorah::Chaos';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'");
+my $node = $mf->new_node('main', init => { allows_streaming => 1 }, conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.poll_delay = '1d'");
 my $dir = $node->data_dir;
 my $marker;
 
@@ -77,7 +77,7 @@ foreach (@ways)
 {
 	my ($name, $put_back, $says, $make) = @$_;
 	my $id = $name =~ tr/ /-/r;
-	my $backup = "$PostgreSQL::Test::Utils::tmp_check/$id";
+	my $backup = PostgreSQL::Test::Utils::tempdir('backup') . "/$id";
 
 	$mf->insert_many($node, 'postgres', "$id-before", 3);
 	$mf->wait_settled($node, 'postgres');

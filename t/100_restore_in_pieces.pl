@@ -1,6 +1,6 @@
 # A restore takes its time, and the worker of the new database is there from the extension on. It changes nothing of what has come in
 # so far, or what comes later would not fit: not before a person says that this is the place, however often it starts.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 use MyFatoorah::Chaos;
 
 my $mf = 'MyFatoorah::Cluster';
@@ -15,7 +15,6 @@ my $true = JSON::PP::true;
 my @tables = qw(mf_invoice mf_attempt mf_transition mf_transaction mf_money mf_event mf_reaction_queue);
 my $all = join ' UNION ALL ', map { "SELECT '$_' || r::text FROM $_ r" } @tables;
 
-sub sql { return $node->safe_psql($db, @_); }
 sub in { return $node->safe_psql('copy', @_); }
 
 # pieces(regular expression, ...): of the data of the dump, one list for each, of what matches it and none before, in the dump's order

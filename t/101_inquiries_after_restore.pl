@@ -1,6 +1,6 @@
 # What a dump leaves out is named before it is missed, a restored database asks nothing before a person says that it is the one, and
 # then asks once more about what was settled: what has come in since the dump was made nobody has told it.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -11,7 +11,6 @@ my $check = q{SELECT coalesce(string_agg(ok || ' ' || detail, ' / '), 'nothing')
 
 my %invoice;
 
-sub sql { return $node->safe_psql($db, @_); }
 sub in { return $node->safe_psql(@_); }
 
 # how often MyFatoorah was asked about the two
@@ -89,8 +88,8 @@ like($said, qr/WARNING:  sending is paused because invoices were restored/, 'and
 ($rc, $said) = restore('copy', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $script);
 like($said, qr/WARNING:  sending is paused because invoices were restored\nHINT:  Make sure that the server they come from does not send them, then call mf_resume\('\*'\)\./,
 	'psql tells them');
-is($rc, 0, 'all goes in');
-ok($node->log_contains(qr/WARNING:  sending is paused because invoices were restored/), 'the log has it');
+is($rc, 0, 'psql restores the script without an error');
+ok($node->log_contains(qr/WARNING:  sending is paused because invoices were restored/), 'the server log has the warning');
 is(in('copy', q{SELECT detail ~ '^Paused by restore since .*: invoices were restored; the server they come from may send them and ask about them, too\.$' FROM mf_check() WHERE item = 'sending'}), 't',
 	'mf_check() says it there');
 # pg_dump of 14 has policies of an extension's tables
@@ -99,7 +98,7 @@ is(in('copy', q{SELECT count(*) FROM mf_addition}), 0, 'nothing of what was adde
 is(in('copy', q{SET ROLE "Clerk B"; SELECT count(*) FROM mf_invoice}), 2, 'and whom a policy kept from a row reads it');
 in('copy', $definitions);
 is(in('copy', q{SELECT string_agg(kind || ' ' || relation || ' ' || name, ', ') FROM mf_addition}), $additions, 'the definitions bring it back');
-is(in('copy', q{SELECT string_agg(definition, ';') FROM mf_addition}), sql(q{SELECT string_agg(definition, ';') FROM mf_addition}), 'as it was');
+is(in('copy', q{SELECT string_agg(definition, ';') FROM mf_addition}), sql(q{SELECT string_agg(definition, ';') FROM mf_addition}), 'and their definitions are the same');
 is(in('copy', q{SET ROLE "Clerk B"; SELECT count(*) FROM mf_invoice}), 1, 'so that the policy holds again');
 is(in('copy', "SELECT metadata FROM mf_invoice WHERE id = $id{paid}"), '{"flat": "B7"}', 'metadata was in the dump');
 
@@ -152,14 +151,14 @@ like($definitions, qr/^ALTER TABLE public\.mf_invoice ADD COLUMN flat text DEFAU
 in($db, 'CREATE DATABASE narrow');
 ($rc, $said) = restore('narrow', 'pg_restore', $archive);
 isnt($rc, 0, 'a restore as it is fails');
-is(in('narrow', 'SELECT count(*) FROM mf_invoice'), 0, 'no row comes in');
+is(in('narrow', 'SELECT count(*) FROM mf_invoice'), 0, 'and restores no invoice');
 in($db, 'CREATE DATABASE wide');
 is((restore('wide', 'pg_restore', '-e', '--section=pre-data', $archive))[0], 0, 'in three steps: what comes before the data');
 in('wide', $definitions);
 is((restore('wide', 'pg_restore', '-e', '--section=data', $archive))[0], 0, 'the data, once the column is there');
 in('wide', 'DROP POLICY "own flat" ON mf_invoice') if $old;
-is((restore('wide', 'pg_restore', '-e', '--section=post-data', $archive))[0], 0, 'and the rest');
-is(in('wide', q{SELECT string_agg(flat, ',') FROM mf_invoice}), 'none,none', 'brings all rows in');
+is((restore('wide', 'pg_restore', '-e', '--section=post-data', $archive))[0], 0, 'what comes after the data');
+is(in('wide', q{SELECT string_agg(flat, ',') FROM mf_invoice}), 'none,none', 'all rows are restored');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;

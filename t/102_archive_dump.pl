@@ -1,5 +1,5 @@
 # The months of the archive are tables that a dump carries, that go with the extension, and that can be dropped one by one.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => "wal_level = logical\nmyfatoorah.worker_enabled = off");
@@ -19,7 +19,6 @@ my %same = (
 	'its columns' => q{SELECT attname, atttypid::regtype, attnotnull, col_description(attrelid, attnum) FROM pg_attribute
 		WHERE attrelid = 'mf_invoice_archive'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum});
 
-sub sql { return $node->safe_psql($db, @_); }
 sub in { return $node->safe_psql(@_); }
 
 sub attempt
@@ -116,25 +115,25 @@ is(in('rows', $same{$_}), sql($same{$_}), "rows: $_ are the same") for 'the rows
 # The copy goes on
 is(in('custom', q{SELECT count(*) FROM mf_addition}), 0, 'the copy has no additions');
 is(in('custom', q{SELECT mf_archive('2025-06-01')}), 5, 'and archives what is next');
-is(months('custom'), '_2025_01 _2025_02 _2025_03 _2025_05', 'in a new month');
-is(in('custom', q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_all WHERE archived_at IS NOT NULL}), 65, 'all come back');
-is(in('custom', q{SELECT mf_archive('2025-06-01')}), 0, 'and are asked about before they go again');
-is(in('custom', q{DELETE FROM mf_inquiry; SELECT mf_archive('2025-06-01')}), 65, 'which they do');
+is(months('custom'), '_2025_01 _2025_02 _2025_03 _2025_05', 'the new month is a partition');
+is(in('custom', q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_all WHERE archived_at IS NOT NULL}), 65, 'mf_unarchive() brings all rows back');
+is(in('custom', q{SELECT mf_archive('2025-06-01')}), 0, 'rows that came back are not archived before MyFatoorah was asked about them');
+is(in('custom', q{DELETE FROM mf_inquiry; SELECT mf_archive('2025-06-01')}), 65, 'then they are archived');
 
 #
 # A month goes, its keys stay
 #
 in('script', q{ALTER TABLE mf_invoice_archive DETACH PARTITION mf_invoice_archive_2025_01 CONCURRENTLY});
 in('script', q{DROP TABLE mf_invoice_archive_2025_01});
-is(in('script', q{SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL}), 40, 'one month is dropped');
-is(in('script', q{SELECT count(*) FROM mf_archive_key}), 60, 'what it had stays taken');
+is(in('script', q{SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL}), 40, 'the rows of a dropped month are gone');
+is(in('script', q{SELECT count(*) FROM mf_archive_key}), 60, 'their keys stay');
 my (undef, undef, $error) = $node->psql('script', q{INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key) VALUES ('again', 1, '2025-01-31 23:00+00 7')});
-like($error, qr/an archived invoice has the same idempotency_key "2025-01-31 23:00\+00 7"/, 'also for new rows');
+like($error, qr/an archived invoice has the same idempotency_key "2025-01-31 23:00\+00 7"/, 'a new row cannot have the key of a dropped one');
 in('script', q{DO $$ DECLARE month regclass; BEGIN
     FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'mf_invoice_archive'::regclass AND inhrelid::regclass::text ~ '_2025_[01][0-9]$'
     LOOP EXECUTE format('DROP TABLE %s', month); END LOOP; END $$});
-is(in('script', q{SELECT count(*) FROM mf_invoice_archive}), 0, 'and a year');
-is(in('script', q{SELECT mf_archive('2025-06-01')}), 5, 'archiving goes on');
+is(in('script', q{SELECT count(*) FROM mf_invoice_archive}), 0, 'all months of a year can be dropped');
+is(in('script', q{SELECT mf_archive('2025-06-01')}), 5, 'archiving goes on after that');
 
 #
 # The extension goes, and comes again
@@ -142,27 +141,27 @@ is(in('script', q{SELECT mf_archive('2025-06-01')}), 5, 'archiving goes on');
 in('custom', q{DROP EXTENSION myfatoorah CASCADE});
 is(in('custom', q{SELECT count(*) FROM pg_class WHERE relname ~ '^mf_'}), 0, 'DROP EXTENSION takes the months along');
 in('custom', q{CREATE EXTENSION myfatoorah});
-is(in('custom', q{SELECT mf_archive('2025-06-01')}), 0, 'and a new one begins with nothing');
-is(months('custom'), '', 'no month');
+is(in('custom', q{SELECT mf_archive('2025-06-01')}), 0, 'a new extension archives nothing');
+is(months('custom'), '', 'and has no month');
 
 #
 # Columns of one's own stand in both tables, and come back
 #
 sql(q{ALTER TABLE mf_invoice ADD COLUMN "my @ flat" text DEFAULT 'B7'; ALTER TABLE mf_invoice_archive ADD COLUMN "my @ flat" text});
 is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a row is archived with a column of one\'s own');
-is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE "my @ flat" = 'B7'}), 5, 'and its value');
-is(sql(q{UPDATE mf_invoice_archive SET "my @ flat" = 'C8' WHERE "my @ flat" = 'B7'; SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE "my @ flat" = 'C8'}), 5, 'and comes back');
-is(sql(q{SELECT count(*) FROM mf_invoice WHERE "my @ flat" = 'C8'}), 5, 'with it');
+is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE "my @ flat" = 'B7'}), 5, 'the archive has the value of that column');
+is(sql(q{UPDATE mf_invoice_archive SET "my @ flat" = 'C8' WHERE "my @ flat" = 'B7'; SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE "my @ flat" = 'C8'}), 5, 'the row comes back');
+is(sql(q{SELECT count(*) FROM mf_invoice WHERE "my @ flat" = 'C8'}), 5, 'with the value that was changed in the archive');
 sql(q{DELETE FROM mf_inquiry; ALTER TABLE mf_invoice ADD COLUMN twice numeric GENERATED ALWAYS AS (2 * invoice_value) STORED; ALTER TABLE mf_invoice_archive ADD COLUMN twice numeric});
-is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a generated column');
-is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE twice = 21}), 5, 'is kept as it was');
-is(sql(q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE twice = 21}), 5, 'and generated again');
+is(sql(q{SELECT mf_archive('2025-06-01')}), 5, 'a row is archived with a generated column');
+is(sql(q{SELECT count(*) FROM mf_invoice_archive WHERE twice = 21}), 5, 'the archive keeps its value');
+is(sql(q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive WHERE twice = 21}), 5, 'the row comes back, and the column is generated');
 
 sql(q{ALTER TABLE mf_invoice_archive DROP COLUMN twice, DROP COLUMN "my @ flat"});
 like(attempt(q{SELECT mf_archive('2025-06-01')}), qr/invoices cannot be archived/, 'a column that the archive has not keeps invoices from it');
 sql(q{UPDATE mf_invoice SET metadata = coalesce(metadata, '{}') || jsonb_build_object('flat', "my @ flat"); ALTER TABLE mf_invoice DROP COLUMN twice, DROP COLUMN "my @ flat"});
-is(sql(q{DELETE FROM mf_inquiry; SELECT mf_archive('2025-06-01')}), 5, 'until it is moved to metadata');
-is(sql(q{SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL AND metadata->>'flat' = 'C8'}), 5, 'which goes along');
+is(sql(q{DELETE FROM mf_inquiry; SELECT mf_archive('2025-06-01')}), 5, 'a row whose values were moved to metadata is archived');
+is(sql(q{SELECT count(*) FROM mf_invoice_all WHERE archived_at IS NOT NULL AND metadata->>'flat' = 'C8'}), 5, 'with its metadata');
 
 #
 # What is one's own
@@ -172,7 +171,7 @@ sub dump_item { return sql(q{SELECT string_agg(concat_ws(' ', ok, substring(deta
 
 # An index of a month is dumped with it.
 sql(q{CREATE INDEX of_month ON mf_invoice_archive_2025_01 ((metadata->>'flat'))});
-is(additions() . dump_item(), '', 'an index of a month is nothing that a dump lacks');
+is(additions() . dump_item(), '', 'an index of a month is no addition: a dump has it');
 in($db, 'CREATE DATABASE one_month');
 restore('one_month', dump_it('one_month.sql'));
 compare('one_month');
@@ -186,19 +185,19 @@ is(dump_item(), 'f references_once Drop it, f flats Drop it, t positive Keep its
 my $marred = dump_it('marred', '-Fc');
 my $again = sql(q{SELECT string_agg(definition, ';') FROM mf_addition});
 in($db, 'CREATE DATABASE marred');
-command_fails_like([ $node->installed_command('pg_restore'), '-d', $node->connstr('marred'), $marred ], qr/"public\.(?:flats|references_once)" does not exist.*errors ignored on restore: 8$/s, 'as it does');
+command_fails_like([ $node->installed_command('pg_restore'), '-d', $node->connstr('marred'), $marred ], qr/"public\.(?:flats|references_once)" does not exist.*errors ignored on restore: 8$/s, 'pg_restore reports those indexes and their months');
 in('marred', $again);
 compare('marred');
 is(in('marred', q{SELECT count(*) FROM pg_index x WHERE x.indrelid = 'mf_invoice_archive'::regclass AND x.indisvalid}), 2, 'what is made again holds for all months');
 insert_old('2024-12-15 00:00+00', 1);
 is(sql(q{SELECT mf_archive('2025-01-01')}), 1, 'a new month has what the archive has');
-is(sql(q{SELECT count(*) FROM pg_constraint WHERE conrelid = 'mf_invoice_archive_2024_12'::regclass AND conname = 'positive'}), 1, 'its constraints, too');
+is(sql(q{SELECT count(*) FROM pg_constraint WHERE conrelid = 'mf_invoice_archive_2024_12'::regclass AND conname = 'positive'}), 1, 'and its constraints');
 sql(q{DROP TRIGGER same ON mf_invoice_archive; ALTER TABLE mf_invoice_archive DROP CONSTRAINT positive, DROP CONSTRAINT references_once; DROP INDEX flats});
 is(additions() . dump_item(), '', 'it can be taken away again');
 
 # A column: with it a month does not fit the archive, unless that has it before.
 sql(q{ALTER TABLE mf_invoice_archive ADD COLUMN flat text; ALTER TABLE mf_invoice ADD COLUMN flat text});
-is(dump_item(), 'f flat Move what, f flat Move what', 'so does a column');
+is(dump_item(), 'f flat Move what, f flat Move what', 'mf_check() tells what a column of both tables does');
 my $columns = dump_it('columns', '-Fc');
 $again = sql(q{SELECT string_agg(definition, ';') FROM mf_addition});
 in($db, "CREATE DATABASE columns");
@@ -210,9 +209,8 @@ sql(q{ALTER TABLE mf_invoice_archive DROP COLUMN flat; ALTER TABLE mf_invoice DR
 # Whoever owns the table owns its months
 sql(q{DELETE FROM mf_inquiry; CREATE ROLE archivist; GRANT CREATE, USAGE ON SCHEMA public TO archivist; ALTER TABLE mf_invoice_archive OWNER TO archivist});
 insert_old('2025-04-15 00:00+00', 2);
-is(sql(q{SELECT mf_archive('2025-05-01')}), 2, 'another owner of the archive');
-is(sql(q{SELECT relowner::regrole FROM pg_class WHERE relname = 'mf_invoice_archive_2025_04'}), 'archivist', 'owns its months, too');
-
+is(sql(q{SELECT mf_archive('2025-05-01')}), 2, 'the archive of another owner takes rows');
+is(sql(q{SELECT relowner::regrole FROM pg_class WHERE relname = 'mf_invoice_archive_2025_04'}), 'archivist', 'a new month has the owner of the archive');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');
 $node->stop;

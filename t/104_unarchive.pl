@@ -1,12 +1,10 @@
 # What moves to the archive and back moves as it is, or not at all, whatever triggers users have on the tables of both; and what comes in
 # meanwhile is not lost.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => 'myfatoorah.worker_enabled = off');
 my $db = 'postgres';
-
-sub sql { return $node->safe_psql($db, @_); }
 
 sub attempt
 {
@@ -60,13 +58,13 @@ sub with_trigger
 #
 my $archive = q{SELECT mf_archive('2025-02-01')};
 my $whole = sql($state);
-is(() = $whole =~ /^mf_/mg, 3 * (1 + @companions), 'what there is');
+is(() = $whole =~ /^mf_/mg, 3 * (1 + @companions), 'each row has its companions');
 is(with_trigger($_, 'DELETE', '', $archive), moved_by($_), "mf_archive(): lines of $_ that stay are seen") for @companions;
-is(with_trigger('mf_invoice', 'DELETE', '', $archive), moved_by('mf_invoice'), 'as are invoices');
+is(with_trigger('mf_invoice', 'DELETE', '', $archive), moved_by('mf_invoice'), 'mf_archive(): invoices that stay are seen');
 # the month is there
 is(sql("BEGIN; $archive; COMMIT"), 3, 'all three are archived');
 sql(q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive; DELETE FROM mf_inquiry});
-is(sql($state), $whole, 'and are back as they were');
+is(sql($state), $whole, 'and come back as they were');
 is(with_trigger($month, 'INSERT', '', $archive), moved_by('mf_invoice_archive'), 'mf_archive(): a row that is not written is seen');
 is(with_trigger($month, 'INSERT', $_, $archive), moved_by('mf_invoice_archive'), "as is what a trigger makes of it: $_")
   for q{NEW.status := 'queued';}, q{NEW.invoice_value := 10.5;}, q{NEW.detail := '{}';}, q{NEW.invoice_id := NULL;};
@@ -78,8 +76,8 @@ is(with_trigger('mf_archive_key', 'INSERT', $_, $archive), moved_by('mf_archive_
 is(sql($archive), 3, 'without them they are archived');
 my $unarchive = q{SELECT mf_unarchive(array_agg(id)) FROM mf_invoice_archive};
 is(with_trigger($_, 'INSERT', '', $unarchive), moved_by($_), "mf_unarchive(): lines of $_ that are not written are seen") for 'mf_invoice', @companions;
-is(with_trigger('mf_archive_key', 'DELETE', '', $unarchive), moved_by('mf_archive_key'), 'as are keys that stay');
-is(with_trigger($month, 'DELETE', '', $unarchive), moved_by('mf_invoice_archive'), 'and rows');
+is(with_trigger('mf_archive_key', 'DELETE', '', $unarchive), moved_by('mf_archive_key'), 'mf_unarchive(): keys that stay are seen');
+is(with_trigger($month, 'DELETE', '', $unarchive), moved_by('mf_invoice_archive'), 'mf_unarchive(): archived rows that stay are seen');
 is(with_trigger('mf_invoice', 'INSERT', q{NEW.status := 'queued'; NEW.payment_status := 'unpaid'; NEW.reference := NEW.reference || 'x'; NEW.attempts := 0; NEW.invoice_id := NULL; NEW.sent_at := NULL;}, $unarchive),
 	moved_by('mf_invoice'), 'no paid invoice is made one that is to be sent');
 is(with_trigger('mf_invoice', 'INSERT', $_, $unarchive), moved_by('mf_invoice'), "nor is a column of ours changed: $_")
@@ -131,7 +129,7 @@ sql(q{INSERT INTO mf_event (account, source, version, event_code, invoice_id, di
 is(sql($unarchive), 3, 'they come back');
 is(sql(q{SET timezone = 'UTC'; SELECT received_at, last_received_at, deliveries, invoice IS NOT NULL FROM mf_event WHERE invoice_id = 900001}), '2025-01-06 00:00:00+00|2025-06-01 00:00:00+00|4|t',
 	'the event has come first when it did, and as often as it did');
-is(sql(q{SELECT count(*) FROM mf_event}), 3, 'and is one');
+is(sql(q{SELECT count(*) FROM mf_event}), 3, 'the two deliveries are one event');
 
 #
 # An event that comes in while mf_unarchive() is not committed is matched at the commit

@@ -1,12 +1,10 @@
 # A month of the archive that was detached: what myfatoorah says of its rows, and how they come back. A detachment that was
 # interrupted, and how archiving goes on.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => 'myfatoorah.worker_enabled = off');
 my $db = 'postgres';
-
-sub sql { return $node->safe_psql($db, @_); }
 
 # "ok", or the message and the hint
 sub attempt
@@ -52,9 +50,9 @@ my $late = insert_old('B8', '2025-01-20');
 is(sql(q{SELECT mf_archive('2025-03-01')}), 1, 'the month is made anew');
 like(attempt(q{ALTER TABLE mf_invoice_archive ATTACH PARTITION kept_2025_01 FOR VALUES FROM ('2025-01-01 00:00+00') TO ('2025-02-01 00:00+00')}), qr/would overlap/, 'so the old one cannot be attached');
 is(attempt('INSERT INTO mf_invoice_archive SELECT * FROM kept_2025_01; DROP TABLE kept_2025_01'), 'ok', 'but its rows come back');
-is(sql(q{SELECT count(*) FROM mf_invoice_archive_2025_01}), 4, 'to their month');
+is(sql(q{SELECT count(*) FROM mf_invoice_archive_2025_01}), 4, 'they are in the partition of their month');
 is(forget('B7'), "$january forgotten, $february forgotten_before", 'where mf_forget() reaches them');
-is(attempt("SELECT mf_unarchive(ARRAY[$january])"), 'ok', 'and mf_unarchive()');
+is(attempt("SELECT mf_unarchive(ARRAY[$january])"), 'ok', 'mf_unarchive() brings the row back');
 
 #
 # A detachment that was interrupted
@@ -68,12 +66,12 @@ $owner->query('SELECT 1');
 like($owner->{stderr}, qr/canceling statement/, 'a detachment is interrupted');
 $reader->query_safe('COMMIT');
 $_->quit for $reader, $owner;
-is(sql(q{SELECT count(*) FROM pg_inherits WHERE inhdetachpending}), 1, 'and is pending');
+is(sql(q{SELECT count(*) FROM pg_inherits WHERE inhdetachpending}), 1, 'the detachment is pending');
 my $finish = 'ALTER TABLE mf_invoice_archive DETACH PARTITION mf_invoice_archive_2025_02 FINALIZE';
 insert_old('B9', '2025-02-20');
 insert_old('B9', '2025-04-15');
 is(attempt(q{SELECT mf_archive('2025-05-01')}), "invoices cannot be archived: If its detachment was interrupted, finish it, and rename the table: $finish", 'mf_archive() tells how to finish it');
-is(attempt("$finish; ALTER TABLE mf_invoice_archive_2025_02 RENAME TO kept_2025_02"), 'ok', 'which works');
+is(attempt("$finish; ALTER TABLE mf_invoice_archive_2025_02 RENAME TO kept_2025_02"), 'ok', 'that statement finishes the detachment');
 is(sql(q{SELECT mf_archive('2025-05-01')}), 2, 'and archiving goes on');
 
 unlike(slurp_file($node->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'no process crashed');

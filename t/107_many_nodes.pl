@@ -3,7 +3,7 @@
 # over all nodes, queries while a node is down.
 use MyFatoorah::Test;
 
-my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my @nodes = map { $mf->new_node("node$_", conf => "myfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '50ms'") } 0 .. 2;
 my ($doc) = grep { -e } 'docs/scale.md', "$ENV{PWD}/docs/scale.md";

@@ -1,13 +1,11 @@
 # Where the extension may lie, that it stays there, and what becomes of unfinished invoices and of the worker when it is dropped.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
 my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'");
 my $db = 'postgres';
-
-sub sql { return $node->safe_psql($db, @_); }
 
 sub attempt
 {

@@ -90,7 +90,7 @@ in('books', q{CREATE ROLE clerk IN ROLE myfatoorah_submit; CREATE ROLE leaver IN
 foreach my $role (qw(clerk leaver))
 {
 	in('books', qq{SET ROLE $role; INSERT INTO mf.mf_bill (customer_name, total, send_at, bill_key) VALUES ('Ahmad', 10, now() + interval '1 day', 'of $role');
-		INSERT INTO mf.mf_plan (template, starts_on, every, plan_key) VALUES ('{"customer_name": "Ahmad", "total": 1}', '2033-01-01', '1 month', 'of $role')});
+		INSERT INTO mf.mf_plan (template, starts_on, every, plan_key) VALUES ('{"customer_name": "Ahmad", "total": 1}', '2099-01-01', '1 month', 'of $role')});
 }
 in('books', q{REVOKE ALL ON FOREIGN SERVER myfatoorah FROM leaver; REVOKE ALL ON SCHEMA mf FROM leaver; ALTER ROLE leaver RENAME TO left_us});
 my $dump = $node->basedir . '/books.sql';

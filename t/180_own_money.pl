@@ -1,7 +1,7 @@
 # Money that is somebody else's: numbers repeat in other environments and at other merchants, and an account may point elsewhere
 # than when an invoice was sent. Refunds, captures and releases go by number alone, so nothing is asked for before MyFatoorah has
 # shown the invoice as ours there.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql wait_for);
 
 use JSON::PP ();
 
@@ -13,10 +13,6 @@ my $node = $mf->new_node('main', conf => "myfatoorah.lookup_delay = '20ms'\nmyfa
 $mf->setup_account($node, $db, $ours, options => { connect_timeout => '500ms', timeout => '1s' });
 $mf->wait_worker($node, $db);
 
-sub sql { return $node->safe_psql($db, @_); }
-
-sub wait_for { return $mf->wait_for($node, $db, @_); }
-
 # An invoice that was paid, or whose payment is held, and a stranger's of the same number: its ids here and there
 sub settled
 {
@@ -25,9 +21,7 @@ sub settled
 
 	$mf->wait_status($node, $db, $name);
 	my $number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $id");
-	my $answer = $theirs->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => 'Stranger', InvoiceValue => 10, NotificationOption => 'LNK',
-		@columns ? (ProcessingDetails => { AutoCapture => JSON::PP::false }) : () }), { Authorization => 'Bearer ' . $theirs->key, 'Content-Type' => 'application/json' });
-	is(JSON::PP::decode_json($answer->{content})->{Data}{InvoiceId}, $number, 'a stranger has the number elsewhere');
+	is($theirs->send_payment(InvoiceValue => 10, @columns ? (ProcessingDetails => { AutoCapture => JSON::PP::false }) : ()), $number, 'a stranger has the number elsewhere');
 	$_->invoice($number, $how) foreach $ours, $theirs;
 	sql("SELECT mf_refresh($id)");
 	wait_for("SELECT payment_status IN ('paid', 'authorized') FROM mf_invoice WHERE id = $id");
