@@ -44,6 +44,7 @@ typedef struct Reading
 	bool		bad;			/* given twice, invalid, or no memory */
 } Reading;
 
+static unsigned int find_route(MfHttpdExchange *exchange, const char *path);
 static const char *find_prefix(const char *const *prefixes, const char *path);
 static char *decode(const char *text);
 static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_size,
@@ -62,45 +63,14 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 			   const char **allow)
 {
 	MfHttpdRequest *request = &exchange->request;
-	const char *name = NULL;
 	Reading		reading;
 	unsigned int status;
 
 	if (exchange->connection->target_refused != 0)
 		return exchange->connection->target_refused;
-	if (strcmp(path, WEBHOOK_PATH) == 0)
-		request->route = MF_ROUTE_WEBHOOK;
-	else if (strncmp(path, WEBHOOK_PATH "/", strlen(WEBHOOK_PATH "/")) == 0)
-	{
-		request->route = MF_ROUTE_WEBHOOK;
-		name = path + strlen(WEBHOOK_PATH "/");
-	}
-	else if (strncmp(path, CALLBACK_PATH, strlen(CALLBACK_PATH)) == 0)
-	{
-		request->route = MF_ROUTE_CALLBACK;
-		name = path + strlen(CALLBACK_PATH);
-	}
-	else if (strcmp(path, HEALTH_PATH) == 0)
-		request->route = MF_ROUTE_HEALTH;
-	else
-	{
-		const char *prefix = find_prefix(exchange->httpd->prefixes, path);
-
-		if (prefix == NULL)
-			return MHD_HTTP_NOT_FOUND;
-		request->route = MF_ROUTE_PAGE;
-		request->prefix = strdup(prefix);
-		if (request->prefix == NULL)
-			return MHD_HTTP_SERVICE_UNAVAILABLE;
-		name = path + strlen(prefix);
-	}
-
-	if (name != NULL)
-	{
-		request->name = strlen(name) > 3 * MAX_NAME ? NULL : decode(name);
-		if (request->name == NULL)
-			return MHD_HTTP_NOT_FOUND;
-	}
+	status = find_route(exchange, path);
+	if (status != 0)
+		return status;
 
 	if (request->route == MF_ROUTE_WEBHOOK)
 	{
@@ -138,6 +108,49 @@ mf_httpd_route(MfHttpdExchange *exchange, const char *path, const char *method, 
 		request->payment_id = strdup(reading.payment_id);
 		if (request->payment_id == NULL)
 			return MHD_HTTP_SERVICE_UNAVAILABLE;
+	}
+	return 0;
+}
+
+/* Sets the route, and the name or prefix that the path has besides; the HTTP status of a refusal, or 0. */
+static unsigned int
+find_route(MfHttpdExchange *exchange, const char *path)
+{
+	MfHttpdRequest *request = &exchange->request;
+	const char *name = NULL;
+
+	if (strcmp(path, WEBHOOK_PATH) == 0)
+		request->route = MF_ROUTE_WEBHOOK;
+	else if (strncmp(path, WEBHOOK_PATH "/", strlen(WEBHOOK_PATH "/")) == 0)
+	{
+		request->route = MF_ROUTE_WEBHOOK;
+		name = path + strlen(WEBHOOK_PATH "/");
+	}
+	else if (strncmp(path, CALLBACK_PATH, strlen(CALLBACK_PATH)) == 0)
+	{
+		request->route = MF_ROUTE_CALLBACK;
+		name = path + strlen(CALLBACK_PATH);
+	}
+	else if (strcmp(path, HEALTH_PATH) == 0)
+		request->route = MF_ROUTE_HEALTH;
+	else
+	{
+		const char *prefix = find_prefix(exchange->httpd->prefixes, path);
+
+		if (prefix == NULL)
+			return MHD_HTTP_NOT_FOUND;
+		request->route = MF_ROUTE_PAGE;
+		request->prefix = strdup(prefix);
+		if (request->prefix == NULL)
+			return MHD_HTTP_SERVICE_UNAVAILABLE;
+		name = path + strlen(prefix);
+	}
+
+	if (name != NULL)
+	{
+		request->name = strlen(name) > 3 * MAX_NAME ? NULL : decode(name);
+		if (request->name == NULL)
+			return MHD_HTTP_NOT_FOUND;
 	}
 	return 0;
 }
