@@ -116,13 +116,13 @@ for my $block (blocks('README.md', 'sql'))
 	{
 		my $number = $1;
 
-		$text =~ s/$number/sql('SELECT payment_id FROM mf_invoice LIMIT 1')/e;
+		$text =~ s/$number/sql('SELECT payment_id FROM mf_invoice WHERE id = 1')/e;
 	}
 	pay(1) if $text =~ /mf_refresh/;
 	my ($rc, $out, $err) = $node->psql('shop', $text);
 
 	is("$rc $err", '0 ', "$block->{at} runs");
-	$mf->wait_for($node, 'shop', q{SELECT status FROM mf_invoice LIMIT 1}, 'sent') if $text =~ /^INSERT INTO mf_invoice/m;
+	$mf->wait_for($node, 'shop', q{SELECT count(*) FROM mf_invoice WHERE status <> 'sent'}, 0) if $text =~ /^INSERT INTO mf_invoice/m;
 }
 # the listener comes up by itself after the setting
 $mf->wait_for($node, 'shop', 'SELECT count(port) FROM mf_listener_status', 1);

@@ -90,7 +90,7 @@ for my $header (grep { /\.h$/ } sort keys %includes)
 	print $source "$begin#include \"$header\"\n";
 	close $source;
 	push @incomplete, $header
-	  if system("cc -fsyntax-only -Isrc -isystem $server $cjson $directory/header.c 2> $directory/errors") != 0;
+	  if system(($ENV{CC} // "cc") . " -fsyntax-only -Isrc -isystem $server $cjson $directory/header.c 2> $directory/errors") != 0;
 }
 is_deeply(\@incomplete, [], 'each header compiles alone');
 

@@ -1,6 +1,6 @@
 # QR codes are read by a reader that is not ours (zbarimg): of all sizes and levels, of addresses, Arabic and tax invoices,
 # as SVG and as letters of a terminal, in databases of several encodings.
-use MyFatoorah::Test;
+use MyFatoorah::Test qw(sql ask);
 
 use Encode qw(decode_utf8 encode_utf8);
 use MIME::Base64 qw(decode_base64);
@@ -11,10 +11,7 @@ plan(skip_all => 'zbarimg not installed (Debian: apt-get install zbar-tools)') u
 
 my $node = $mf->new_node('main');
 my $directory = PostgreSQL::Test::Utils::tempdir();
-my $db = 'postgres';
 my $read = 0;
-
-sub sql { return $node->safe_psql($db, @_); }
 
 # Rows of 0 (light) and 1 (dark): of an SVG, and of lines of blocks
 sub of_svg
@@ -117,10 +114,10 @@ is(decode_utf8(join '; ', @fields), "1: $seller; 2: 310122393500003; 3: 2026-01-
 
 # Other encodings: what is encoded is UTF-8
 $node->safe_psql('postgres', "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
-$db = 'latin';
+ask($node, 'latin');
 sql('CREATE EXTENSION myfatoorah_billing CASCADE');
 is(decode_utf8(read_code(of_svg(sql(q{SELECT mf_qr('caf' || chr(233), 'svg')})))), "caf\x{e9}", 'in a database in Latin 1');
-my (undef, undef, $err) = $node->psql($db, q{SELECT mf_qr('a')});
+my (undef, undef, $err) = $node->psql('latin', q{SELECT mf_qr('a')});
 like($err, qr/has no equivalent in encoding "LATIN1"/, 'which has no letters for terminals');
 like(sql(q{SELECT (mf_bill_page_words('paid', true)).title}), qr/^[\x20-\x7e]+$/, 'but can show pages in Arabic');
 

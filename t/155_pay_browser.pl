@@ -80,7 +80,7 @@ foreach my $language (qw(EN AR))
 
 	foreach my $state (qw(void early later))
 	{
-		sql("INSERT INTO mf_bill (customer_name, total, bill_key, language, send_at) VALUES ('Ahmad Salem', 99, '$language $state', '$language', '2031-03-05 12:00+03')");
+		sql("INSERT INTO mf_bill (customer_name, total, bill_key, language, send_at) VALUES ('Ahmad Salem', 99, '$language $state', '$language', '2099-03-05 12:00+03')");
 		my $bill = sql("SELECT id FROM mf_bill WHERE bill_key = '$language $state'");
 		sql("SELECT mf_void($bill, 'moved out')") if $state eq 'void';
 		sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET live = false, retired_at = now() WHERE bill = $bill; UPDATE mf_bill SET invoice = NULL, link_due = NULL, link_error = 'refused' WHERE id = $bill") if $state eq 'later';

@@ -68,12 +68,12 @@ for my $what (sort keys %fault)
 
 	wait_state($id, 'captured');
 	is(sql("SELECT payment_status, trim_scale(base_value), trim_scale(received_value) FROM mf_invoice WHERE id = $id"), 'paid|15|15', "$what: captured");
-	is(requests($number), 1, 'by one request');
-	is(sql("SELECT a.outcome FROM mf_operation_attempt a JOIN mf_operation o ON o.id = a.operation WHERE o.invoice = $id"), 'unknown', 'of which the answer proved nothing');
+	is(requests($number), 1, "$what: by one request");
+	is(sql("SELECT a.outcome FROM mf_operation_attempt a JOIN mf_operation o ON o.id = a.operation WHERE o.invoice = $id"), 'unknown', "$what: the answer proved nothing");
 	($id, $number) = @{ $released{$what} };
 	wait_state($id, 'released');
-	is(sql("SELECT payment_status, received_value FROM mf_invoice WHERE id = $id"), 'unpaid|0', 'and released');
-	is(requests($number), 1, 'by one request');
+	is(sql("SELECT payment_status, received_value FROM mf_invoice WHERE id = $id"), 'unpaid|0', "$what: released");
+	is(requests($number), 1, "$what: by one request");
 }
 
 #
@@ -93,7 +93,7 @@ for my $what (sort keys %fault)
 	like($error, qr/is captured or released already/, 'and not captured by another call');
 	sql("SELECT mf_cancel_capture($id, 'portal shows none'); SELECT mf_capture($id)");
 	wait_state($id, 'captured');
-	is(requests($number), 2, 'before a person has decided');
+	is(requests($number), 2, 'the second request leaves once a person has decided');
 	is(changes($id), 'Authorize,Succss', 'MyFatoorah has captured it once');
 }
 
@@ -110,7 +110,7 @@ for my $what (sort keys %fault)
 	$sandbox->invoice($number, 'authorize');
 	wait_state($id, 'released');
 	is(sql("SELECT payment_status FROM mf_invoice WHERE id = $id"), 'authorized', 'a release is seen although the customer has paid again');
-	is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'a payment is held again, and MyFatoorah allows one capture or release of an invoice: capture it or give it back in the portal', 'which a person is told');
+	is(sql("SELECT what_happened FROM mf_review WHERE id = $id"), 'a payment is held again, and MyFatoorah allows one capture or release of an invoice: capture it or give it back in the portal', 'mf_review tells of the payment that is held again');
 	sql("SELECT mf_resolve($id, 'dismiss', 'captured in the portal')");
 }
 
@@ -164,7 +164,7 @@ for my $what (sort keys %fault)
 	sql("SELECT mf_capture($id, 15)");
 	wait_state($id, 'captured');
 	is(requests($number), 1, 'what was captured in spite of a refusal is not captured again');
-	is(sql("SELECT payment_status, trim_scale(base_value) FROM mf_invoice WHERE id = $id"), 'paid|15', 'and known');
+	is(sql("SELECT payment_status, trim_scale(base_value) FROM mf_invoice WHERE id = $id"), 'paid|15', 'and the invoice is paid');
 }
 
 {

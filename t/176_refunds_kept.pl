@@ -58,7 +58,7 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 	sql("DELETE FROM mf_inquiry; SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-05'");
 	is(sql("SELECT mf_archive('2020-02-01')"), 1, 'an invoice is archived, and one with a refund that is not finished is not');
 	is(sql("SELECT * FROM mf_refund WHERE id = $refunded"), $row, 'its refund stays as it is');
-	is(sql("SELECT count(*) FROM mf_operation_attempt WHERE operation = $refunded"), 1, 'with its attempt');
+	is(sql("SELECT count(*) FROM mf_operation_attempt WHERE operation = $refunded"), 1, 'its attempt stays');
 	is(sql("SELECT sum(amount) FROM mf_ledger WHERE invoice = $kept AND kind = 'refund'"), '-4.000', 'and its line in the books');
 	like(($node->psql($db, "INSERT INTO mf_refund (invoice, value) VALUES ($kept, 1)"))[2], qr/mf_unarchive\(\)/, 'no other can be asked for');
 	is(sql("SELECT mf_refundable($kept)"), '', 'nothing can be refunded');
@@ -73,7 +73,7 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 	wait_for("SELECT count(*) FROM mf_refund WHERE invoice = $kept", 2);
 	is(sql("SELECT string_agg(trim_scale(value) || ' ' || status, ', ' ORDER BY id) FROM mf_refund WHERE invoice = $kept"), '4 refunded, 2 refunded', 'and has both of its refunds');
 	wait_for("SELECT trim_scale(net_value) FROM mf_invoice WHERE id = $kept", '4');
-	is(sql("SELECT trim_scale(mf_refundable($kept)), (SELECT sum(amount) FROM mf_ledger WHERE invoice = $kept AND kind = 'refund')"), '4|-6.000', 'once each');
+	is(sql("SELECT trim_scale(mf_refundable($kept)), (SELECT sum(amount) FROM mf_ledger WHERE invoice = $kept AND kind = 'refund')"), '4|-6.000', 'the ledger has each refund once');
 }
 
 #
@@ -109,8 +109,8 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 	sql("UPDATE mf_operation SET due = CASE id WHEN $refund{untimed} THEN NULL ELSE timestamptz '2100-01-01' END WHERE id IN ($refund{untimed}, $refund{late})");
 	like(check('agenda'), qr/^f\|.*; refunds, captures and releases without a due time, for a later one, or under another account: 2\./, 'mf_check() finds what nobody would do');
 	is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'operation 2', 'mf_repair() mends it');
-	is(sql('SELECT count(*) FROM mf_repair()'), 0, 'once');
-	like(check('agenda'), qr/^t\|/, 'then all is well');
+	is(sql('SELECT count(*) FROM mf_repair()'), 0, 'a second mf_repair() finds nothing');
+	like(check('agenda'), qr/^t\|/, 'then mf_check() is content');
 	is(sql("SELECT status, due > now() FROM mf_operation WHERE id = $refund{untimed}"), 'unknown|t', 'what was queued without a time may have been carried out, and is looked up');
 	sql(q{SELECT mf_resume('myfatoorah')});
 	wait_refund($refund{$_}, 'filed') foreach 'well', 'late';
@@ -135,7 +135,7 @@ wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $kept", 0);
 	sql("SELECT mf_release($id)");
 	wait_for("SELECT status FROM mf_operation WHERE invoice = $id", 'released');
 	is(check('holds'), '', 'until it is given back');
-	is(sql('SELECT held_payments, oldest_hold_seconds FROM mf_metrics_attention'), '0|0', 'or monitoring');
+	is(sql('SELECT held_payments, oldest_hold_seconds FROM mf_metrics_attention'), '0|0', 'monitoring shows no held payment');
 }
 
 unlike(slurp_file($node->logfile), qr/is put off because|could not write/, 'and no round has failed');
