@@ -72,6 +72,7 @@ is($to->safe_psql('postgres', q{SELECT count(*) FROM mf_invoice WHERE customer_n
 
 # The switch-over. One row is sent by the publisher after replication has ended: it is looked up here, and found.
 $mf->insert_many($from, 'postgres', 'open', 3, send_at => "now() + interval '1 h'");
+$from->safe_psql('postgres', q{SELECT mf_read_deposit('1')});
 $mf->insert($from, 'postgres', 'last', send_at => "now() + interval '1 h'");
 replicated();
 $to->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE)');
@@ -85,9 +86,12 @@ $to->safe_psql('postgres', 'DROP SUBSCRIPTION sub');
 wake($to);
 like($to->safe_psql('postgres', q{SELECT reason FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL}), qr/entries of another database/,
 	'after DROP SUBSCRIPTION all accounts are paused');
-$to->safe_psql('postgres', q{DELETE FROM mf_account;
-	SELECT setval('mf_invoice_id_seq', (SELECT max(id) FROM mf_invoice)), setval('mf_event_id_seq', greatest(1, (SELECT max(id) FROM mf_event)));
-	UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'send'});
+$to->safe_psql('postgres', 'DELETE FROM mf_account');
+my ($doc) = grep { -e } 'docs/operations.md', "$ENV{PWD}/docs/operations.md";
+my ($sequences) = slurp_file($doc) =~ /^```sql\n(-- each sequence.*?)^```/ms;
+$to->safe_psql('postgres', $sequences);
+is($to->safe_psql('postgres', q{SELECT mf_read_deposit('2')}), '2', 'sequences go on after what was replicated');
+$to->safe_psql('postgres', q{UPDATE mf_queue SET due = now(), rank = now() WHERE kind = 'send'});
 $mf->insert($to, 'postgres', 'own');
 $mf->wait_status($to, 'postgres', 'own');
 wake($to);
