@@ -14,6 +14,9 @@ $mf->wait_worker($node, $db);
 sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}');
 	INSERT INTO mf_reminder_rule (name, days_from_due, at_time, via) VALUES ('today', 0, '00:01', 'event');
 	INSERT INTO mf_bill (customer_name, customer_email, total, bill_key, due_date) VALUES ('Ahmad', 'a@example.com', 10, 'reminded', mf_local_day('myfatoorah', now()));
+	INSERT INTO mf_plan (plan_key, template, starts_on, parts) SELECT 'parts', '{"customer_name": "Sara", "customer_email": "s@example.com", "total": 10, "notification_option": "EML"}', mf_local_day('myfatoorah', now()) + 10, 3;
+	INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT k, '{"customer_name": "Huda", "total": 7}', mf_local_day('myfatoorah', now()) + 10, '1 month' FROM unnest('{lost,seized,ended}'::text[]) k;
+	SELECT mf_end_plan(id, NULL, 'x') FROM mf_plan WHERE plan_key = 'ended';
 	INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('rent', '{"customer_name": "Ahmad", "customer_email": "a@example.com", "total": 10, "notification_option": "EML"}', mf_local_day('myfatoorah', now()) + 10, '1 month')});
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE status = 'sent'}, 1);
 
@@ -22,13 +25,13 @@ sql("ALTER DATABASE $db SET myfatoorah.worker_enabled = off");
 $mf->wait_no_worker($node, $db);
 my $due = q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days'; UPDATE mf_reminder_rule SET since = now() - interval '2 days';
 	INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill ON CONFLICT (bill) DO UPDATE SET due = now();
-	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01', created_at = now() - interval '2 days';
+	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01', created_at = now() - interval '2 days' WHERE status = 'active';
 	SELECT mf_call_at('public.mf_billing_tick', now()); COMMIT};
 sql($due);
 $node->backup('backup');
 sql("ALTER DATABASE $db RESET myfatoorah.worker_enabled");
 my $done = q{SELECT (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_invoice WHERE status = 'sent')};
-$mf->wait_for($node, $db, $done, '1|1|2');
+$mf->wait_for($node, $db, $done, '4|1|5');
 $node->stop;
 my $sent = $sandbox->invoices;
 
@@ -57,9 +60,29 @@ $standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
 $mf->wait_for($standby, $db, 'SELECT count(*) FROM mf_reaction_queue WHERE due <= now()', 0);
 is($standby->safe_psql($db, $done), '1|0|2', 'a new plan goes on, the other one waits');
 
+# As the hint says: the customers of two plans have the invoice, so their periods are passed over; the third one is billed by the decision of a person.
+my $hint = $standby->safe_psql($db, q{SELECT hint FROM mf_check() WHERE item = 'promoted'});
+my ($named) = $hint =~ /^(SELECT id FROM mf_plan WHERE .*?) names them/;
+my ($passes) = $hint =~ /SELECT (mf_resume_plan\(plan, reason, 'none'\))/;
+is($standby->safe_psql($db, "SELECT string_agg(plan_key, ' ' ORDER BY plan_key) FROM mf_plan WHERE id IN ($named)"), 'lost parts rent seized', 'the hint names the plans that wait');
+like($standby->safe_psql($db, q{SELECT detail FROM mf_check() WHERE item = 'promoted'}), qr/^Plans with a period that was due before this server was promoted, at .*: 4; one is plan/, 'and no plan that has ended');
+my $pass = sub { my ($key, $role) = @_; my $call = $passes =~ s/plan, reason/id, 'was billed'/r; return ($standby->psql($db, ($role // '') . "SELECT $call FROM mf_plan WHERE plan_key = '$key'"))[2]; };
+like(($standby->psql($db, q{SELECT mf_resume_plan(id, 'x') FROM mf_plan WHERE plan_key = 'rent'}))[2],
+	qr/plan \d+ waits for mf_resume\('\*'\), because a period of it was due before.*HINT:.*mf_resume_plan\(\d+, reason, 'none'\)/s, 'a plan that waits is not said to bill');
+like($pass->('lost', 'SET ROLE clerk; '), qr/permission denied for plan \d+/, 'not by everybody');
+like($pass->($_), qr/NOTICE:  periods that were due before the promotion and will be billed: 0; that are passed over: 1/, "$_: what was due before is passed over") foreach 'lost', 'parts';
+like($pass->('lost'), qr/ERROR:  plan \d+ is active, not paused/, 'once');
+is($standby->safe_psql($db, q{SELECT plan_key, t.skipped, t.value, next_number, next_at > now(), h.reason FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id JOIN mf_plan_history h ON h.plan = p.id WHERE t.skipped = 'lost' ORDER BY plan_key}),
+	"lost|lost|7.000|2|t|was billed\nparts|lost|3.334|2|t|was billed", 'as billed, and the history has the reason');
+is($standby->safe_psql($db, q{SELECT array_agg(v.value) FROM mf_plan p, mf_plan_preview(p.id) v WHERE plan_key = 'parts'}), '{3.333,3.333}', 'so that parts still add up');
+like(($standby->psql($db, q{SELECT mf_end_plan(id, NULL, 'moved out') FROM mf_plan WHERE plan_key = 'seized'}))[2], qr/will be billed: 1.*mf_pause_plan/s, 'a plan can be ended, too');
+$standby->safe_psql($db, q{SELECT mf_pause_plan(id, 'moved out'), mf_resume_plan(id, 'moved out', 'none') FROM mf_plan WHERE plan_key = 'seized'});
+
 $standby->safe_psql($db, q{SELECT mf_resume('*'); UPDATE mf_reminder_queue SET due = now()});
 $standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
-$mf->wait_for($standby, $db, $done, '2|1|3');
+$mf->wait_for($standby, $db, $done, '5|1|3');
+is($standby->safe_psql($db, q{SELECT string_agg(bill_key, ' ' ORDER BY bill_key) FROM mf_bill WHERE bill_key LIKE '%/%'}), 'new/1 rent/1', 'nobody whose period was passed over is billed twice');
+is(scalar($sandbox->invoices), $sent + 2, 'nor has another invoice');
 is($standby->safe_psql($db, q{SELECT count(*) FROM mf_check() WHERE item = 'promoted'}), 0, 'until a person has decided');
 $standby->stop;
 done_testing();

@@ -83,10 +83,10 @@ CREATE TABLE mf_plan_period (
 	period daterange NOT NULL,
 	bill bigint UNIQUE REFERENCES mf_bill,
 	value numeric,
-	skipped text COLLATE "C" CHECK (skipped IN ('missed', 'paused')),
+	skipped text COLLATE "C" CHECK (skipped IN ('missed', 'paused', 'lost')),
 	made_at timestamptz NOT NULL,
 	PRIMARY KEY (plan, number),
-	CHECK ((bill IS NULL) = (skipped IS NOT NULL) AND (bill IS NULL) = (value IS NULL))
+	CHECK ((bill IS NULL) = (skipped IS NOT NULL) AND (value IS NULL) = coalesce(skipped <> 'lost', false))
 );
 
 COMMENT ON TABLE mf_plan_period IS 'each period of a plan that was billed or skipped, append-only';
@@ -94,8 +94,8 @@ COMMENT ON COLUMN mf_plan_period.plan IS 'mf_plan.id';
 COMMENT ON COLUMN mf_plan_period.number IS 'from 1 on';
 COMMENT ON COLUMN mf_plan_period.period IS 'its civil days';
 COMMENT ON COLUMN mf_plan_period.bill IS 'mf_bill.id; null if it was skipped';
-COMMENT ON COLUMN mf_plan_period.value IS 'what was billed';
-COMMENT ON COLUMN mf_plan_period.skipped IS 'why there is no bill: missed (see catch_up), paused; null if there is one';
+COMMENT ON COLUMN mf_plan_period.value IS 'what was billed, also where the bill was lost';
+COMMENT ON COLUMN mf_plan_period.skipped IS 'why there is no bill: missed (see catch_up), paused, lost in a promotion; null if there is one';
 COMMENT ON COLUMN mf_plan_period.made_at IS 'when that was';
 
 CREATE TABLE mf_plan_history (
@@ -748,38 +748,52 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	p @extschema@.mf_plan := @extschema@.mf_plan_begin(mf_resume_plan.plan, mf_resume_plan.reason);
+	before constant @extschema@.mf_plan := p;
+	promoted constant timestamptz := @extschema@.mf_promoted_at();
+	waits constant boolean := coalesce(p.next_at <= promoted AND p.created_at <= promoted, false);
+	how constant text := coalesce(mf_resume_plan.catch_up, p.catch_up);
+	c record;
 	due integer;
 	billed integer;
 BEGIN
-	IF p.status <> 'paused' THEN
+	IF p.status <> 'paused' AND NOT waits THEN
 		RAISE EXCEPTION 'plan % is %, not paused', p.id, p.status USING ERRCODE = 'object_not_in_prerequisite_state',
-			HINT = CASE p.status WHEN 'ended' THEN 'To go on with it, change ends_on or times.' ELSE 'It bills already.' END;
-	ELSIF coalesce(mf_resume_plan.catch_up, p.catch_up) NOT IN ('none', 'one', 'all') THEN
+			HINT = CASE p.status WHEN 'ended' THEN 'To go on with it, change ends_on or times.' ELSE 'If it does not bill, SELECT * FROM mf_check() says why.' END;
+	ELSIF how NOT IN ('none', 'one', 'all') THEN
 		RAISE EXCEPTION 'catch_up must be none, one or all' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'catch_up', HINT = 'Null is as the plan says.';
-	ELSIF p.parts IS NOT NULL AND mf_resume_plan.catch_up <> 'all' THEN
+	ELSIF waits AND how <> 'none' THEN
+		RAISE EXCEPTION 'plan % waits for mf_resume(''*''), because a period of it was due before this server was promoted', p.id USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = format('To pass over what was due then: SELECT mf_resume_plan(%s, reason, ''none'').', p.id);
+	ELSIF p.parts IS NOT NULL AND mf_resume_plan.catch_up <> 'all' AND NOT waits THEN
 		RAISE EXCEPTION 'catch_up must be all where there are parts' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'catch_up',
 			HINT = 'Parts that were skipped would not add up.';
 	END IF;
-	-- the days of the pause: what is due is skipped here, and the rest billed by the tick
-	due := @extschema@.mf_plan_due(p, now());
-	billed := CASE coalesce(mf_resume_plan.catch_up, p.catch_up) WHEN 'none' THEN 0 WHEN 'one' THEN least(due, 1) ELSE due END;
+	-- The days of the pause: what is due is skipped here, and the rest billed by the tick.  What the primary before a promotion has billed
+	-- counts as billed, so that the parts that are left add up.
+	due := @extschema@.mf_plan_due(p, CASE WHEN waits THEN promoted ELSE now() END);
+	billed := CASE how WHEN 'none' THEN 0 WHEN 'one' THEN least(due, 1) ELSE due END;
 	FOR n IN 1 .. due - billed LOOP
-		p := @extschema@.mf_plan_record(p, (@extschema@.mf_plan_compute(p, p.next_number)).period, NULL::bigint, NULL::numeric, 'paused'::text, now());
+		c := @extschema@.mf_plan_compute(p, p.next_number);
+		p := @extschema@.mf_plan_record(p, c.period, NULL::bigint, CASE WHEN waits THEN c.value END, CASE WHEN waits THEN 'lost' ELSE 'paused' END, now());
 	END LOOP;
 	p.resumed_to := p.next_number + billed - 1;
 	IF due > 0 THEN
-		RAISE NOTICE 'periods that fell into the pause and will be billed: %; that are passed over: %', billed, due - billed
+		RAISE NOTICE 'periods that % and will be billed: %; that are passed over: %', CASE WHEN waits THEN 'were due before the promotion' ELSE 'fell into the pause' END, billed, due - billed
 			USING DETAIL = format('It is plan %s.', p.id), HINT = 'mf_plan_preview(plan) shows the first, mf_plan_period the others. To stop it: mf_pause_plan(plan, reason).';
 	END IF;
-	IF p.status = 'paused' THEN
+	IF p.status <> 'ended' THEN
 		p.status := 'active';
 		p := @extschema@.mf_plan_save(p);
 		PERFORM @extschema@.mf_billing_wake(p.next_at);
 	END IF;
+	IF waits THEN
+		INSERT INTO @extschema@.mf_plan_history (plan, actor, changes, reason)
+			VALUES (p.id, @extschema@.mf_caller(), @extschema@.mf_row_changes(to_jsonb(before), to_jsonb(p)), mf_resume_plan.reason);
+	END IF;
 	PERFORM set_config('mf_bill.reason', '', true);
 END
 $$;
-COMMENT ON FUNCTION mf_resume_plan(bigint, text, text) IS 'goes on with a paused plan; periods that fell into the pause are billed as catch_up says, null: that of the plan';
+COMMENT ON FUNCTION mf_resume_plan(bigint, text, text) IS 'goes on with a paused plan, whose missed periods are billed as catch_up says, null: that of the plan; none passes over what was due before a promotion, in a plan that waits';
 
 CREATE FUNCTION mf_end_plan(plan bigint, on_date date, reason text)
 RETURNS void

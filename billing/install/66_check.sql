@@ -54,7 +54,7 @@ BEGIN
 	LOOP
 		wrong := true;
 		RETURN QUERY SELECT 'reminders', false, format('Bills that cannot be reminded of: %s; of bill %s: %s', r.bills, r.bill, r.error),
-			'Correct the bill or the rule; it is tried again by itself. SELECT * FROM mf_reminder_queue shows them.';
+			'Correct the bill or the rule; it is tried again by itself. What was due before a promotion goes after SELECT mf_resume(''*''). SELECT * FROM mf_reminder_queue shows them.';
 	END LOOP;
 	FOR r IN SELECT max(o.day) AS last FROM @extschema@.mf_day_off o WHERE o.account = mf_check_billing.account HAVING max(o.day) < today + 60
 	LOOP
@@ -91,11 +91,11 @@ BEGIN
 	END LOOP;
 	IF to_regclass('@extschema@.mf_plan') IS NOT NULL THEN
 		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan, max(t) AS promoted FROM @extschema@.mf_plan p, @extschema@.mf_promoted_at() t
-			WHERE p.account = mf_check_billing.account AND greatest(p.next_at, p.created_at) <= t HAVING count(*) > 0
+			WHERE p.account = mf_check_billing.account AND p.next_at <= t AND p.created_at <= t HAVING count(*) > 0
 		LOOP
 			wrong := true;
 			RETURN QUERY SELECT 'promoted', false, format('Plans with a period that was due before this server was promoted, at %s: %s; one is plan %s. It is not billed, because the primary before it may have done that.', date_trunc('second', r.promoted), r.plans, r.plan),
-				'Look in the portal whether the customers have those invoices; mf_adopt() takes one over, mf_resume_plan() passes over a period. Then: SELECT mf_resume(''*'').';
+				'SELECT id FROM mf_plan WHERE next_at <= mf_promoted_at() AND created_at <= mf_promoted_at() names them. Look in the portal which of their customers have the invoice. For each of these: SELECT mf_resume_plan(plan, reason, ''none''), which passes over what was due then; mf_adopt() does not. Then: SELECT mf_resume(''*''), which bills the others.';
 		END LOOP;
 		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
 			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) HAVING count(*) > 0
