@@ -34,7 +34,10 @@ BEGIN
 	m AS (INSERT INTO mf_money (invoice, account, customer_reference, kind, source, amount, currency) SELECT id, 'myfatoorah', insert_personal.reference, 'payment', 'p' || id, 10, 'KWD' FROM i)
 	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256(id::text::bytea), '{"Invoice": {"Id": "9", "UserDefinedField": "flat B7, Noura"}, "UserDefinedField": "Noura"}'::jsonb, now() FROM i
-		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256((id || 'n')::bytea), '17', now() FROM i;
+		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 1, invoice_id, id, sha256((id || 'n')::bytea), '17', now() FROM i
+		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 2, invoice_id, id, sha256((id || 'r')::bytea), '{"Refund": {"Comment": "Noura", "VendorComment": "Noura"}}', now() FROM i
+		UNION ALL SELECT 'myfatoorah', 'webhook', 1, 2, invoice_id, id, sha256((id || 's')::bytea), '{"Comments": "Noura"}', now() FROM i
+		UNION ALL SELECT 'myfatoorah', 'webhook', 2, 6, invoice_id, id, sha256((id || 'd')::bytea), '{"Dispute": {"DisputeTransactionId": "7", "Status": "LOST", "Reason": "Noura"}, "Transaction": {"PaymentId": "8"}}', now() FROM i;
 END
 $$;
 -- whatever a table says that has the customer in it
@@ -86,7 +89,13 @@ SELECT * FROM mf_test.mentions('forgotten');
 SELECT * FROM mf_test.mentions('tenant');
 SELECT l.customer_reference, l.kind, l.amount FROM mf_ledger l JOIN mf_invoice i ON i.id = l.invoice WHERE i.reference LIKE 'tenant.%' ORDER BY l.id;
 SELECT t.card_number, t.ip_address FROM mf_transaction t JOIN mf_invoice i ON i.id = t.invoice WHERE i.reference = 'tenant.paid';
+SELECT DISTINCT e.event_code, e.data FROM mf_event e JOIN mf_invoice i ON i.id = e.invoice WHERE i.reference = 'tenant.paid' ORDER BY 1;
 SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.reference = 'tenant.paid' AND h.to_status IN ('rejected', 'queued', 'paid') ORDER BY h.changed_at, h.reason;
+-- What comes later
+UPDATE mf_operation o SET comment = 'Noura again' FROM mf_invoice i WHERE i.id = o.invoice AND i.reference = 'tenant.paid';
+SELECT * FROM mf_test.mentions('forgotten');
+SELECT count(*) FROM mf_forget('forgotten') WHERE result = 'forgotten_before';
+SELECT * FROM mf_test.mentions('forgotten');
 SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 'tenant.paid'$$);
 
 -- By age: the setting is enough, also where nothing is to be sent

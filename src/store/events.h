@@ -87,6 +87,22 @@ extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
  */
 #define MF_REPETITION_OF(event) "coalesce(" event ".data->'Payment'->'Invoice'->>'Id', " event ".invoice_id::text)"
 
+/*
+ * What we use of the data of an event, of both versions; the rest may name people, or is
+ * free text, and goes with the personal data of the invoice
+ */
+#define MF_EVENT_KEPT(data, code) \
+	"CASE WHEN " data " IS NOT NULL THEN jsonb_strip_nulls(CASE " code " " \
+	"  WHEN 5 THEN jsonb_build_object('Recurring', jsonb_build_object('Id', " data "#>'{Recurring,Id}'), 'RecurringId', " data "->'RecurringId', " \
+	"    'Payment', jsonb_build_object('Invoice', jsonb_build_object('Id', " data "#>'{Payment,Invoice,Id}'))) " \
+	"  WHEN 6 THEN jsonb_build_object('Transaction', jsonb_build_object('PaymentId', " data "#>'{Transaction,PaymentId}'), " \
+	"    'Dispute', jsonb_build_object('DisputeTransactionId', " data "#>'{Dispute,DisputeTransactionId}', 'Status', " data "#>'{Dispute,Status}', " \
+	"      'Type', " data "#>'{Dispute,Type}', 'ChargeBackType', " data "#>'{Dispute,ChargeBackType}'), " \
+	"    'DisputeTransactionId', " data "->'DisputeTransactionId', 'DisputeStatus', " data "->'DisputeStatus', 'DisputeType', " data "->'DisputeType', " \
+	"    'DisputeChargeBackType', " data "->'DisputeChargeBackType', 'TransactionPaymentId', " data "->'TransactionPaymentId') " \
+	"  ELSE '{}' END) END"
+#define MF_IS_ERASED(id) "EXISTS (SELECT FROM @mf_invoice w WHERE w.id = " id " AND w.erased_at IS NOT NULL)"
+
 /* Events about those invoices that had no answer yet */
 #define UNANSWERED(event) event ".invoice = ANY ($1) AND " event ".answered_at IS NULL AND " event ".due IS NULL"
 

@@ -3,8 +3,8 @@
  *	  Erases personal data of customers: by age, and of one customer with mf_forget().
  *
  * Erased are names, addresses, telephone numbers and UserDefinedField, their copies
- * in edits and error messages, and IP addresses of payers.  Money, states and the
- * numbers of MyFatoorah stay.
+ * in edits and error messages, free text of refunds and disputes, and IP addresses of
+ * payers.  Money, states and the numbers of MyFatoorah stay.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/personal_data.c
@@ -20,6 +20,7 @@
 #include "database/extension_functions.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
+#include "store/events.h"
 #include "store/inquiries.h"
 #include "store/personal_data.h"
 #include "store/row_rights.h"
@@ -48,8 +49,8 @@
 	"  WHEN o.to_status <> 'rejected' THEN o.reason END " \
 	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
 	"    AND o.reason IS NOT NULL) OR " IS_OF_OPERATION ")), " \
-	"e AS (UPDATE @mf_event o SET data = (o.data - 'UserDefinedField') #- '{Invoice,UserDefinedField}' " \
-	"  FROM " i " WHERE o.invoice = i.id AND jsonb_typeof(o.data) = 'object'), " \
+	"e AS (UPDATE @mf_event o SET data = " MF_EVENT_KEPT("o.data", "o.event_code") " FROM " i " WHERE o.invoice = i.id AND o.data IS NOT NULL), " \
+	"d AS (UPDATE @mf_dispute_state o SET reason = NULL FROM " i " WHERE o.invoice = i.id AND o.reason IS NOT NULL), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
 	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
 	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
@@ -65,7 +66,8 @@
 	"  detail = jsonb_strip_nulls(o.detail || jsonb_build_object(" \
 	WITHOUT("attempts", "- 'error'") ", " WITHOUT("transitions", "- ARRAY['changes', 'reason']") ", " \
 	WITHOUT("transactions", "- 'ip_address'") ", " \
-	WITHOUT("events", "#- '{data,UserDefinedField}' #- '{data,Invoice,UserDefinedField}'") ")) " \
+	WITHOUT("disputes", "- 'reason'") ", " \
+	WITHOUT("events", "|| jsonb_build_object('data', " MF_EVENT_KEPT("(e->'data')", "(e->>'event_code')::int") ")") ")) " \
 	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id), " \
 	ERASE_OPERATIONS(i)
 
@@ -114,12 +116,13 @@ static MfStatement named_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* what has come in about an erased row since is erased, too */
 static MfStatement erase_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, "
 	"  i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
 	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted "
 	"  FROM @mf_invoice i WHERE i.id = ANY ($1)), "
-	"i AS MATERIALIZED (SELECT l.id FROM l WHERE l.settled AND NOT l.erased), " ERASE("i")
+	"i AS MATERIALIZED (SELECT l.id FROM l WHERE l.settled), " ERASE("i")
 	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN l.settled THEN CASE WHEN n.id IS NOT NULL "
 	"  THEN 'forgotten' END "
 	"  WHEN l.doubted THEN 'unfinished: a person has to decide' "
@@ -131,7 +134,7 @@ static MfStatement erase_statement = {
 static MfStatement erase_archived_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.created_at, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
 	"  WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2)), "
-	"i AS MATERIALIZED (SELECT l.id, l.created_at FROM l WHERE NOT l.erased), " ERASE_ARCHIVED("i")
+	"i AS MATERIALIZED (SELECT l.id, l.created_at FROM l), " ERASE_ARCHIVED("i")
 	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN n.id IS NOT NULL THEN 'forgotten' END "
 	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
 	2, {TEXTOID, TEXTOID}, NULL
