@@ -65,6 +65,7 @@ visited($node, 'postgres', 'the original');
 # What the subscriber has registered comes from the publisher, too.
 my ($subscriber, $standby, $dump) = $mf->copies($node, $sandbox, conf => $conf, %quick,
 	subscriber => 'CREATE EXTENSION myfatoorah_billing; DELETE FROM mf_reaction; DELETE FROM mf_route');
+like($standby->safe_psql('postgres', q{SELECT hint FROM mf_check() WHERE item = 'sending'}), qr/^On the primary, because this server is a standby: .*mf_resume\('\*'\)/, 'mf_check() on a standby says where its call can be made');
 # no trigger tells that these rows came from elsewhere
 sql('CREATE DATABASE untriggered');
 $mf->setup_account($node, 'untriggered', $sandbox, %quick);

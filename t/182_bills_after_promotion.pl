@@ -28,6 +28,7 @@ my $due = q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill 
 	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01', created_at = now() - interval '2 days' WHERE status = 'active';
 	SELECT mf_call_at('public.mf_billing_tick', now()); COMMIT};
 sql($due);
+sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('Hassan', 1, now() + interval '1 day')});
 $node->backup('backup');
 sql("ALTER DATABASE $db RESET myfatoorah.worker_enabled");
 my $done = q{SELECT (SELECT count(*) FROM mf_plan_period), (SELECT count(*) FROM mf_reminder), (SELECT count(*) FROM mf_invoice WHERE status = 'sent')};
@@ -40,6 +41,7 @@ $standby->init_from_backup($node, 'backup');
 $standby->set_standby_mode;
 $mf->write_key($standby, $sandbox->key);
 $standby->start;
+is($standby->safe_psql($db, q{SELECT count(*) FROM mf_check() WHERE item = 'copy'}), 0, 'a standby that has what its primary is to send is no copy');
 $standby->promote;
 $standby->safe_psql($db, "ALTER DATABASE $db RESET myfatoorah.worker_enabled");
 $mf->wait_worker($standby, $db);

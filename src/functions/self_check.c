@@ -37,6 +37,7 @@
 static void check_part(const MfCheck *check, const char *item, void (*part) (void *argument));
 static void check_database_and_account(void *argument);
 static void check_extensions(void *argument);
+static bool names_change(const char *hint);
 static bool check_server(const MfCheck *check);
 static bool check_library(const MfCheck *check);
 static void require_version(void *argument);
@@ -100,12 +101,30 @@ check_extensions(void *argument)
 	mf_check_extensions((const MfCheck *) argument);
 }
 
+/* Whether a hint names a statement that changes the database */
+static bool
+names_change(const char *hint)
+{
+	static const char *const words[] = {"SELECT mf_", "mf_repair()", "ALTER ", "CREATE ", "UPDATE ", "INSERT "};
+	int			i;
+
+	for (i = 0; i < (int) lengthof(words); i++)
+	{
+		if (strstr(hint, words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 void
 mf_check_report(const MfCheck *check, const char *item, bool ok, const char *detail, const char *hint)
 {
 	Datum		values[4];
 	bool		nulls[4] = {false, false, false, false};
 
+	/* nothing can be changed here */
+	if (hint != NULL && RecoveryInProgress() && names_change(hint))
+		hint = psprintf("On the primary, because this server is a standby: %s", hint);
 	values[0] = CStringGetTextDatum(item);
 	values[1] = BoolGetDatum(ok);
 	values[2] = CStringGetTextDatum(detail);

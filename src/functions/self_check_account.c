@@ -118,12 +118,15 @@ timeout_hint(const MfAccount *account)
 					(mf_lookup_delay + missing + 999) / 1000, (longest + 999) / 1000);
 }
 
-/* Reports entries of the agenda that another database has made.  Returns true if nothing is sent because of that. */
+/*
+ * Reports entries of the agenda that another database has made.  Returns true if nothing is sent because of that.
+ * Those of a standby are its primary's, and become its own when it is promoted.
+ */
 static bool
 check_copy(const MfCheck *check)
 {
 	char	   *subscription = mf_copy_guard_subscription(check->schema);
-	int64		foreign = mf_queue_count_foreign(check->schema);
+	int64		foreign = RecoveryInProgress() ? 0 : mf_queue_count_foreign(check->schema);
 
 	if (subscription != NULL)
 		mf_check_report(check, "copy", false,
