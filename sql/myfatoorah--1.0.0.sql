@@ -671,7 +671,9 @@ CREATE VIEW mf_refund WITH (security_barrier) AS
 		   o.account, o.currency, o.reference, o.status, o.refund_id, o.refund_reference, o.refunded_value, o.rrn,
 		   o.filed_at, o.done_at AS refunded_at,
 		   CASE WHEN o.status = 'queued' AND o.asked_at IS NOT NULL THEN
-				coalesce((SELECT i.payment_error FROM mf_invoice i WHERE i.id = o.invoice), o.last_error) ELSE o.last_error END AS last_error,
+				coalesce((SELECT i.payment_error FROM mf_invoice i WHERE i.id = o.invoice),
+					(SELECT coalesce(q.error, 'MyFatoorah was asked about the invoice before, and has not answered; tries in a row: ' || q.failures) FROM mf_inquiry q WHERE q.invoice = o.invoice AND (q.error IS NOT NULL OR q.failures > 0)),
+					o.last_error) ELSE o.last_error END AS last_error,
 		   o.attempts, o.created_at, o.created_by
 	FROM mf_operation o
 	WHERE o.kind = 'refund' AND mf_invoice_visible(o.invoice);

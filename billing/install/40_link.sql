@@ -224,7 +224,7 @@ EXCEPTION WHEN OTHERS THEN
 	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
-	UPDATE @extschema@.mf_bill t SET link_error = CASE state WHEN '42501' THEN @extschema@.mf_bill_denied(message, t.created_by_id) ELSE @extschema@.mf_bill_words(message) END
+	UPDATE @extschema@.mf_bill t SET link_error = CASE state WHEN '42501' THEN @extschema@.mf_bill_denied(message, t.created_by_id) ELSE replace(@extschema@.mf_bill_words(message), format('role with OID %s ', t.created_by_id), format('role "%s" ', t.created_by)) END
 		WHERE t.id = mf_bill_link.bill;
 	RETURN @extschema@.mf_bill_wait(mf_bill_link.bill, as_of, interval '1 day');
 END

@@ -143,7 +143,7 @@ BEGIN
 		RETURN;
 	END IF;
 	first_day := CASE WHEN k < 0 THEN p.starts_on ELSE @extschema@.mf_plan_first_day(p, k) END;
-	IF first_day > p.ends_on THEN
+	IF first_day > least(p.ends_on, '9999-12-31') THEN
 		RETURN;
 	END IF;
 	next_day := @extschema@.mf_plan_first_day(p, k + 1);
@@ -634,7 +634,7 @@ EXCEPTION WHEN OTHERS THEN
 	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
-	UPDATE @extschema@.mf_plan t SET last_error = message, tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
+	UPDATE @extschema@.mf_plan t SET last_error = replace(message, format('role with OID %s ', t.created_by_id), format('role "%s" ', t.created_by)), tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
 		next_at = as_of + @extschema@.mf_delay(t.tries, interval '1 minute', interval '1 day') WHERE t.id = mf_plan_try.plan;
 END
 $$;

@@ -259,6 +259,11 @@ SELECT pg_temp.tick('2044-01-02 09:00') > '2044-01-02' AS later;
 SELECT mf_pause_plan(id, 'x'), mf_resume_plan(id, 'x'), mf_end_plan(id, '2044-01-02', 'x') FROM mf_plan WHERE plan_key = 'planted';
 SELECT p.status, p.last_error, t.number, t.skipped, t.value FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id WHERE p.plan_key = 'planted';
 ROLLBACK;
+-- no period begins after the year 9999
+BEGIN;
+INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('centuries', '{"customer_name": "H", "total": 1}', '2044-01-01', '100 years');
+SELECT count(*) AS periods, max(lower(v.period)) AS last FROM mf_plan p, mf_plan_preview(p.id, 10000) v WHERE p.plan_key = 'centuries';
+ROLLBACK;
 SELECT count(*) AS lost, (SELECT count(*) FROM mf_bill b WHERE customer_name <> 'taken' AND EXISTS (SELECT FROM mf_plan p WHERE b.bill_key LIKE p.plan_key || '/%' OR b.bill_key LIKE 'other/%')
 		AND NOT EXISTS (SELECT FROM mf_plan_period t WHERE t.bill = b.id)) AS without_period FROM mf_plan WHERE last_error IS NOT NULL AND plan_key <> 'revoked';
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;

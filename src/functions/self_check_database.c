@@ -243,7 +243,7 @@ check_reactions(const MfCheck *check)
 			mf_check_report(check, "reactions", false,
 							psprintf("Function %s has not been called %s since %s. %s", state->function,
 									 state->timed ? "at its times" : "for changes", timestamptz_to_str(state->since), waiting),
-							"The worker has it called, unless all accounts are paused; see the items worker and sending.");
+							"The worker has it called, unless all accounts are paused, or the database was restored here and mf_resume('*') not called since; see the items worker and sending.");
 	}
 }
 
