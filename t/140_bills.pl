@@ -55,7 +55,7 @@ wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 is(link_of($bill), '', 'a payment of the retired link counts');
 pay($second);
 wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '12.500');
-like(sql("SELECT next_step FROM mf_overpaid WHERE bill = $bill"), qr/^Refund 12\.500 KWD of payment \d+: INSERT INTO mf_refund \(invoice, value, payment_id\) VALUES \(\d+, 12\.500, '\d+'\)/, 'and that of the other is to be refunded');
+like(sql("SELECT next_step FROM mf_overpaid WHERE bill = $bill"), qr/^Refund 12\.500 KWD of payment \d+: INSERT INTO mf_refund \(invoice, value, payment_id, idempotency_key\) VALUES \(\d+, 12\.500, '\d+', 'overpaid \d+ \d+ 0'\)/, 'and that of the other is to be refunded');
 $sandbox->refund(sql("SELECT invoice_id FROM mf_invoice WHERE id = $second"), '12.500');
 sql("SELECT mf_refresh($second)");
 wait_for("SELECT overpaid FROM mf_bill WHERE id = $bill", '0.000');

@@ -150,6 +150,7 @@ DECLARE
 	kept numeric;
 	planned jsonb := '{}';
 	absent bigint[];
+	key text;
 	refunds text[];
 	rows text[];
 	by_hand boolean;
@@ -186,12 +187,15 @@ BEGIN
 			+ @extschema@.mf_bill_amount(kept - part, p.base_currency, p.base_value, p.value, b.currency);
 		planned := planned || jsonb_build_object(p.invoice, p.stays - kept + part);
 		refunds := refunds || format('%s %s of payment %s', part, p.base_currency, p.payment_id);
-		rows := rows || format('(%s, %s, %L)', p.invoice, part, p.payment_id);
+		-- the same for all who read this before one of them has done it
+		key := format('overpaid %s %s ', mf_overpaid_advice.bill, p.payment_id);
+		key := key || (SELECT count(*) FROM @extschema@.mf_refund t WHERE t.invoice = p.invoice AND starts_with(t.idempotency_key, key));
+		rows := rows || format('(%s, %s, %L, %L)', p.invoice, part, p.payment_id, key);
 	END LOOP;
 
 	next_step := concat_ws(' ',
 		CASE WHEN being_refunded > 0 THEN format('Refunds of %s %s are under way%s.', being_refunded, b.currency, CASE WHEN rest <= 0 AND rows IS NULL THEN ', and that is all of it' END) END,
-		CASE WHEN rows IS NOT NULL THEN format('Refund %s: INSERT INTO mf_refund (invoice, value, payment_id) VALUES %s. Refunds become receipts by themselves.', array_to_string(refunds, ' and '), array_to_string(rows, ', ')) END,
+		CASE WHEN rows IS NOT NULL THEN format('Refund %s: INSERT INTO mf_refund (invoice, value, payment_id, idempotency_key) VALUES %s ON CONFLICT (account, idempotency_key) DO NOTHING. Refunds become receipts by themselves.', array_to_string(refunds, ' and '), array_to_string(rows, ', ')) END,
 		CASE WHEN rest <= 0 THEN NULL
 			WHEN absent IS NOT NULL THEN format('Of what links were paid that are not in mf_invoice nothing is known here: SELECT mf_unarchive(%L), and look here again.', absent)
 			WHEN by_hand THEN format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', rest, b.currency)

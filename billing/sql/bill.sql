@@ -93,7 +93,7 @@ SELECT mf_test.as_role('regress_mf_clerk', format('SELECT mf_void(%s, ''x'')', :
 -- Paid twice: in cash after all, and taken back
 INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cheque', 50);
 SELECT status, received, balance, overpaid FROM mf_bill WHERE id = :bill;
-SELECT regexp_replace(next_step, '\d{5,}|\(\d+,', 'N', 'g') AS next_step, cardinality(payments) FROM mf_overpaid;
+SELECT regexp_replace(next_step, '\d{5,}|\(\d+,|overpaid \d+', 'N', 'g') AS next_step, cardinality(payments) FROM mf_overpaid;
 SELECT id AS receipt FROM mf_receipt WHERE bill = :bill AND method = 'cheque' \gset
 SET ROLE regress_mf_chief;
 SELECT mf_reverse(:receipt, 'bounced') > 0 AS reversed;
