@@ -116,10 +116,10 @@ $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE customer_refer
 is(results('mf_refresh', [ @all, 'paid-1' ], role => 'bob', more => ' || 999999'),
 	join(', ', (map { /^(?:sent|rejected)/ ? "$_ asked" : "$_ not_sent" } @all), 'paid-1 asked', '999999 not_found'), 'mf_refresh() by status, of others, too');
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_inquiry WHERE urgent}, 0);
-sql(q{ALTER SYSTEM SET myfatoorah.callback_rate_limit = 30; SELECT pg_reload_conf()});
-$mf->wait_for($node, $db, q{SHOW myfatoorah.callback_rate_limit}, 30);
+sql(q{ALTER SYSTEM SET myfatoorah.callback_rate_limit = 12; SELECT pg_reload_conf()});
+$mf->wait_for($node, $db, q{SHOW myfatoorah.callback_rate_limit}, 12);
 sql(qq{CREATE TABLE results AS SELECT result FROM mf_refresh(ARRAY(SELECT id FROM mf_invoice WHERE customer_reference LIKE 'paid-%'))});
-is(sql(q{SELECT string_agg(result || ' ' || n, ', ' ORDER BY result) FROM (SELECT result, count(*) AS n FROM results GROUP BY 1) r}), 'asked 5, asked_later 15', 'what is over the budget of the role is asked later');
+is(sql(q{SELECT string_agg(result || ' ' || n, ', ' ORDER BY result) FROM (SELECT result, count(*) AS n FROM results GROUP BY 1) r}), 'asked 2, asked_later 18', 'what is over the budget of the role is asked later');
 sql(q{ALTER SYSTEM RESET myfatoorah.callback_rate_limit; SELECT pg_reload_conf()});
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_inquiry WHERE urgent}, 0);
 pass('and is asked');
