@@ -1966,7 +1966,9 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,
 		   CASE WHEN q.decide IS NOT NULL THEN q.decide
 				WHEN q.doubt IS NOT NULL AND i.replaced_by IS NOT NULL THEN
-				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s. Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by, i.id)
+				pg_catalog.format('Cancel one of the two in the MyFatoorah portal, or refund what was paid twice: this one and invoice %s.%s Then: SELECT mf_resolve(%s, ''dismiss'', ''reason'')', i.replaced_by,
+					(SELECT ' Of recurring payments, end the one that is too many: ' || pg_catalog.string_agg(pg_catalog.format('SELECT mf_cancel_recurring(%L, %L)', r.recurring_id, r.account), ' or ' ORDER BY r.id) || '.'
+						FROM mf_invoice r WHERE r.id IN (i.id, i.replaced_by) AND r.recurring_id IS NOT NULL), i.id)
 				WHEN q.doubt IS NOT NULL THEN
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND q.error LIKE '% was taken over from %' THEN

@@ -300,5 +300,20 @@ is(sql("SELECT recurring_status, is_active FROM mf_recurring() WHERE recurring_i
 sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
 like(($node->psql($db, "SET ROLE clerk; SELECT $_"))[2], qr/permission denied for function/, "$_ is for operators") for 'mf_recurring()', "mf_cancel_recurring('$again')", "mf_resume_recurring('$again')";
 
+# Replaced: the customer would be charged by two plans, so the first one ends before
+my $begins = $mf->insert($node, $db, 'to be replaced', payment_method_id => 2, recurring_type => "'Monthly'", iteration => 12);
+$mf->wait_status($node, $db, 'to be replaced');
+my $refused = ($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2];
+like($refused, qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment that it begins has not ended\.\nHINT:  End it first: /, 'what begins a plan is not replaced');
+sql($refused =~ /End it first: (SELECT .*?)\. If/ ? $1 : 'none');
+sql("SELECT mf_refresh($begins)");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $begins AND due IS NOT NULL", 0);
+my $instead = sql("SELECT mf_replace($begins, '{\"invoice_value\": 25}')");
+$mf->wait_for($node, $db, "SELECT count(recurring_id) FROM mf_invoice WHERE id = $instead", 1);
+sql("BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_invoice SET payment_doubt = 'paid, and so was the other' WHERE id = $begins; COMMIT");
+my ($first, $second) = split /\|/, sql("SELECT a.recurring_id, b.recurring_id FROM mf_invoice a, mf_invoice b WHERE a.id = $begins AND b.id = $instead");
+like(sql("SELECT next_step FROM mf_review WHERE id = $begins"), qr/invoice $instead\. Of recurring payments, end the one that is too many: SELECT mf_cancel_recurring\('$first', 'myfatoorah'\) or SELECT mf_cancel_recurring\('$second', 'myfatoorah'\)\. Then: /,
+	'where both were paid, mf_review names both plans');
+
 $node->stop;
 done_testing();

@@ -26,6 +26,7 @@
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "store/queue_internal.h"
+#include "store/recurring.h"
 #include "store/row_rights.h"
 
 /* What users may give, but for the four that have a default and no null */
@@ -115,6 +116,7 @@ static void check_changes(Jsonb *changes);
 static bool is_member(const char *name, int length);
 static void retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason);
 static void check_old(Oid schema, Datum olds, bool by_person);
+pg_noreturn static void refuse_plan(int64 invoice);
 pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by);
 static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news);
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
@@ -208,6 +210,8 @@ mf_replace(PG_FUNCTION_ARGS)
 	creator = named.job->owner.role;
 	mf_check_row_right(named.invoice, get_relname_relid("mf_invoice", schema), creator);
 	check_old(schema, mf_int8_array(&named.invoice, 1), true);
+	if (mf_recurring_unended(schema, named.invoice) > 0)
+		refuse_plan(named.invoice);
 
 	values[0] = Int64GetDatum(named.invoice);
 	values[1] = PG_GETARG_DATUM(1);
@@ -220,6 +224,18 @@ mf_replace(PG_FUNCTION_ARGS)
 	inserted = insert_as(schema, creator, copy, (Datum) 0, &count);
 	retire(schema, &named.invoice, inserted, 1, true, reason);
 	PG_RETURN_INT64(inserted[0]);
+}
+
+/* Both links would begin a plan, and the customer be charged by two. */
+static void
+refuse_plan(int64 invoice)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice %lld cannot be replaced", (long long) invoice),
+			 errdetail("The recurring payment that it begins has not ended."),
+			 errhint("End it first: SELECT mf_cancel_recurring(recurring_id, account) FROM mf_invoice WHERE id = %lld. If it has ended already, SELECT mf_refresh(%lld) has that read.",
+					 (long long) invoice, (long long) invoice)));
 }
 
 /* Raises an error unless "changes" is an object with columns that can be inserted. */
