@@ -26,6 +26,11 @@ version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" myfatoorah.control)
 # The next version, to upgrade to: the last number is one more.
 next=${version%.*}.$((${version##*.} + 1))
 
+# What lintian of later releases advises, and tools of Debian 12 do not know. Lintian refuses the names of tags that it does not know.
+newer='package-uses-old-debhelper-compat-version
+redundant-priority-optional-field
+redundant-rules-requires-root-no-field'
+
 # named DIRECTORY VERSION DISTRIBUTION: gives the sources there that version, with the name of the release in it, so
 # that the package of a later release of Debian is a newer one. Run in the chroot.
 named='
@@ -79,8 +84,9 @@ build()
 	mf_say "building the packages of $version"
 	mf_root_alone build "$named named /root/this/src $version $suite; dpkg-buildpackage -j$(nproc) -us -uc"
 	mf_say "lintian"
-	mf_root_alone build 'chmod -R a+rX /root; cd /root/this; setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp \
-		lintian --info --pedantic --fail-on error,warning,info,pedantic --tag-display-limit 0 ./*.changes'
+	mf_root_alone build "chmod -R a+rX /root; cd /root/this; setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp \
+		lintian --info --pedantic --fail-on error,warning,info,pedantic --tag-display-limit 0 --suppress-tags \
+		\"\$(lintian-explain-tags --list-tags | grep -Fx '$newer' | paste -sd ,)\" ./*.changes"
 	rm -rf "deb/$suite"
 	mkdir -p "deb/$suite"
 	cp "$MF_ROOTS"/build/root/this/*.deb "deb/$suite/"
