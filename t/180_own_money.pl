@@ -50,9 +50,9 @@ sql("SET session_replication_role = replica; UPDATE mf_invoice SET attempts = 0,
 # Made in the portal, without a reference, which the stranger's has none of either
 sub made_in_portal
 {
-	my ($name) = @_;
+	my ($name, $strangers_name) = @_;
 	my ($number, $other) = map {
-		my $answer = $_->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => $name, InvoiceValue => 10, NotificationOption => 'LNK' }),
+		my $answer = $_->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => $_ == $theirs ? $strangers_name // $name : $name, InvoiceValue => 10, NotificationOption => 'LNK' }),
 			{ Authorization => 'Bearer ' . $_->key, 'Content-Type' => 'application/json' });
 		JSON::PP::decode_json($answer->{content})->{Data}{InvoiceId};
 	} $ours, $theirs;
@@ -62,10 +62,11 @@ sub made_in_portal
 }
 my $adopted_number = made_in_portal('adopted');
 my $unpaid_number = made_in_portal('adopted, not paid');
+my $ahmads_number = made_in_portal('Ahmad', 'Badr');
 $_->invoice($adopted_number, 'pay') foreach $ours, $theirs;
-my ($adopted, $unpaid) = map { sql("SELECT mf_adopt('$_')") } $adopted_number, $unpaid_number;
+my ($adopted, $unpaid, $ahmads) = map { sql("SELECT mf_adopt('$_')") } $adopted_number, $unpaid_number, $ahmads_number;
 wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $adopted");
-is(sql("SELECT string_agg(taken_over_from, ' ') FROM mf_invoice WHERE taken_over_from IS NOT NULL"), join(' ', ($ours->url) x 2), 'what was taken over has its address');
+is(sql("SELECT string_agg(taken_over_from, ' ') FROM mf_invoice WHERE taken_over_from IS NOT NULL"), join(' ', ($ours->url) x 3), 'what was taken over has its address');
 
 sub point_to
 {
@@ -109,6 +110,8 @@ wait_for("SELECT count(*) FROM mf_review", 0);
 # MyFatoorah is reached by another address: a person says that an invoice that was taken over is the same there
 #
 (my $other_address = $ours->url) =~ s/127\.0\.0\.1/localhost/ or die "the stand-in has no address of IPv4\n";
+like(($node->psql($db, "ALTER SERVER myfatoorah OPTIONS (SET base_url '$_')"))[2], qr/invalid value for option "base_url".*the URL must be in lower case/s, "$_ is refused: it has another spelling")
+	foreach $ours->url =~ s/http/HTTP/r, $ours->url =~ s/:(\d+)$/:0$1/r, $other_address =~ s/localhost/LocalHost/r;
 sql("ALTER SERVER myfatoorah OPTIONS (SET base_url '$other_address/')");
 sql("SELECT mf_refresh(ARRAY[$adopted, $unpaid])");
 wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($adopted, $unpaid) AND payment_error ~ ' is none of this row'", 2);
@@ -120,6 +123,10 @@ is(sql("SELECT payment_error IS NOT NULL FROM mf_invoice WHERE id = $adopted"), 
 is(sql("SELECT mf_adopt('$adopted_number')"), $adopted, 'until it is said of that, too');
 wait_for("SELECT payment_error IS NULL FROM mf_invoice WHERE id = $adopted");
 like(($node->psql($db, "SELECT mf_adopt('$adopted_number')"))[2], qr/is that of invoice $adopted already/, 'once');
+
+# A stranger's of the same number, and of the same value
+point_to($theirs);
+like(($node->psql($db, "SELECT mf_adopt('$ahmads_number')"))[2], qr/invoice $ahmads_number at @{[ $theirs->url ]} is not that of invoice $ahmads.*Its CustomerName, value or CustomerReference differs/s, 'and not of another customer');
 point_to($ours);
 sql("SELECT mf_adopt('$_')") foreach $adopted_number, $unpaid_number;
 

@@ -185,32 +185,50 @@ take_over(const MfDirectRow *row, const char *invoice_id, const MfAccount *accou
 
 /*
  * Lets the number of an invoice that was taken over count at the address of the account,
- * which is another now.  False if the row is no such one of the account.
+ * which is another now.  False if the row is no such one of the account.  Raises 55000 if
+ * what MyFatoorah has there is not the invoice of the row.
  */
 static bool
-take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account)
+take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account, const MfRequest *request)
 {
 	static MfStatement statement = {
-		"UPDATE @mf_invoice SET taken_over_from = $4 "
-		"WHERE id = $1 AND invoice_id = $2::int8 AND account = $3 AND taken_over_from <> $4 RETURNING created_by_id",
-		4, {INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL
+		"WITH r AS MATERIALIZED (SELECT i.id, i.customer_name = $5 AND i.invoice_value = $6 "
+		"    AND (i.recurring_id IS NOT NULL OR i.customer_reference IS NOT DISTINCT FROM $7) AS same FROM @mf_invoice i "
+		"  WHERE i.id = $1 AND i.invoice_id = $2::int8 AND i.account = $3 AND i.taken_over_from <> $4 FOR NO KEY UPDATE), "
+		"u AS (UPDATE @mf_invoice i SET taken_over_from = $4 FROM r WHERE i.id = r.id AND i.id = $1 AND r.same RETURNING i.created_by_id) "
+		"SELECT coalesce((SELECT created_by_id FROM u), 0)::oid FROM r",
+		7, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID}, NULL
 	};
 	Datum		values[] = {
 		Int64GetDatum(invoice), CStringGetTextDatum(invoice_id), CStringGetTextDatum(account->name),
-		CStringGetTextDatum(account->base_url)
+		CStringGetTextDatum(account->base_url), request->values[MF_SP_CUSTOMER_NAME],
+		request->values[MF_SP_INVOICE_VALUE], request->values[MF_SP_CUSTOMER_REFERENCE]
 	};
+	char		nulls[] = "       ";
 	MfSqlScope	scope;
+	bool		taken_over;
 	Oid			creator = InvalidOid;
-	bool		isnull;
 
+	nulls[4] = request->isnull[MF_SP_CUSTOMER_NAME] ? 'n' : ' ';
+	nulls[5] = request->isnull[MF_SP_INVOICE_VALUE] ? 'n' : ' ';
+	nulls[6] = request->isnull[MF_SP_CUSTOMER_REFERENCE] ? 'n' : ' ';
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	if (mf_sql_execute(&scope, &statement, values, NULL) > 0)
-		creator = DatumGetObjectId(mf_result(0, 1, &isnull));
+	taken_over = mf_sql_execute(&scope, &statement, values, nulls) > 0;
+	if (taken_over)
+		creator = mf_result_oid(0, 1);
 	mf_sql_end(&scope);
-	if (OidIsValid(creator))
-		mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
-	return OidIsValid(creator);
+	if (!taken_over)
+		return false;
+	if (!OidIsValid(creator))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %s at %s is not that of invoice %lld", invoice_id, account->base_url, (long long) invoice),
+				 errdetail("Its CustomerName, value or CustomerReference differs."),
+				 errhint("Give the account of this address a server of its own, and put base_url, country and environment of account \"%s\" back.",
+						 account->name)));
+	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
+	return true;
 }
 
 Datum
@@ -232,16 +250,15 @@ mf_adopt(PG_FUNCTION_ARGS)
 	reference = found->values[MF_PS_CUSTOMER_REFERENCE];
 
 	invoice = find_holder(schema, account->name, invoice_id, mf_from_utf8_lossy(reference), 0);
+	read_request(found, account, &request);
 	if (invoice == 0)
 	{
-		MfDirectRow *row;
+		MfDirectRow *row = mf_direct_insert(schema, &request, account->name);
 
-		read_request(found, account, &request);
-		row = mf_direct_insert(schema, &request, account->name);
 		take_over(row, invoice_id, account);
 		invoice = row->invoice;
 	}
-	else if (!take_over_again(schema, invoice, invoice_id, account))
+	else if (!take_over_again(schema, invoice, invoice_id, account, &request))
 		refuse_number(invoice_id, invoice);
 	mf_inquiries_order(schema, GetUserId(), &invoice, &too_often, 1);
 	mf_news_at_commit(MF_NEWS_INQUIRIES);

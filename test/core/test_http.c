@@ -749,8 +749,8 @@ test_targets(void **state)
 {
 	static const char *const good[] = {
 		"https://api.myfatoorah.com", "https://api.myfatoorah.com/", "https://api.myfatoorah.com:8443",
-		"HTTPS://API.myfatoorah.com", "https://[2001:db8::1]:443", "http://127.0.0.1", "http://127.0.0.1:80",
-		"http://127.1.2.3:8080", "http://localhost:1234", "http://LOCALHOST", "http://[::1]:80",
+		"https://[2001:db8::1]:8443", "http://127.0.0.1", "http://127.0.0.1:443",
+		"http://127.1.2.3:8080", "http://localhost:1234", "http://localhost", "http://[::1]:81",
 	};
 	static const char *const bad[] = {
 		"", "api.myfatoorah.com", "//api.myfatoorah.com", "ftp://api.myfatoorah.com", "file:///etc/passwd",
@@ -762,6 +762,8 @@ test_targets(void **state)
 		"https://api.myfatoorah.com/#", "https://api.myfatoorah.com/v2", "https://api.myfatoorah.com//",
 		"https://api.myfatoorah.com:0x50", "https://api.myfatoorah.com:99999", "https://",
 		"https:/api.myfatoorah.com", "https:///api.myfatoorah.com", "https:api.myfatoorah.com", "http:///127.0.0.1",
+		"HTTPS://api.myfatoorah.com", "https://API.myfatoorah.com", "https://api.myfatoorah.com:443", "https://api.myfatoorah.com.",
+		"https://api.myfatoorah.com:08443", "http://127.0.0.1:80", "http://LOCALHOST", "https://[2001:DB8::1]",
 		"https://api.myfatoorah.com\r\nX: y", "https://api .myfatoorah.com", "https://api.myfatoorah.com\\@evil.example",
 	};
 	static const char *const bad_keys[] = {"", " ", "a b", "a\n", "a\r\nX: y", "\ttab", "a\x7F", "caf\xC3\xA9", "\x01"};

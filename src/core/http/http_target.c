@@ -43,6 +43,30 @@ is_printable_ascii(const char *text)
 }
 
 /*
+ * Why a valid URL is not the only text for its address, or NULL.  Accounts of one address
+ * are known by it.
+ */
+static const char *
+spelling_problem(CURLU *url, const char *base_url, const char *host)
+{
+	size_t		len = strlen(base_url);
+	char	   *normal = NULL;
+	bool		equal;
+	const char *letter;
+
+	if (curl_url_get(url, CURLUPART_URL, &normal, CURLU_NO_DEFAULT_PORT) != CURLUE_OK)
+		return "the URL is not valid";
+	if (base_url[len - 1] == '/')
+		len--;
+	equal = strncmp(base_url, normal, len) == 0 && strcmp(normal + len, "/") == 0 && host[strlen(host) - 1] != '.';
+	curl_free(normal);
+	for (letter = base_url; *letter != '\0'; letter++)
+		equal = equal && !(*letter >= 'A' && *letter <= 'Z');
+	return equal ? NULL :
+		"the URL must be in lower case, without a default port, zeros before a number or a dot after the host";
+}
+
+/*
  * Parses a base URL into "url"; returns why it cannot be one, or NULL.  Nothing follows
  * its host and port but one slash, not even "/..", which libcurl would resolve.
  */
@@ -71,6 +95,8 @@ base_url_problem(CURLU *url, const char *base_url)
 		return "the URL is not valid";
 	if (plain && !is_loopback(host))
 		problem = "plain http is only allowed to the local host";
+	else
+		problem = spelling_problem(url, base_url, host);
 	curl_free(host);
 	return problem;
 }
