@@ -16,7 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
-/* Modules of light around a code, by ISO/IEC 18004; an even number, because a line of a terminal has two */
+/* Light modules around a code, by ISO/IEC 18004; an even number, because a line of a terminal has two rows of them */
 #define QUIET_ZONE 4
 
 /* The number of UTF-8 among the extended channel interpretations */
@@ -133,7 +133,7 @@ encode(const char *content, const Level *level)
 	return NULL;				/* keep compiler quiet */
 }
 
-/* The same with a mark; null, and errno, if it cannot be made. */
+/* The same with a mark; NULL, with errno set, if it cannot be made. */
 static QRcode *
 encode_marked(const char *content, const Level *level)
 {

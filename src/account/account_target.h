@@ -45,7 +45,8 @@ extern bool mf_account_key_throttled(const MfHttpTarget *target, bool inquiry, i
 
 /*
  * Until when that key is to be left alone; 0 if it need not be.  Inquiries also wait
- * when sending was throttled, but sending does not wait for inquiries.
+ * when sending was throttled, but sending does not wait for inquiries.  Only after a
+ * call of mf_account_target().
  */
 extern TimestampTz mf_account_throttled_until(MfHttp *http, const MfAccount *account, MfKeyOwner owner, bool inquiry);
 

@@ -53,15 +53,15 @@ extern uint64 mf_columns_execute(const MfSqlScope *scope, MfStatement *statement
 extern void mf_columns_change(const MfSqlScope *scope, MfStatement *statement, MfArray *columns);
 
 /*
- * The same with parameters of any type.  Returns the second column of that row,
- * a count; 0 if it has only one.
+ * mf_columns_change() with parameters of any type.  Returns the second column of that
+ * row, a count; 0 if it has only one.
  */
 extern int64 mf_change(const MfSqlScope *scope, MfStatement *statement, const Datum *values, const char *nulls);
 
 /*
- * The same for a single statement, in a scope of its own with the owner's rights
- * (see mf_sql_begin()): mf_sql_execute(); mf_change(); and a statement that returns
- * one row, whose first column, a count, is returned.
+ * These run a single statement in a scope of its own with the owner's rights (see
+ * mf_sql_begin()), as mf_sql_execute() and mf_change() do.  The last one is for a
+ * statement that returns one row: it returns its first column, a count.
  */
 extern uint64 mf_execute_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls);
 extern int64 mf_change_alone(Oid schema, MfStatement *statement, const Datum *values, const char *nulls);

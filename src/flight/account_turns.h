@@ -20,7 +20,7 @@
 extern void mf_turns_changed(const char *account);
 extern void mf_turns_all_changed(void);
 
-/* Puts an account into the line, now, or at a time (0 = never). */
+/* Puts an account into the line unless it stands there, now, or at a time (0 = never). */
 extern void mf_turns_due(MfThrottle *throttle);
 extern void mf_turns_due_at(MfThrottle *throttle, TimestampTz at);
 
@@ -28,7 +28,7 @@ extern void mf_turns_due_at(MfThrottle *throttle, TimestampTz at);
 extern void mf_turns_full(MfThrottle *throttle);
 
 /*
- * Sets alarms for these accounts, "lead_us" before a slot is likely to be free.  To be
+ * Sets alarms for accounts with more due than slots, "lead_us" before a slot is likely to be free.  To be
  * called when the requests of the round have left.
  */
 extern void mf_turns_wait_for_slots(int64 lead_us, TimestampTz now);
@@ -42,7 +42,7 @@ extern int	mf_turns_length(void);
 /* Takes the next account from the line.  NULL = there is none whose owner may have slots. */
 extern MfThrottle *mf_turns_next(TimestampTz now);
 
-/* Puts an account whose turn was not used at the head of the line. */
+/* Puts an account whose turn was not used at the head of the line, unless it has joined again meanwhile. */
 extern void mf_turns_put_back(MfThrottle *throttle);
 
 /* Ends a round that has committed, or one that has failed, whose turns are put back. */

@@ -16,7 +16,7 @@
 #include "flow/round_items.h"
 #include "process/wait.h"
 
-/* The limit of a round after failures; without one, a round of any size is allowed. */
+/* The limit of a round grows up to this after a failure; then a round of any size is allowed again. */
 #define FULL_SIZE 512
 
 /*

@@ -25,7 +25,7 @@ typedef enum MfItemKind
 	MF_ITEM_EVENT,				/* an event whose invoice is to be found out */
 	MF_ITEM_REPETITION,			/* an invoice of a recurring payment that is to get a row */
 	MF_ITEM_LOG,				/* MyFatoorah's log of webhooks of an account */
-	MF_ITEM_DEPOSIT,				/* a deposit that is to be read */
+	MF_ITEM_DEPOSIT,			/* a deposit that is to be read */
 	MF_ITEM_OPERATION			/* a row of mf_operation */
 } MfItemKind;
 
@@ -72,7 +72,7 @@ extern bool mf_items_done(void);
 
 /*
  * Ends a round that has failed.  Returns the item to blame if the round had only this
- * one.  Else returns NULL, and *smaller is true if the next round will take fewer.
+ * one, else NULL.  *smaller: it had several, and the next round will take fewer.
  */
 extern const MfItem *mf_items_failed(bool *smaller);
 
@@ -86,8 +86,8 @@ extern MfPutOff mf_items_put_off(const MfItem *item, const char *error, bool own
 extern void mf_items_set_stored(const MfItem *item);
 
 /*
- * The ids that claims of that kind must skip, an int8[].  Moves *due forward to when
- * the first of them may be claimed again.
+ * The ids that claims of that kind must skip, an int8[].  Makes *due earlier if one of
+ * them may be claimed again before.
  */
 extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due);
 

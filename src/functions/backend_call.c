@@ -34,7 +34,7 @@ static MfHttpExchange *wait_for_answer(MfHttpExchange *exchange);
 static void free_exchange(void *exchange);
 static void free_send_result(void *result);
 
-/* In our processes, a function of mf_on_change() or a trigger would make all other work wait for the network. */
+/* In our processes, a function of a user or a trigger would make all other work wait for the network. */
 static void
 refuse_in_worker(void)
 {

@@ -16,7 +16,7 @@
  * answer.  "value" follows the endpoint's path and is encoded for a URL; NULL = nothing
  * follows.  "idempotency_key" must be able to be part of a header; NULL = none.  "body" is
  * malloc'd and freed in any case; NULL for GET.  Returns the exchange, which is freed with the
- * current memory context.  *sent_to, unless "sent_to" is NULL, becomes mf_http_target_checksum()
+ * current memory context.  Unless "sent_to" is NULL, *sent_to becomes mf_http_target_checksum()
  * of where the request went.  Connections are kept for later calls of this session.
  *
  * Raises an error if no request can be made, or on cancel, statement_timeout and
@@ -29,12 +29,12 @@ extern MfHttpExchange *mf_backend_call(const MfAccount *account, const MfEndpoin
 									   ErrorContextCallback *under_way, int32 *sent_to);
 
 /*
- * A result of that size, zeroed.  It has malloc'd memory, which "release" frees when the
- * current memory context is reset.
+ * A result of that size, zeroed, in the current memory context, at whose reset "release"
+ * frees what the result has of malloc'd memory by then.
  */
 extern void *mf_result_alloc(Size size, MemoryContextCallbackFunction release);
 
-/* The same for that of a request that makes an invoice */
+/* The same for the result of a request that makes an invoice, with mf_send_result_free() */
 extern MfSendResult *mf_send_result_alloc(void);
 
 /* The checksum of where requests of the current role go; raises the errors of mf_account_target(). */

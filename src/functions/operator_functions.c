@@ -1,6 +1,6 @@
 /*
  * operator_functions.c
- *	  Functions for operators: resolve, pause, resume, drain, workers.
+ *	  Functions for operators: resolve, pause, resume, drain.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/operator_functions.c
@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_drain);
 
+/* Carries out what a person has decided about an invoice, for a reason; SQL-callable. */
 Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
@@ -70,7 +71,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Carries out a decision about a sent invoice; false if there is nothing to decide so. */
+/* Carries out a decision about a sent invoice; false if it is not one that this invoice waits for. */
 static bool
 resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason)
 {
@@ -213,7 +214,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* From the commit on the account is claimed for again, without waiting for a back-off. */
+/* From the commit on the account is claimed for again, without waiting for a back-off, and a drain is over. */
 Datum
 mf_resume(PG_FUNCTION_ARGS)
 {

@@ -51,7 +51,7 @@ mf_validate(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MfFieldErrors errors = {0, 0, NULL};
-	MfRow row;
+	MfRow		row;
 	Relation	table;
 	UsageCheck	usage;
 	int			i;

@@ -63,7 +63,7 @@ extern void mf_listener_tls_wipe(MfListenerTls *tls);
 
 /*
  * Takes a list of complete requests, stores them, and answers them; customers may
- * have to wait, see listener_customers.h.  False if the list is empty.  Raises no
+ * have to wait, see mf_customer_answer().  False if the list is empty.  Raises no
  * error: requests that cannot be stored are answered so.
  */
 extern bool mf_listener_serve(MfListener *listener, MfHttpdRequest *requests);

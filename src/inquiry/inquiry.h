@@ -21,15 +21,15 @@ extern bool mf_inquiry_has_work(void);
 extern TimestampTz mf_inquiry_alarm(void);
 
 /*
- * Claims due inquiries and builds their requests.  Moves *next_round forward to
- * when the next one is due.
+ * Claims due inquiries and builds their requests.  Makes *next_round earlier if
+ * the next one is due before.
  */
 extern void mf_inquiry_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *next_round);
 
 /*
  * Records the answers of flights in "landed", as many as the round may take, and
  * moves these flights to "recorded".  A flight whose invoice is locked stays, and
- * *next_round moves forward to when it is tried again.
+ * *next_round becomes earlier if it is tried again before.
  */
 extern void mf_inquiry_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded,
 							  TimestampTz now, TimestampTz *next_round);
@@ -39,11 +39,11 @@ extern void mf_inquiry_catch_up_settings(void);
 
 /*
  * Plans a batch of inquiries if polling was switched on, in a transaction of its own.
- * Moves *next_round forward while there may be more.  An error is logged.
+ * Makes *next_round earlier while there may be more.  An error is logged.
  */
 extern void mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *next_round);
 
-/* Whether a page of the account's log is to be asked for now; if later, moves *due forward. */
+/* Whether a page of the account's log is to be asked for now; if later, makes *due earlier. */
 extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due);
 
 /* Builds the request for the next page.  Returns 1, or 0 if there is nothing to ask. */

@@ -45,9 +45,10 @@ extern const MfClaimTarget *mf_inquiry_any_target(const MfClaim *claim, const Mf
 
 /*
  * Allows that an inquiry, as it is planned here, asks for refunds where the flight went: its
- * answer has just confirmed that the InvoiceId belongs to the row.  Answers about refunds do not contain
- * the reference that would prove it.  Once it was asked for again, or deleted and opened
- * anew, the first inquiry is about the invoice.
+ * answer has just confirmed that the InvoiceId belongs to the row, which answers about refunds
+ * cannot, because they lack the reference.  The allowance is used up by the inquiry, and does
+ * not hold if that was ordered once more meanwhile, or deleted and made anew: then the
+ * invoice is asked about first.
  */
 extern void mf_inquiry_allow_refunds(const MfInquiryNext *next, const MfFlight *flight);
 
@@ -128,9 +129,15 @@ extern bool mf_inquiry_refund_status(const char *word, MfOperationStatus *status
 /* Changes rows of captures and releases as the answers about payments say. */
 extern void mf_inquiry_settle_holds(const MfSqlScope *scope, MfInquiryBatch *batch);
 
-/* What the rest of these files share: see inquiry_refunds.c */
+/*
+ * inquiry_refunds.c, also for inquiry_holds.c
+ */
+
+/* Counts a look-up that has not found what the row asked for, and says in "change" what follows. */
 extern void mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, const MfFlight *flight,
 								 TimestampTz now);
+
+/* Writes the changes of rows that nobody has locked, and that are as they were read. */
 extern void mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes, int count);
 
 /*
@@ -144,8 +151,12 @@ extern void mf_inquiry_add_money(MfInquiryBatch *batch, int64 invoice, MfMoneyKi
 /* Writes the money of a batch to the ledger, and its changes to the rows: one change for each line. */
 extern void mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch);
 
-/* Whether a decimal text is plausible as an amount. */
+/* Whether a decimal text is plausible as an amount: neither negative nor too long. */
 extern bool mf_amount_is_plausible(const char *text);
+
+/*
+ * deposit_reading.c
+ */
 
 /*
  * Claims a deposit of the account that is due, and builds its request, or puts it off.

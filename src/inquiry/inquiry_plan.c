@@ -164,8 +164,8 @@ mf_inquiry_expiry(const MfFlight *flight)
 
 /*
  * Sets *due to the next planned inquiry about an invoice that has had "answers" answers
- * since its payment status last changed.  Returns false if there is none, because
- * nothing can change any more.  "expires_at" 0 = unknown.
+ * since its payment status last changed.  Returns false if there is none, because nothing
+ * can change any more, or polling is off.  "expires_at" 0 = unknown.
  */
 static bool
 schedule_poll(MfPaymentStatus status, int answers, TimestampTz expires_at, TimestampTz now, TimestampTz *due)

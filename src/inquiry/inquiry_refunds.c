@@ -23,9 +23,6 @@
 
 #define ACTOR "status reader"
 
-/* The next question about what is filed, in multiples of myfatoorah.poll_delay, as when it is filed */
-#define FILED_POLLS 12
-
 /* By what a refund of an answer is known as that of a row, the surest first; in the end, each is somebody's */
 typedef enum Sign
 {
@@ -211,7 +208,7 @@ change_row(Settlement *settlement, const MfOperation *row, char *const *refund, 
 																	   (long long) row->id, row->value), false);
 	}
 	if (status == MF_OPERATION_FILED)
-		change->due = TimestampTzPlusMilliseconds(settlement->now, (int64) mf_poll_delay * FILED_POLLS);
+		change->due = TimestampTzPlusMilliseconds(settlement->now, (int64) mf_poll_delay * MF_FILED_POLLS);
 	settlement->change_count++;
 }
 
@@ -292,7 +289,6 @@ mf_inquiry_not_found(MfOperationChange *change, const MfOperation *row, const Mf
 							 row->last_error ? row->last_error : "no answer");
 }
 
-/* Writes the changes of rows that nobody has locked, and that are as they were read. */
 void
 mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes, int count)
 {

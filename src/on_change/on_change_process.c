@@ -1,6 +1,6 @@
 /*
  * on_change_process.c
- *	  The process that calls functions of mf_on_change().
+ *	  The process that calls functions of mf_on_change() and mf_on_time().
  *
  * A function of a user may be slow, catch every error, and keep its process from
  * ending.  This process does nothing else, so it can be ended at any moment, and
@@ -29,14 +29,14 @@
 /* It waits so long for another change before it ends. */
 #define LINGER_MS 5000
 
-static MfSlot *my_slot = NULL;
-static MfTransactionRunner runner;
-
 /* Delay when the queue cannot be read, or no background worker slot is free */
 #define RETRY_MS 5000
 
 /* A process that ends at once is not started again at once. */
 #define RESTART_MS 1000
+
+static MfSlot *my_slot = NULL;
+static MfTransactionRunner runner;
 
 static bool attach_to_slot(Oid database);
 static void detach_from_slot(int code, Datum arg);

@@ -1,6 +1,7 @@
 /*
  * on_change_process.h
- *	  The process that calls functions of mf_on_change().
+ *	  The process that calls functions of mf_on_change() and mf_on_time(): "reactions" in
+ *	  names.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/on_change/on_change_process.h

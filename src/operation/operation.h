@@ -22,15 +22,15 @@ extern void mf_operation_wake(void);
 extern bool mf_operation_has_work(void);
 
 /*
- * Claims what is due, and builds its requests.  Moves *next_round forward to when more
- * is due.
+ * Claims what is due, and builds its requests.  Makes *next_round earlier if more is
+ * due before.
  */
 extern void mf_operation_claim(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now, TimestampTz *next_round);
 
 /*
  * Records the outcomes of flights in "landed", as many as the round may take, and moves
- * these flights to "recorded".  A flight whose row is locked stays, and *next_round moves
- * forward to when it is tried again.
+ * these flights to "recorded".  A flight whose row is locked stays, and *next_round becomes
+ * earlier if it is tried again before.
  */
 extern void mf_operation_record(const MfSqlScope *scope, dlist_head *landed, dlist_head *recorded, TimestampTz now,
 								TimestampTz *next_round);

@@ -35,9 +35,8 @@
 /* A question about which no answer is recorded is repeated after this. */
 #define ASK_AGAIN_MS 600000
 
-/* Questions about what is filed come once a day, or more often at first. */
+/* The longest delay between questions about what is filed, which grows with its age from MF_FILED_POLLS on */
 #define FILED_DELAY_MS (24 * 3600 * INT64CONST(1000))
-#define FILED_POLLS 12
 
 typedef struct Decisions
 {
@@ -109,8 +108,8 @@ decide(Decisions *decisions, const MfOperation *operation)
 
 /*
  * Checks the invoice, the key and the role, and starts the request if nothing stands against
- * it.  An InvoiceId may be somebody else's where the account points now, and what was asked for
- * before may have been carried out, whatever was answered: so MyFatoorah is asked before.
+ * it.  MyFatoorah is asked first: the InvoiceId may be somebody else's where the account points
+ * now, and an earlier request may have been carried out, whatever was answered.
  */
 static void
 decide_queued(Decisions *decisions, const MfOperation *operation)
@@ -208,7 +207,7 @@ ask(Decisions *decisions, const MfOperation *operation)
 	{
 		int64		age = operation->filed_at != 0 ? (decisions->now - operation->filed_at) / 1000 : 0;
 
-		delay = Max(Min(age, FILED_DELAY_MS), (int64) mf_poll_delay * FILED_POLLS);
+		delay = Max(Min(age, FILED_DELAY_MS), (int64) mf_poll_delay * MF_FILED_POLLS);
 	}
 	change->due = TimestampTzPlusMilliseconds(decisions->now, delay);
 	mf_operation_batch_ask(&decisions->batch, operation);
@@ -225,6 +224,7 @@ put_off(Decisions *decisions, const MfOperation *operation, int64 delay_ms, cons
 		change->error = error;
 }
 
+/* Whether a request about this invoice starts with the present claim. */
 static bool
 is_started(const Decisions *decisions, int64 invoice)
 {

@@ -28,13 +28,19 @@ typedef struct MfOperationBatch
 	MfOperationQuestions questions[2];	/* of refunds, and of others */
 } MfOperationBatch;
 
+/*
+ * Starts a batch with room for "limit" rows, each with one change and one question at
+ * most.  The functions that add do not check it.
+ */
 extern void mf_operation_batch_init(MfOperationBatch *batch, int limit);
 
 /* Adds a change that leaves the row as it is, with nothing left to do; the caller says what it changes. */
 extern MfOperationChange *mf_operation_batch_change(MfOperationBatch *batch, const MfOperation *operation, const char *actor);
 
+/* Has MyFatoorah asked about the row's invoice or, of a refund, about its refunds, once the batch is written. */
 extern void mf_operation_batch_ask(MfOperationBatch *batch, const MfOperation *operation);
 
+/* Writes the changes, and orders the questions. */
 extern void mf_operation_batch_write(const MfSqlScope *scope, const MfOperationBatch *batch);
 
 /*

@@ -17,9 +17,6 @@
 #define EARLY_DELAY_MS 60000
 #define EARLY_DOUBLINGS 8
 
-/* The first question after a refund was filed, beside that at once, in multiples of myfatoorah.poll_delay */
-#define FILED_POLLS 12
-
 void
 mf_operation_batch_init(MfOperationBatch *batch, int limit)
 {
@@ -89,7 +86,7 @@ mf_operation_ended(MfOperationBatch *batch, const MfOperation *operation, MfOutc
 			change->refund_id = refund_id;
 			change->error = NULL;
 			change->reason = refund_id ? psprintf("RefundId %s", refund_id) : "accepted";
-			change->due = TimestampTzPlusMilliseconds(now, (int64) mf_poll_delay * FILED_POLLS);
+			change->due = TimestampTzPlusMilliseconds(now, (int64) mf_poll_delay * MF_FILED_POLLS);
 			mf_operation_batch_ask(batch, operation);
 			break;
 		case MF_OUTCOME_REJECTED:

@@ -24,7 +24,7 @@
 /* A drain whose switchover does not come ends by itself this long after its time-out. */
 #define DRAIN_HOLD_MS (10 * 60 * 1000)
 
-/* Databases that one transaction can hold; only ALTER DATABASE can need more than one. */
+/* Holds of one transaction; only ALTER DATABASE RENAME and ALTER EXTENSION can come several times in one. */
 #define MAX_HOLDS 8
 
 static Oid	held_databases[MAX_HOLDS];

@@ -13,15 +13,16 @@
 /*
  * Ends the worker, the listener and the other processes of a database, and keeps
  * them away until the end of this transaction, however it ends.  Returns when
- * they are gone, or after two seconds.
+ * they are gone, or after two seconds.  Does nothing if there is no slot for the database,
+ * or the transaction has many holds already.  Needs our shared memory.
  */
 extern void mf_hold_database(Oid database);
 
 /*
  * Begins a drain: no new request leaves from a database.  Waits until the
  * outcome of all requests is recorded, or for the time-out; returns how many are
- * left.  The drain ends by mf_end_drain_at_commit(), or by itself some minutes
- * after the time-out.
+ * left.  The drain ends by mf_end_drain_at_commit() in a session of that database, or
+ * by itself some minutes after the time-out.
  */
 extern int	mf_drain_database(Oid database, long timeout_ms);
 extern void mf_end_drain_at_commit(void);

@@ -208,7 +208,7 @@ check_encoding(const CheckRun *run)
 	}
 }
 
-/* Refuses a request whose body is too large.  The body is built only if it may be. */
+/* Refuses a request whose body is too large.  The body is built only if it may be too large. */
 static void
 check_body(const CheckRun *run)
 {

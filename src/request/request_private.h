@@ -36,6 +36,7 @@ typedef struct MfFieldCheck
  */
 extern const MfFieldCheck mf_field_checks[];
 
+/* Makes one of these checks; raises an error as MfFieldCheckFunction does. */
 extern void mf_check_field(const MfFieldCheck *check, MfRequest *request, const MfAccount *account);
 
 /* A text in place, without a terminating zero byte; "data" is NULL if it is null. */

@@ -38,15 +38,16 @@
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
 
+/* Why all accounts are paused */
 #define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
 #define NO_MARKER_REASON "the data directory was put back from a backup without the file \"%s\", or somebody has removed that"
 #define COPY_REASON "this database is a copy, or was upgraded or restored; its original may send the same invoices"
 
-/* The server renames the label of a base backup to this when it has started from it. */
-#define USED_LABEL "backup_label.old"
-
 #define SUBSCRIBER_REASON "a subscription fills the tables of myfatoorah here; the database it comes from sends these invoices"
 #define FOREIGN_REASON "the agenda holds entries of another database, which may send the same invoices"
+
+/* The server renames the label of a base backup to this when it has started from it. */
+#define USED_LABEL "backup_label.old"
 
 static bool subscriptions_known = false;
 static bool subscribed = false;

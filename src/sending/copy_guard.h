@@ -17,13 +17,20 @@ extern void mf_copy_guard_start(Oid schema);
 /* To be called once that transaction has committed, before anything is sent. */
 extern void mf_copy_guard_started(void);
 
-/* Whether a round may claim.  It may not while a subscription fills our tables. */
+/*
+ * Whether a round may claim.  It may not while a subscription fills our tables: when one
+ * begins to, and when entries of another database are left at its end, this pauses all
+ * accounts.
+ */
 extern bool mf_copy_guard_may_claim(Oid schema);
 
 /* The name of a subscription that fills our tables, palloc'd; NULL = none */
 extern char *mf_copy_guard_subscription(Oid schema);
 
-/* Makes this database the one that sends its invoices, as an operator has decided. */
+/*
+ * Makes this database the one that sends its invoices, as an operator has decided.  Raises
+ * 55000 while a subscription fills our tables.
+ */
 extern void mf_copy_guard_adopt(Oid schema);
 
 #endif							/* MF_COPY_GUARD_H */

@@ -63,6 +63,8 @@ extern void mf_sender_fail_in_flight(const char *error);
 /*
  * sender_ready.c: flights claimed ahead of the slots that become free
  */
+
+/* Takes a flight whose claim has committed, and which is in no list; holds its target until it leaves or is returned. */
 extern void mf_sender_add_ready(MfFlight *flight);
 
 /* Posts the first ready flight of an account, if it may be posted; true if so. */
@@ -75,7 +77,7 @@ extern bool mf_sender_post_ready_in_turns(void);
 extern void mf_sender_return_ready(TimestampTz now);
 extern void mf_sender_fail_ready(const char *error);
 
-/* Whether ready flights of a hold, a pause or a back-off are to be returned. */
+/* Whether ready flights are to be returned before their time, because of a hold, a pause or a back-off. */
 extern bool mf_sender_must_return_ready(TimestampTz now);
 
 /* When the first ready flight is to be returned; 0 = there is none */
@@ -89,7 +91,7 @@ extern TimestampTz mf_sender_ready_alarm(void);
  * Records the outcomes of flights in "landed", as many as the round may take, in the
  * caller's transaction, and moves these flights to "recorded".  If an invoice is
  * locked, its outcome is recorded with the attempt only, the flight stays, and
- * *next_round moves forward to when it is tried again.
+ * *next_round becomes earlier if it is tried again before.
  */
 extern void mf_sender_save_outcomes(const MfSqlScope *scope, struct MfAttemptRows *recorder, dlist_head *landed,
 									dlist_head *recorded, TimestampTz now, TimestampTz *next_round);

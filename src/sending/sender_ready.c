@@ -86,7 +86,7 @@ first_ready(const MfThrottle *throttle)
 	return dlist_container(MfFlight, node, dlist_head_node(unconstify(dlist_head *, &throttle->ready.flights)));
 }
 
-/* Likewise.  The caller lets go of the target once it has no more use for it. */
+/* Likewise takes it out.  The caller lets go of the target once it has no more use for it. */
 static MfFlight *
 remove_first_ready(MfThrottle *throttle)
 {

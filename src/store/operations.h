@@ -116,6 +116,9 @@ extern List *mf_operations_of_invoices(const MfSqlScope *scope, const int64 *inv
 /* Records attempts, with their leases, and makes the rows "sending"; attempts[].invoice is the row's id. */
 extern void mf_operations_start(const MfSqlScope *scope, const MfAttempt *attempts, const TimestampTz *leases, int count);
 
+/* The first question about a refund that was filed, beside that at once, in multiples of myfatoorah.poll_delay */
+#define MF_FILED_POLLS 12
+
 /* A change of a row, of its status or of what comes next */
 typedef struct MfOperationChange
 {

@@ -44,7 +44,7 @@ static MfStatement foreign_statement = {
 	0, {0}, NULL
 };
 
-static MfStatement adopt_statement = {
+static MfStatement take_over_statement = {
 	"UPDATE @mf_queue q SET origin = @mf_origin(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
 	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
 	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
@@ -139,7 +139,7 @@ mf_queue_take_over_entries(Oid schema)
 {
 	Datum		value = Int32GetDatum(mf_verify_wait());
 
-	(void) mf_execute_alone(schema, &adopt_statement, &value, NULL);
+	(void) mf_execute_alone(schema, &take_over_statement, &value, NULL);
 	mf_operations_take_over(schema);
 }
 

@@ -30,8 +30,10 @@ typedef enum MfIdentityKnown
 	MF_IDENTITY_OURS			/* this server and database */
 } MfIdentityKnown;
 
-/* Reads what is known of this server and database, into *identity unless nothing is known. Own scope. */
+/* Reads what is known of this server and database: *identity, if MF_IDENTITY_OURS is returned. Own scope. */
 extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity);
+
+/* Stores what is known of this server and database from now on, with its present origin. Own scope. */
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
 
 /* Stores that this server, whose identity is known, was promoted now, until mf_resume('*'). Own scope. */
@@ -41,21 +43,26 @@ extern void mf_queue_note_promotion(Oid schema, const char *system_identifier);
 extern void mf_queue_replace_origin(Oid schema, int64 origin);
 
 /*
- * Makes ours what this database has made as another primary, be it one that ended before
- * its worker started, so that nobody knows its origin.  Own scope.
+ * Makes ours what this database has made on primaries before this one, which the upper
+ * half of the origin tells.  So it also finds what was made on one that ended before its
+ * worker had stored its origin.  Own scope.
  */
 extern void mf_queue_inherit_entries(Oid schema);
 
 /* Number of entries, refunds, captures and releases that another database has made, and that are not finished. Own scope. */
 extern int64 mf_queue_count_foreign(Oid schema);
 
-/* Makes these ours.  What was to be sent is looked up first, as by mf_queue_verify_all(). Own scope. */
+/*
+ * Makes ours what mf_queue_count_foreign() counts.  What was to be sent is looked up
+ * first, as by mf_queue_verify_all().  Own scope.
+ */
 extern void mf_queue_take_over_entries(Oid schema);
 
 /*
- * Has every entry that was to be sent looked up first, at a time when MyFatoorah has
- * finished a request that another server may send when it is due.  Of a promoted server
- * those that it has made itself since then are no other server's.  Own scope.
+ * Has every entry that was to be sent looked up first, and not before MyFatoorah has
+ * finished the request that another server may send when the entry is due.  "promoted":
+ * without those that this server has made since its promotion, which no other one can
+ * know.  Own scope.
  */
 extern void mf_queue_verify_all(Oid schema, bool promoted);
 

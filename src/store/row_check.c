@@ -29,7 +29,7 @@
 /* One check of one row */
 typedef struct RowCheck
 {
-	MfRow *row;
+	MfRow	   *row;
 	Relation	table;
 	const MfAccount *account;	/* NULL = there is none */
 	int			column;
@@ -184,7 +184,7 @@ static void
 check_send_at(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
-	MfRow *row = check->row;
+	MfRow	   *row = check->row;
 	TimestampTz send_at;
 
 	if (row->isnull[MF_IC_SEND_AT])
@@ -246,7 +246,7 @@ static void
 check_priority(void *argument)
 {
 	RowCheck   *check = (RowCheck *) argument;
-	MfRow *row = check->row;
+	MfRow	   *row = check->row;
 	int			priority;
 
 	if (row->isnull[MF_IC_PRIORITY])

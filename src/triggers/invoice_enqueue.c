@@ -34,7 +34,7 @@ static void warn_of_missing_worker(void);
 static void follow_update(TriggerData *trigger, Oid schema);
 static void note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema);
 static TimestampTz due_time(const MfRow *row);
-static char *edit_text(TupleDesc desc, const MfRow *before, const MfRow *after);
+static char *changes_as_json(TupleDesc desc, const MfRow *before, const MfRow *after);
 static void add_value(StringInfo json, Form_pg_attribute attribute, const MfRow *row);
 static bool is_url(int column);
 static char *without_secrets(char *url);
@@ -94,8 +94,8 @@ static void
 follow_update(TriggerData *trigger, Oid schema)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfRow before;
-	MfRow after;
+	MfRow		before;
+	MfRow		after;
 	bool		same_account;
 
 	mf_row_read(trigger->tg_trigtuple, desc, &before);
@@ -122,7 +122,7 @@ follow_update(TriggerData *trigger, Oid schema)
 static void
 note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema)
 {
-	char	   *changes = edit_text(desc, before, after);
+	char	   *changes = changes_as_json(desc, before, after);
 
 	if (changes != NULL)
 		mf_queue_note_edit(schema, DatumGetInt64(after->values[MF_IC_ID]),
@@ -152,11 +152,10 @@ mf_same_column(TupleDesc desc, const MfRow *a, const MfRow *b, int column)
 
 /*
  * Returns a JSON object with the old and the new value of each changed column, palloc'd;
- * NULL if there is none.  The columns from created_by_id on do not count, among them
- * metadata.  URLs are without the parts that may be secret.
+ * NULL if there is none.  URLs are without the parts that may be secret.
  */
 static char *
-edit_text(TupleDesc desc, const MfRow *before, const MfRow *after)
+changes_as_json(TupleDesc desc, const MfRow *before, const MfRow *after)
 {
 	StringInfoData json;
 	int			column;
@@ -166,7 +165,7 @@ edit_text(TupleDesc desc, const MfRow *before, const MfRow *after)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
 
-		/* none of these is worth a line: the role is shown by created_by, and metadata is the user's own */
+		/* those from here on are not worth a line: the role is shown by created_by, and metadata is the user's own */
 		if (column == MF_IC_CREATED_BY_ID)
 			break;
 		if (mf_same_column(desc, before, after, column))

@@ -185,7 +185,7 @@ static HeapTuple
 guard_insert(TriggerData *trigger, int64 number)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfRow row;
+	MfRow		row;
 	const MfAccount *account;
 
 	/* it comes back from the archive unchanged */
@@ -271,8 +271,8 @@ static HeapTuple
 guard_update(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	MfRow before;
-	MfRow after;
+	MfRow		before;
+	MfRow		after;
 	MfStatus	from;
 	const MfAccount *account;
 	bool		moved;
@@ -411,7 +411,7 @@ refuse_to_move(int64 invoice)
 static void
 guard_delete(TriggerData *trigger)
 {
-	MfRow row;
+	MfRow		row;
 	MfStatus	status;
 
 	/* it is being archived, with its rows in other tables */

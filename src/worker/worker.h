@@ -11,7 +11,7 @@
 #include "database/sql.h"
 #include "process/wakeup.h"
 
-/* Entry points of background workers; the argument of the others is the database. */
+/* Entry points of background workers; the argument is the database, of the launcher nothing. */
 extern PGDLLEXPORT void mf_launcher_main(Datum main_arg);
 extern PGDLLEXPORT void mf_database_scan_main(Datum main_arg);
 extern PGDLLEXPORT void mf_worker_main(Datum main_arg);
@@ -52,7 +52,7 @@ extern void mf_round_clock_set_back(int64 back);
 
 /*
  * Processes a batch of each table for which it is time, by "run".  *next, when the worker
- * wakes up next, is moved forward while a table may have more rows; an idle worker is
+ * wakes up next, becomes earlier while a table may have more rows; an idle worker is
  * not woken otherwise.  A failure is shown in the slot, and logged once in a row.
  */
 extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next);

@@ -219,7 +219,7 @@ abort_round(void)
 	return error;
 }
 
-/* In mf_worker_status */
+/* Shows an error in mf_worker_status. */
 static void
 show_error(const char *error)
 {
@@ -298,7 +298,7 @@ put_off_message(const MfItem *item)
 		case MF_ITEM_LOG:
 			return mf_log_event("item_put_off",
 								"the log of webhooks of account \"%s\" is put off because it cannot be written",
-						  is_answer ? item->flight->throttle->account : "?");
+								is_answer ? item->flight->throttle->account : "?");
 		case MF_ITEM_DEPOSIT:
 			return is_answer ? mf_log_event("item_put_off",
 											"deposit %lld is put off because its answer cannot be written", id) :

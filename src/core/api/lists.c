@@ -12,6 +12,7 @@
 
 #include "core/text/json.h"
 
+/* The rest of an MfList after "member", for a list without pages whose rows are taken as they are */
 #define FIELDS(fields) fields, (int) (sizeof(fields) / sizeof((fields)[0])), false, NULL, NULL
 
 /* Pages are counted in an int. */
@@ -54,6 +55,7 @@ static const MfField supplier_fields[] = {
 	{"BusinessCategory", "business_category", MF_JSON, false},
 };
 
+/* MF_RP_* are positions here. */
 static const MfField recurring_fields[] = {
 	{"RecurringId", "recurring_id", MF_TEXT, true},
 	{"RecurringStatus", "recurring_status", MF_TEXT, true},

@@ -33,7 +33,7 @@ extern const MfList mf_exchange_rate_list;
 extern const MfList mf_supplier_list;
 extern const MfList mf_recurring_list;
 
-/* Positions in the fields of mf_recurring_list that the worker reads */
+/* Positions in the fields of mf_recurring_list (lists.c) that the worker reads */
 #define MF_RP_RECURRING_ID 0
 #define MF_RP_RECURRING_STATUS 1
 #define MF_RP_NEXT_PAY_DATE 8
@@ -49,7 +49,7 @@ typedef struct MfListResult
 	int			pages;
 } MfListResult;
 
-/* {"InvoiceAmount":...,"CurrencyIso":...}; malloc'd, NULL when out of memory or not valid */
+/* Builds {"InvoiceAmount":...,"CurrencyIso":...}; malloc'd, NULL when out of memory or not valid. */
 extern char *mf_payment_methods_body(const char *value, const char *currency, size_t *len);
 
 /*

@@ -219,7 +219,7 @@ extern void mf_http_list_move(MfHttpList *to, MfHttpList *from);	/* all, to the 
 extern MfHttpRecord *mf_http_list_remove_first(MfHttpList *list);	/* NULL if empty */
 extern void mf_http_list_remove(MfHttpList *list, const MfHttpRecord *record);
 
-/* http_address.c: whether an address is one of this machine; true if it cannot be found out */
+/* Likewise: whether an address is one of this machine; true if it cannot be found out. */
 extern bool mf_http_address_is_local(const struct sockaddr *address);
 extern bool mf_http_ip_is_local(const char *ip);
 
@@ -231,19 +231,28 @@ extern void mf_http_check_clock(MfHttp *http, int64_t now);
 extern bool mf_http_is_held(const MfHttpRecord *record, int64_t now);
 
 /*
- * http_watch.c: callbacks of libcurl; then whether nobody waits for this socket;
- * then an end to the watch of one socket or of all that rest, so that the server's
- * closing of idle connections wakes nobody.  Then: whether the server has closed a
- * connection on which nothing is under way, or has sent something without having
- * been asked.
+ * http_watch.c: callbacks of libcurl.  The first: what a socket is to be watched for,
+ * by CURL_POLL_*; a connection on which nothing is under way rests under watch.
  */
 extern int	mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known);
 extern curl_socket_t mf_http_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
 extern int	mf_http_on_socket(void *arg, curl_socket_t fd, curlsocktype purpose);
 extern int	mf_http_close_socket(void *arg, curl_socket_t fd);
+
+/* Whether a socket rests: nobody waits for what it may bring. */
 extern bool mf_http_socket_is_resting(const MfHttp *http, int fd);
+
+/*
+ * Ends the watch of one socket, or of all that rest, so that the server's closing of
+ * idle connections wakes nobody.
+ */
 extern void mf_http_unwatch_socket(MfHttp *http, int fd);
 extern void mf_http_unwatch_resting(MfHttp *http);
+
+/*
+ * Whether the server has closed a connection on which nothing is under way, or has
+ * sent something without having been asked, after which it is of no use either.
+ */
 extern bool mf_http_socket_is_closed(int fd);
 
 /*

@@ -124,6 +124,7 @@ mf_http_close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
+/* The watch stays when a transfer ends, so that the next one on this connection needs no system call. */
 int
 mf_http_watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {

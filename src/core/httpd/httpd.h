@@ -35,7 +35,7 @@
 #define MF_HTTPD_IDLE_SECONDS 15	/* without receiving a byte */
 #define MF_HTTPD_REQUEST_SECONDS 30 /* for a whole request, from its first byte */
 
-/* How often the page "not confirmed yet" reloads itself */
+/* How often the page "not confirmed yet" is shown: all but the last reload themselves */
 #define MF_HTTPD_MAX_TRIES 6
 
 typedef struct MfHttpd MfHttpd;
@@ -152,22 +152,22 @@ extern void mf_httpd_watch(MfHttpdRequest *request);
 
 /*
  * Answers and frees the request; the answer is sent by the next
- * mf_httpd_run(). With "trouble" a page has status 503.
+ * mf_httpd_run(). With "trouble" a page has status 503, else 200.
  */
 extern void mf_httpd_answer(MfHttpdRequest *request, MfHttpdAnswer answer);
 extern void mf_httpd_redirect(MfHttpdRequest *request, const char *url);
 extern void mf_httpd_page(MfHttpdRequest *request, MfHttpdPage page, bool arabic, bool trouble);
 
 /*
- * Answers a page with the body, which is copied, and with "location" for a
- * redirect; NULL = none.
+ * Likewise for what the owner has made: the body, which is copied, of a content
+ * type without its charset; with "location" for a redirect, NULL = none.
  */
 extern void mf_httpd_respond(MfHttpdRequest *request, unsigned int status, const char *content_type,
 							 const char *location, const char *body, size_t body_len);
 
 /*
- * Whether a redirect to this URL is possible: absolute, http or https, no
- * control characters.
+ * Whether a redirect to this URL is possible: absolute, http or https, no blanks
+ * or control characters.
  */
 extern bool mf_httpd_can_redirect(const char *url);
 

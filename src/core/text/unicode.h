@@ -17,7 +17,8 @@
 typedef enum MfCleaning
 {
 	MF_CLEAN_TEXT,				/* for people: removes blanks at both ends */
-	MF_CLEAN_CODE,				/* for machines: also removes marks */
+	MF_CLEAN_CODE,				/* for machines: also removes marks, which are
+								 * invisible, such as direction marks */
 	MF_CLEAN_NUMBER				/* also removes all blanks and dashes, and
 								 * makes all digits ASCII */
 } MfCleaning;
@@ -29,7 +30,10 @@ typedef enum MfCleaning
  */
 extern size_t mf_text_clean(char *text, size_t len, MfCleaning cleaning);
 
-/* Finds the first blank or mark; false if there is none. */
+/*
+ * Finds the first character that nobody sees, a blank or a mark, and sets *code to
+ * it; false if there is none, and then *code says nothing.
+ */
 extern bool mf_text_find_unseen(const char *text, size_t len, uint32_t *code);
 
 #endif							/* MF_UNICODE_H */
