@@ -2062,7 +2062,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
-GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read;
 GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_numbers TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;

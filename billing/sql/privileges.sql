@@ -22,6 +22,24 @@ WHERE obj_description(objid, (SELECT relname FROM pg_class WHERE oid = classid):
 	AND NOT EXISTS (SELECT FROM pg_type t WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid AND (t.typelem <> 0 OR t.typrelid <> 0)) ORDER BY 1;
 SELECT attrelid::regclass, attname AS without_comment FROM pg_attribute WHERE attrelid = 'mf_bill'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
 
+-- Whoever has the right to read a table or view can read it: no function in it is denied
+DO $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT x.rolname, c.oid::regclass AS relation FROM pg_roles x, pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+		WHERE x.rolname LIKE 'myfatoorah%' AND c.relkind IN ('r', 'v', 'p') AND has_table_privilege(x.oid, c.oid, 'SELECT') ORDER BY x.rolname, c.relname
+	LOOP
+		BEGIN
+			EXECUTE format('SET LOCAL ROLE %I', r.rolname);
+			EXECUTE format('SELECT * FROM %s LIMIT 1', r.relation);
+			RESET ROLE;
+		EXCEPTION WHEN insufficient_privilege THEN
+			RAISE WARNING '% cannot read %: %', r.rolname, r.relation, sqlerrm;
+		END;
+	END LOOP;
+END
+$$;
 -- Rights: functions, columns, tables
 SELECT p.proname, string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, ', ') AS grantees
 FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee <> p.proowner GROUP BY p.oid, p.proname ORDER BY 1;
