@@ -57,8 +57,8 @@ $sandbox->wait_count($send, $before + 2) or die "it is not busy\n";
 my ($due, $stopped);
 foreach my $ahead (2, 4, 8, 16)
 {
-	$due = time + $ahead;
 	$mf->insert($node, 'idle', "due-$ahead", send_at => "clock_timestamp() + interval '$ahead s'");
+	$due = $node->safe_psql('idle', "SELECT extract(epoch FROM send_at) FROM mf_invoice WHERE customer_reference = 'due-$ahead'");
 	$mf->wait_idle($node, 'idle');
 	$stopped = time;
 	kill STOP => values %pid;
