@@ -57,11 +57,11 @@ LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_account_facts(text) IS 'an account''s own currency, ISO 4217, and its time zone, from its country and options';
 
-CREATE FUNCTION mf_shares_numbers(account text, other text)
+CREATE FUNCTION mf_shares_numbers(account text, taken_over_from text, other text)
 RETURNS boolean
-LANGUAGE C STRICT STABLE PARALLEL UNSAFE COST 1000
+LANGUAGE C STABLE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_shares_numbers(text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is gone or cannot be used';
+COMMENT ON FUNCTION mf_shares_numbers(text, text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is gone or cannot be used; the address of an invoice that was taken over is where it was found';
 
 --
 -- Invoices

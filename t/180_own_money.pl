@@ -161,5 +161,16 @@ sql("SELECT mf_adopt('$_')") foreach $adopted_number, $unpaid_number;
 	pass('a first refund needs no more than that the invoice is ours');
 }
 
+# A stranger's of the same customer and value, which another account has taken over at that address
+$mf->setup_account($node, $db, $theirs, account => 'theirs');
+point_to($ours);
+my $strangers = sql("SELECT mf_adopt('$unpaid_number', 'theirs')");
+point_to($theirs);
+like(($node->psql($db, "SELECT mf_adopt('$unpaid_number')"))[2], qr/invoice $unpaid_number of MyFatoorah is that of invoice $strangers already/, 'nor one that has a row');
+$mf->setup_account($node, $db, $ours, account => 'third');
+like(($node->psql($db, "SELECT mf_adopt('$ahmads_number', 'third')"))[2], qr/invoice $ahmads_number of MyFatoorah is that of invoice $ahmads already/, 'an invoice is where it was found, wherever its account points now');
+like(($node->psql($db, "SELECT mf_resolve($ahmads, 'review', 'a mistake')"))[2], qr/ERROR:  invoice $ahmads keeps its number/, 'what was taken over is not taken back, and sent');
+point_to($ours);
+
 $node->stop;
 done_testing();

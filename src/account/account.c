@@ -387,8 +387,11 @@ Datum
 mf_shares_numbers(PG_FUNCTION_ARGS)
 {
 	const char *reason;
-	const MfAccount *account = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(0)), &reason);
-	const MfAccount *other = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(1)), &reason);
+	const char *address = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const MfAccount *account = PG_ARGISNULL(0) ? NULL : mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(0)), &reason);
+	const MfAccount *other = PG_ARGISNULL(2) ? NULL : mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(2)), &reason);
 
-	PG_RETURN_BOOL(account == NULL || other == NULL || strcmp(account->base_url, other->base_url) == 0);
+	if (address == NULL && account != NULL)
+		address = account->base_url;
+	PG_RETURN_BOOL(address == NULL || other == NULL || strcmp(address, other->base_url) == 0);
 }

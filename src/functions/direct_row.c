@@ -258,8 +258,13 @@ mf_adopt(PG_FUNCTION_ARGS)
 		take_over(row, invoice_id, account);
 		invoice = row->invoice;
 	}
-	else if (!take_over_again(schema, invoice, invoice_id, account, &request))
-		refuse_number(invoice_id, invoice);
+	else
+	{
+		int64		other = find_holder(schema, account->name, invoice_id, NULL, invoice);
+
+		if (other != 0 || !take_over_again(schema, invoice, invoice_id, account, &request))
+			refuse_number(invoice_id, other != 0 ? other : invoice);
+	}
 	mf_inquiries_order(schema, GetUserId(), &invoice, &too_often, 1);
 	mf_news_at_commit(MF_NEWS_INQUIRIES);
 	PG_RETURN_INT64(invoice);
@@ -335,8 +340,9 @@ static int64
 find_holder(Oid schema, const char *account, const char *invoice_id, const char *reference, int64 taker)
 {
 	static MfStatement statement = {
-		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 AND @mf_shares_numbers(i.account, $4) "
-		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND @mf_shares_numbers(i.account, $4) "
+		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 "
+		"  AND (i.account = $4 OR @mf_shares_numbers(i.account, i.taken_over_from, $4)) "
+		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND @mf_shares_numbers(i.account, NULL, $4) "
 		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $2 "
 		/* a repetition of its recurring payment has its reference, too */
 		"  AND ((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "

@@ -141,10 +141,8 @@ mf_inbound_reread(const MfSqlScope *scope, MfInbound *messages, int count)
 	{
 		MfCallbackRow *row = mf_find_id(rows, messages[i].invoice);
 
-		/* deleted: no look-up will follow */
-		if (row == NULL)
-			messages[i].settled = true;
-		else
+		/* whether the customer of a deleted row has paid is not known */
+		if (row != NULL)
 			set_payment(&messages[i], row);
 	}
 }

@@ -48,7 +48,7 @@ static MfStatement shared_statement = {
 };
 
 static MfStatement holder_statement = {
-	"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $2 AND @mf_shares_numbers(i.account, $3) "
+	"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $2 AND @mf_shares_numbers(i.account, i.taken_over_from, $3) "
 	"ORDER BY i.id + 0 LIMIT 1",
 	3, {TEXTOID, INT8OID, TEXTOID}, NULL
 };

@@ -37,11 +37,12 @@ static MfStatement book_statement = {
 	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = m.invoice) IS NULL AS gone "
 	"  FROM w JOIN @mf_money m ON m.source = ANY ($3) AND m.source = w.source AND m.kind = w.kind "
 	"  WHERE w.difference <> 0 AND m.invoice <> w.invoice "
-	"    AND @mf_shares_numbers(m.account, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
+	"    AND @mf_shares_numbers(m.account, NULL, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
 	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
 	"  WHERE m.id = g.id AND g.gone RETURNING 1), "
-	"n AS MATERIALIZED (SELECT w.*, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.gone "
-	"    AND g.invoice = w.invoice AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked FROM w), "
+	"n AS MATERIALIZED (SELECT w.*, nullif(min(w.invoice) OVER s, w.invoice) AS first, nullif(max(w.invoice) OVER s, w.invoice) AS last, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.gone "
+	"    AND g.invoice = w.invoice AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked "
+	"  FROM w WINDOW s AS (PARTITION BY w.kind, w.source)), "
 	"b AS (INSERT INTO @mf_money (invoice, account, customer_reference, kind, source, amount, currency, payment_id) "
 	"  SELECT i.id, i.account, i.customer_reference, n.kind, n.source, n.unbooked, n.currency, n.payment_id "
 	"  FROM n JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1) WHERE n.unbooked <> 0 ORDER BY n.position "
@@ -49,7 +50,9 @@ static MfStatement book_statement = {
 	"SELECT n.position::int4, n.difference::text, (n.unbooked = 0 OR EXISTS (SELECT FROM b WHERE b.invoice = n.invoice "
 	"  AND b.kind = n.kind AND b.source = n.source)) AND (SELECT count(*) FROM g WHERE g.gone) = (SELECT count(*) FROM u), "
 	"  coalesce((SELECT min(g.holder) FROM g WHERE NOT g.gone AND g.invoice = n.invoice AND g.kind = n.kind "
-	"    AND g.source = n.source), 0)::int8 "
+	"    AND g.source = n.source), "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.id = coalesce(n.first, n.last) AND i.id = ANY ($1) "
+	"      AND @mf_shares_numbers(i.account, NULL, (SELECT o.account FROM @mf_invoice o WHERE o.id = n.invoice))), 0)::int8 "
 	"FROM n WHERE n.difference <> 0",
 	7, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID}, NULL
 };

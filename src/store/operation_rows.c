@@ -59,7 +59,7 @@ static MfStatement find_settling_statement = {
 /* of any invoice where the number means the same */
 static MfStatement find_refund_statement = {
 	"SELECT o.id::int8 FROM @mf_operation o WHERE o.refund_id = $2 AND o.id <> $1 "
-	"  AND @mf_shares_numbers(o.account, (SELECT r.account FROM @mf_operation r WHERE r.id = $1)) LIMIT 1",
+	"  AND @mf_shares_numbers(o.account, NULL, (SELECT r.account FROM @mf_operation r WHERE r.id = $1)) LIMIT 1",
 	2, {INT8OID, INT8OID}, NULL
 };
 
@@ -85,7 +85,7 @@ static MfStatement suppliers_statement = {
 	"(SELECT g.id FROM @mf_operation g WHERE g.refund_id = n.refund_id::int8 AND g.invoice <> n.invoice::int8 " \
 	"  AND coalesce((SELECT o.id FROM @mf_invoice o WHERE o.id = g.invoice), " \
 	"    (SELECT k.id FROM @mf_archive_key k WHERE k.id = g.invoice)) " is_there \
-	"  AND @mf_shares_numbers(g.account, i.account) ORDER BY g.id LIMIT 1)"
+	"  AND @mf_shares_numbers(g.account, NULL, i.account) ORDER BY g.id LIMIT 1)"
 static MfStatement add_foreign_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, i.account, (SELECT min(a.operation) FROM @mf_operation_attempt a "
 	"    JOIN @mf_operation e ON e.id = a.operation WHERE a.reference = n.reference "

@@ -86,15 +86,15 @@ static MfStatement adopt_twin_statement = {
 };
 
 /*
- * No answer about the row has named the number, neither to an attempt nor to an inquiry, nor the
- * list of repetitions; or the answer to an attempt named one that another row has, so a person has to say whose it is.
+ * No answer about the row has named the number, neither to an attempt nor to an inquiry, and it was
+ * not taken over; or the answer to an attempt named one that another row has, so a person has to say whose it is.
  */
 #define IS_UNCONFIRMED \
 	"i.id = $1 AND i.status = 'sent' AND i.payment_status IN ('unpaid', 'expired', 'remote_cancelled') " \
 	"AND i.base_value IS NULL AND (NOT EXISTS (SELECT FROM @mf_attempt a WHERE a.invoice = i.id AND a.invoice_id = i.invoice_id) " \
 	"  OR EXISTS (SELECT FROM @mf_invoice_number k JOIN @mf_invoice o ON o.id = k.invoice AND o.invoice_id = k.invoice_id " \
 	"    WHERE k.invoice_id = i.invoice_id AND o.id <> i.id)) " \
-	"AND (i.recurring_id IS NULL OR i.recurring_type IS NOT NULL)"
+	"AND i.taken_over_from IS NULL"
 
 /* what has come in about the number is matched anew, once it was asked whose it is */
 static MfStatement take_number_back_statement = {

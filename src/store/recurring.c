@@ -43,7 +43,7 @@ static MfStatement tie_statement = {
 	"      AND e.event_code = 5 AND e.data->'Recurring'->>'Id' = ANY ($4) "
 	"      AND " BEGINS_PLAN("i") " AND i.recurring_id IS NULL "
 	"    UNION ALL SELECT r.id, n.recurring_id FROM unnest($2, $5) AS n(recurring_id, invoice_id) CROSS JOIN LATERAL ("
-	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, $1) "
+	"      SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, i.taken_over_from, $1) "
 	"        AND i.attempts = 0 AND i.recurring_id IS NULL AND i.recurring_type IS NULL) r) c ORDER BY c.id), "
 	"l AS MATERIALIZED (SELECT i.id FROM @mf_invoice i WHERE i.id = ANY (ARRAY(SELECT c.id FROM c)) AND i.status = 'sent' "
 	"  FOR NO KEY UPDATE SKIP LOCKED), "
@@ -65,8 +65,8 @@ static MfStatement missing_statement = {
 	"FROM unnest($2, $3, $4) AS n(recurring_id, invoice_id, listed) "
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
-	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, $1)) "
-	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND @mf_shares_numbers(k.account, $1)) "
+	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, i.taken_over_from, $1)) "
+	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND @mf_shares_numbers(k.account, NULL, $1)) "
 	"ORDER BY n.invoice_id",
 	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };
@@ -269,7 +269,7 @@ mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
 	static MfStatement statement = {
 		"WITH l AS MATERIALIZED (SELECT e.id FROM @mf_event e WHERE e.source = 'plan' AND e.due IS NOT NULL "
 		"    AND e.invoice = ANY (ARRAY(SELECT i.id FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = $1 "
-		"      AND i.recurring_type IS NOT NULL AND @mf_shares_numbers(i.account, $2))) FOR NO KEY UPDATE SKIP LOCKED), "
+		"      AND i.recurring_type IS NOT NULL AND @mf_shares_numbers(i.account, NULL, $2))) FOR NO KEY UPDATE SKIP LOCKED), "
 		"u AS (UPDATE @mf_event e SET due = clock_timestamp(), last_received_at = clock_timestamp(), deliveries = e.deliveries + 1 FROM l WHERE e.id = l.id RETURNING 1) "
 		"SELECT (SELECT count(*) FROM l) - (SELECT count(*) FROM u)",
 		2, {TEXTOID, TEXTOID}, NULL

@@ -559,7 +559,7 @@ mutate refund_undoubted 'nobody is told that more was given back than received' 
 mutate refund_adopted 'a refund of an invoice that was deleted is shown twice' src/store/operation_rows.c \
 	's/g\.refund_id = n\.refund_id::int8 AND g\.invoice/false AND g.invoice/' 171_refunds_in_the_books
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
-	's/strcmp\(account->base_url, other->base_url\) == 0/strcmp(account->name, other->name) == 0/' 181_numbers_of_two_rows
+	's/strcmp\(address, other->base_url\) == 0/strcmp(account->name, other->name) == 0/' 181_numbers_of_two_rows
 mutate number_twice 'nobody is told that two invoices have a payment of the same number' src/inquiry/inquiry_money.c \
 	's/if \(line->holder != 0/if (false/' 181_numbers_of_two_rows
 mutate refund_misnumbered 'the number of another refund hides the one that is ours by its reference' src/inquiry/inquiry_refunds.c \
@@ -587,9 +587,9 @@ mutate capture_repeated 'a capture that MyFatoorah does not show is asked for ag
 mutate execute_cut 'an answer of ExecutePayment that broke off is taken for a request that has not left' src/core/api/outcome.c \
 	's/if \(proves_nothing_left\(exchange\)\)\n\t\{\n\t\tresult->outcome/if (proves_nothing_left(exchange) || (endpoint == \&mf_endpoints[MF_EXECUTE_PAYMENT] \&\& !mf_is_answered(exchange)))\n\t{\n\t\tresult->outcome/' 173_execute_cut_at_each_byte
 mutate repetition_twice 'a repetition that has a row gets another one' src/store/recurring.c \
-	's/"  AND NOT EXISTS \(SELECT FROM " MF_HAVING_NUMBER\("n\.invoice_id::int8"\) " AND \@mf_shares_numbers\(i\.account, \$1\)\) "\n//' 174_recurring
+	's/"  AND NOT EXISTS \(SELECT FROM " MF_HAVING_NUMBER\("n\.invoice_id::int8"\) " AND \@mf_shares_numbers\(i\.account, i\.taken_over_from, \$1\)\) "\n//' 174_recurring
 mutate repetition_in_two_accounts 'a repetition that has a row in another account with the same invoices gets another one' src/store/recurring.c \
-	's/\@mf_shares_numbers\(i\.account, \$1\)\) "\n\t"  AND NOT EXISTS \(SELECT FROM \@mf_archive/i.account || \x27\x27 = \$1) "\n\t"  AND NOT EXISTS (SELECT FROM \@mf_archive/' 174_recurring
+	's/\@mf_shares_numbers\(i\.account, i\.taken_over_from, \$1\)\) "\n\t"  AND NOT EXISTS \(SELECT FROM \@mf_archive/i.account || \x27\x27 = \$1) "\n\t"  AND NOT EXISTS (SELECT FROM \@mf_archive/' 174_recurring
 mutate plan_lags 'an event of a recurring payment has its answer by any list' src/store/recurring.c \
 	's/THEN NULL ELSE " AGAIN\("l"\) "/THEN NULL ELSE NULL::timestamptz/' 174_recurring
 mutate repetition_holds_up 'a repetition that cannot be written holds up those of all plans' src/store/recurring.c \
