@@ -108,9 +108,9 @@ cmp_ok(sql('SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0'), 
 sql("ALTER SYSTEM SET myfatoorah.callback_rate_limit = 60000; SELECT pg_reload_conf()");
 $mf->wait_for($node, $db, 'SHOW myfatoorah.callback_rate_limit', 60000);
 $mf->wait_for($node, $db, 'SELECT count(*) FROM mf_inquiry WHERE urgent AND ordered_by <> 0 AND NOT by_callback', 0);
+$began = $sandbox->count(%question);
 sql("UPDATE mf_inquiry q SET by_callback = true, ordered_by = 'modest'::regrole, due = now(), urgent = true FROM mf_invoice i
 	WHERE i.id = q.invoice AND i.customer_reference IN ('many-4999', 'many-5000')");
-$began = $sandbox->count(%question);
 sql(q{SELECT mf_resume()});
 $known = time;
 wait_asked($_) for 'many-4999', 'many-5000';
