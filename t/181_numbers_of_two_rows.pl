@@ -75,6 +75,32 @@ my $theirs = sql("SELECT refund_id FROM mf_refund WHERE id = $first_refund");
 }
 
 #
+# Two answers with a payment of one number come at once
+#
+{
+	my @ids = map { $mf->insert($node, $db, $_, invoice_value => '10.000') } 'one at once', 'other at once';
+	my $asked = { path => '/v2/GetPaymentStatus' };
+
+	$mf->wait_status($node, $db, $_) for 'one at once', 'other at once';
+	my @numbers = map { sql("SELECT invoice_id FROM mf_invoice WHERE id = $_") } @ids;
+	$sandbox->invoice($_, 'pay') for @numbers;
+	foreach my $number (@numbers)
+	{
+		my $body = $sandbox->request('POST', '/v2/GetPaymentStatus', qq({"Key":"$number","KeyType":"InvoiceId"}),
+			{ Authorization => 'Bearer ' . $sandbox->key, 'Content-Type' => 'application/json' })->{content};
+		$body =~ s/"PaymentId":"\w+"/"PaymentId":"07076000000000000001"/ or die $body;
+		$sandbox->faults({ path => 'GetPaymentStatus', contains => "$number", delay_ms => -1, status => 200, body => $body });
+	}
+	my $before = $sandbox->count(%$asked);
+	sql("SELECT mf_refresh(ARRAY[$ids[0], $ids[1]])");
+	$sandbox->wait_count($asked, $before + 2) or die "they are not asked for\n";
+	$sandbox->clear_faults;
+	wait_for("SELECT count(*) FROM mf_invoice WHERE id IN ($ids[0], $ids[1]) AND payment_status = 'paid'", 2);
+	my $in = sql("SELECT string_agg(payment_doubt, '|') FROM mf_invoice WHERE id IN ($ids[0], $ids[1])");
+	like($in, qr/PaymentId 07076000000000000001 is in the books of invoice (?:$ids[0]|$ids[1]), too/, 'a PaymentId that two answers have is shown');
+}
+
+#
 # A refund with the number of another invoice's
 #
 {
