@@ -104,6 +104,16 @@ $start = time;
 close $socket;
 $mf->wait_for($node, $db, 'SELECT connections FROM mf_listener_status', 0);
 cmp_ok(time - $start, '<', 4, 'a client that leaves does not keep its place');
+# Nobody knows whether the customer of a row that is deleted meanwhile has paid.
+my $deleted = sent('deleted');
+$sandbox->faults({ path => 'GetPaymentStatus', reference => $deleted->{reference}, never => JSON::PP::true, times => -1 });
+$socket = $web->connect($port);
+syswrite $socket, call($deleted, 1, "Connection: close\r\n");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE invoice = $deleted->{id}", 1);
+sql("DELETE FROM mf_invoice WHERE id = $deleted->{id}");
+my $page = $web->read_all($socket, 60);
+like($page, qr/not confirmed|confirmed yet/i, 'the customer of a deleted row is told that nothing is known yet');
+unlike($page, qr/not completed/i, 'and not that he has not paid');
 $sandbox->clear_faults;
 sql("SELECT mf_resume('myfatoorah')");
 
