@@ -69,6 +69,12 @@ is(sql("SELECT q.due = i.send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.i
 set($day);
 set($day);
 sent_once('ahead 48 h', 'told to wait', 'behind it', 'tomorrow');
+# A time in the past means at once, and its place on the agenda is by the time of its insertion, which is ahead then.
+set($day);
+sql(q{SELECT mf_pause('myfatoorah')});
+$mf->insert($node, $db, 'long ago', send_at => "now() - interval '2 years'");
+set(-$day);
+sent_once('back 24 h', 'long ago');
 like(slurp_file($node->logfile), qr/clock_set_back: the clock was set back by 86\d\d\d seconds/, 'the log tells of it');
 
 #

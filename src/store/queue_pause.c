@@ -155,7 +155,7 @@ static MfStatement set_back_statements[] = {
 		"FROM @mf_queue o JOIN @mf_invoice i ON i.id = o.invoice, LATERAL (SELECT greatest(now(), "
 		"  CASE WHEN o.kind IN ('send', 'verify') AND i.send_at > i.created_at THEN i.send_at END) "
 		"  + CASE o.kind WHEN 'send' THEN 0 ELSE $2 END * interval '1 ms' AS due) d "
-		"WHERE o.kind NOT IN ('sending', 'review') AND o.due > d.due AND $1 > 0 FOR UPDATE OF o SKIP LOCKED) l "
+		"WHERE o.kind NOT IN ('sending', 'review') AND greatest(o.due, o.rank) > d.due AND $1 > 0 FOR UPDATE OF o SKIP LOCKED) l "
 	"WHERE q.invoice = l.invoice", 2, {INT8OID, INT4OID}, NULL},
 	{SET_BACK("@mf_operation", "id", "now() + $2 * interval '1 ms'",
 			  "o.due > now() + $2 * interval '1 ms' AND $1 > 0"), 2, {INT8OID, INT4OID}, NULL},
