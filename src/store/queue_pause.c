@@ -148,7 +148,7 @@ static MfStatement retry_put_off_statements[MF_ITEM_KINDS] = {
 	" FOR UPDATE SKIP LOCKED) l WHERE q." key " = l.key"
 #define SET_BACK_QUESTION(table, key) \
 	SET_BACK(table, key, "greatest(now(), q.due - $1 * interval '1 us')", \
-			 "o.due > now() AND o.due <= now() + ($1 + 3600e6) * interval '1 us' AND $2 > 0")
+			 "o.due > now() AND $2 > 0")
 
 static MfStatement set_back_statements[] = {
 	{"UPDATE @mf_queue q SET due = l.due, " MF_SET_RANK("l.due", "q.priority") " FROM (SELECT o.invoice, d.due "
