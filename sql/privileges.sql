@@ -32,25 +32,6 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'mf_invoice'::regclass AND att
 SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, shobj_description(oid, 'pg_authid') AS purpose FROM pg_roles WHERE rolname LIKE 'myfatoorah%' ORDER BY 1;
 SELECT r.rolname AS role, m.rolname AS has, a.admin_option FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.member JOIN pg_roles m ON m.oid = a.roleid WHERE r.rolname LIKE 'myfatoorah%' ORDER BY 1, 2;
 
--- Whoever has the right to read a table or view can read it: no function in it is denied
-DO $$
-DECLARE
-	r record;
-BEGIN
-	FOR r IN SELECT x.rolname, c.oid::regclass AS relation FROM pg_roles x, pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
-		WHERE x.rolname LIKE 'myfatoorah%' AND c.relkind IN ('r', 'v', 'p') AND has_table_privilege(x.oid, c.oid, 'SELECT') ORDER BY x.rolname, c.relname
-	LOOP
-		BEGIN
-			EXECUTE format('SET LOCAL ROLE %I', r.rolname);
-			EXECUTE format('SELECT * FROM %s LIMIT 1', r.relation);
-			RESET ROLE;
-		EXCEPTION WHEN insufficient_privilege THEN
-			RAISE WARNING '% cannot read %: %', r.rolname, r.relation, sqlerrm;
-		END;
-	END LOOP;
-END
-$$;
-
 -- Rights of PUBLIC: none
 SELECT 'function' AS what, p.oid::regprocedure::text FROM pg_proc p JOIN pg_temp.member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass,
 	aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0

@@ -22,12 +22,13 @@ WHERE obj_description(objid, (SELECT relname FROM pg_class WHERE oid = classid):
 	AND NOT EXISTS (SELECT FROM pg_type t WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid AND (t.typelem <> 0 OR t.typrelid <> 0)) ORDER BY 1;
 SELECT attrelid::regclass, attname AS without_comment FROM pg_attribute WHERE attrelid = 'mf_bill'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL;
 
--- Whoever has the right to read a table or view can read it: no function in it is denied
+-- Whoever has the right to read a table or view of either extension can read it: no function in it is denied
 DO $$
 DECLARE
 	r record;
 BEGIN
-	FOR r IN SELECT x.rolname, c.oid::regclass AS relation FROM pg_roles x, pg_class c JOIN pg_temp.member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+	FOR r IN SELECT x.rolname, c.oid::regclass AS relation FROM pg_roles x, pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+		JOIN pg_extension e ON e.oid = d.refobjid AND e.extname LIKE 'myfatoorah%'
 		WHERE x.rolname LIKE 'myfatoorah%' AND c.relkind IN ('r', 'v', 'p') AND has_table_privilege(x.oid, c.oid, 'SELECT') ORDER BY x.rolname, c.relname
 	LOOP
 		BEGIN
