@@ -218,6 +218,44 @@ sub counts
 }
 
 #
+# A row with disputes is deleted, and its invoice taken over
+#
+{
+	my ($id, $invoice) = sent('deleted', '50.000');
+	my $books = sub { return sql("SELECT string_agg(invoice || ' ' || kind || ' ' || amount, ', ' ORDER BY id) FROM mf_ledger WHERE invoice IN ($id, $_[0]) AND kind <> 'fee'"); };
+	my @payments;
+
+	foreach my $duplicate (JSON::PP::false, $true)
+	{
+		$sandbox{kwd}->invoice($invoice, 'pay', { duplicate => $duplicate });
+		told($id, $invoice);
+		push @payments, row($id, 'payment_id');
+	}
+	foreach my $dispute ([ 703, 'LOST', 0 ], [ 704, 'PENDING', 1 ])
+	{
+		$sandbox{kwd}->invoice($invoice, 'dispute', { id => $dispute->[0], status => $dispute->[1], payment_id => $payments[ $dispute->[2] ] });
+		told($id, $invoice);
+	}
+	is(row($id, qw(payment_status net_value), 'disputed_at IS NOT NULL'), 'paid|50.000|t', 'one payment is lost, another disputed');
+	my $before = $books->($id);
+	my $disputes = sql("SELECT string_agg(dispute_id || ' ' || status || ' ' || amount || ' ' || opened_at, ', ' ORDER BY dispute_id) FROM mf_dispute WHERE invoice = $id");
+	sql("DELETE FROM mf_invoice WHERE id = $id; DELETE FROM mf_event WHERE invoice = $id");
+
+	my $new = sql("SELECT mf_adopt('$invoice', 'kwd')");
+	wait_for("SELECT net_value FROM mf_invoice WHERE id = $new", '50.000');
+	is(row($new, qw(received_value refunded_value), 'disputed_at IS NOT NULL'), '100.000|50.000|t', 'the new row knows what was lost, and that there is a dispute');
+	is($books->($new), $before =~ s/\b$id /$new /gr, 'the lines are those of the new row, once');
+	is(sql("SELECT mf_refundable($new)"), '50.000', 'no more than what is left can be refunded');
+	is(sql("SELECT string_agg(dispute_id || ' ' || status || ' ' || amount || ' ' || opened_at, ', ' ORDER BY dispute_id) FROM mf_dispute WHERE invoice = $new"), $disputes, 'the disputes are those of the new row');
+	is(counts($new), '3|3|4', 'each is news to it, once');
+	refresh($new);
+	is(counts($new), '3|3|4', 'and no news when it is asked about again');
+	$sandbox{kwd}->invoice($invoice, 'dispute', { id => 703, status => 'RESOLVED', payment_id => $payments[0] });
+	told($new, $invoice);
+	is(row($new, 'net_value'), '100.000', 'what is told later of a dispute counts');
+}
+
+#
 # What contradicts the row is not taken in silence.
 #
 sub answers

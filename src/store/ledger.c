@@ -20,7 +20,8 @@
  * before, so the same answer books nothing a second time.
  *
  * What was booked for a row that is gone since, by DELETE, goes to the row that mf_adopt()
- * made for the same invoice: a payment is in the books once, and news to that row.  The
+ * made for the same invoice: a payment is in the books once, and news to that row, as are
+ * its disputes, whose "event" is negative until disputes_statement has returned them.  The
  * tables of rows are probed, never joined, for each line that has the same number.  A row
  * that is there, or archived, keeps its lines, and is named.
  */
@@ -38,8 +39,10 @@ static MfStatement book_statement = {
 	"  FROM w JOIN @mf_money m ON m.source = ANY ($3) AND m.source = w.source AND m.kind = w.kind "
 	"  WHERE w.difference <> 0 AND m.invoice <> w.invoice "
 	"    AND @mf_shares_numbers(m.account, NULL, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
-	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
+	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account, customer_reference = i.customer_reference FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
 	"  WHERE m.id = g.id AND g.gone RETURNING 1), "
+	"d AS (UPDATE @mf_dispute_state d SET invoice = g.invoice, event = -d.event FROM g "
+	"  WHERE g.gone AND g.kind = 'payment' AND d.invoice = g.holder AND d.payment_id = g.source), "
 	"n AS MATERIALIZED (SELECT w.*, nullif(min(w.invoice) OVER s, w.invoice) AS first, nullif(max(w.invoice) OVER s, w.invoice) AS last, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.gone "
 	"    AND g.invoice = w.invoice AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked "
 	"  FROM w WINDOW s AS (PARTITION BY w.kind, w.source)), "
@@ -78,13 +81,15 @@ static MfStatement disputes_statement = {
 	"    left(" MEMBER("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
-	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log')), "
+	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log') "
+	"  UNION ALL SELECT -d.event, d.invoice, d.opened_at, d.dispute_id, d.status, d.type, d.charge_back_type, d.reason, d.payment_id "
+	"  FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.event < 0), "
 	"l AS MATERIALIZED (SELECT DISTINCT ON (e.invoice, e.dispute_id) e.*, "
 	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at "
 	"  FROM e WHERE e.status <> '' ORDER BY e.invoice, e.dispute_id, e.status = 'PENDING', e.id DESC), "
 	"n AS MATERIALIZED (SELECT l.* FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
 	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id "
-	"  WHERE d.invoice IS NULL OR (d.event < l.id AND d.status <> l.status AND l.status <> 'PENDING') "
+	"  WHERE d.invoice IS NULL OR d.event < 0 OR (d.event < l.id AND d.status <> l.status AND l.status <> 'PENDING') "
 	"    OR (l.status = 'LOST' AND l.type = 'CHARGEBACK' AND d.status = 'LOST' "
 	"      AND EXISTS (" BOOKED("payment", "payment_id") ") "
 	"      AND NOT EXISTS (" BOOKED("chargeback", "dispute_id") "))), "

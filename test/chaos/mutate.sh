@@ -558,6 +558,8 @@ mutate refund_undoubted 'nobody is told that more was given back than received' 
 	's/if \(c->step && mf_amount_compare/if (false \&\& mf_amount_compare/' 171_refunds_in_the_books
 mutate refund_adopted 'a refund of an invoice that was deleted is shown twice' src/store/operation_rows.c \
 	's/g\.refund_id = n\.refund_id::int8 AND g\.invoice/false AND g.invoice/' 171_refunds_in_the_books
+mutate chargeback_left 'what a deleted row has lost in a dispute can be refunded of the row that takes its invoice over' src/store/ledger.c \
+	's/d\.invoice = g\.holder AND d\.payment_id/false AND d.payment_id/' 068_money
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
 	's/strcmp\(address, other->base_url\) == 0/strcmp(account->name, other->name) == 0/' 181_numbers_of_two_rows
 mutate number_twice 'nobody is told that two invoices have a payment of the same number' src/inquiry/inquiry_money.c \
