@@ -55,6 +55,25 @@ CREATE FUNCTION mf_test.mentions(reference text) RETURNS TABLE (source text, wha
 	WHERE e.value ~ 'Nou?ra|noura|99999999|\+965|2890|"Block"|203\.0\.113' GROUP BY o.source ORDER BY o.source
 $$;
 
+-- in how many rows of each of our tables; which have more than before
+CREATE FUNCTION mf_test.tables_with() RETURNS TABLE (source text, lines bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR source IN SELECT c.relname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e'
+			AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'myfatoorah') AND c.relkind IN ('r', 'p') ORDER BY 1 LOOP
+		EXECUTE format('SELECT count(*) FROM %I t WHERE to_jsonb(t)::text ~ $1', source) INTO lines USING 'Nou?ra|noura|99999999|\+965|2890|"Block"|203\.0\.113';
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+CREATE TABLE mf_test.before AS SELECT * FROM mf_test.tables_with();
+CREATE FUNCTION mf_test.more() RETURNS TABLE (source text, more bigint) LANGUAGE sql AS $$
+	SELECT n.source, n.lines - b.lines FROM mf_test.tables_with() n JOIN mf_test.before b ON b.source = n.source WHERE n.lines <> b.lines ORDER BY 1
+$$;
+CREATE PROCEDURE mf_test.see_before() LANGUAGE sql AS $$
+	TRUNCATE mf_test.before;
+	INSERT INTO mf_test.before SELECT * FROM mf_test.tables_with()
+$$;
+
 CALL mf_test.insert_personal('tenant', 'paid');
 CALL mf_test.insert_personal('tenant', 'expired');
 CALL mf_test.insert_personal('tenant', 'unpaid');
@@ -98,7 +117,14 @@ SELECT count(*) FROM mf_forget('forgotten') WHERE result = 'forgotten_before';
 SELECT * FROM mf_test.mentions('forgotten');
 SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 'tenant.paid'$$);
 
--- By age: the setting is enough, also where nothing is to be sent
+-- By age: the setting is enough, also where nothing is to be sent. What has no row is emptied by its own age.
+CALL mf_test.see_before();
+INSERT INTO mf_event (account, source, version, event_code, invoice_id, customer_reference, digest, data, received_at) VALUES
+	('myfatoorah', 'webhook', 2, 1, 1, 'gone.11111111111111111111', '\x01', '{"UserDefinedField": "Noura"}', now() - interval '2 years'),
+	('myfatoorah', 'webhook', 2, 1, 1, 'gone.11111111111111111112', '\x02', '{"UserDefinedField": "Noura"}', now());
+INSERT INTO mf_archive_key (id, created_at, account, reference, paid) VALUES (-2, '2001-01-01', 'myfatoorah', 'dropped_too.00000000000000000000', true);
+INSERT INTO mf_operation (invoice, account, value, comment, status, reference, created_at) VALUES (-2, 'myfatoorah', 4, 'Noura has moved out', 'refused', 'dropped-2', now() - interval '2 years');
+SELECT * FROM mf_test.more();
 SELECT count(*) FROM mf_test.mentions('neighbour');
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('Noura', 1, 'young');
 CALL mf_test.wait_for($$(SELECT status = 'sent' FROM mf_invoice WHERE customer_reference = 'young')$$);
@@ -106,13 +132,33 @@ ALTER SYSTEM SET myfatoorah.personal_data_retention = '365d';
 SELECT pg_reload_conf();
 CALL mf_test.wait_for($$(SELECT erased_at IS NOT NULL FROM mf_invoice WHERE reference = 'neighbour.paid')$$);
 SELECT * FROM mf_test.mentions('neighbour');
+CALL mf_test.wait_for($$(SELECT comment IS NULL FROM mf_operation WHERE invoice = -2)$$);
+SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02') ORDER BY digest;
+SELECT count(*) FROM mf_forget('gone');
+SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02') ORDER BY digest;
 SELECT reference ~ '^young' AS young, customer_name, status FROM mf_invoice WHERE erased_at IS NULL AND customer_reference IN ('tenant', 'young') ORDER BY id;
 ALTER SYSTEM RESET myfatoorah.personal_data_retention;
 SELECT pg_reload_conf();
 
--- Refunds whose invoice was deleted, or archived in a month that was dropped
-DELETE FROM mf_invoice WHERE reference = 'tenant.rejected';
-SELECT count(*) AS refunds, count(comment) AS comments FROM mf_operation o WHERE o.invoice NOT IN (SELECT id FROM mf_invoice) AND o.status = 'refused' AND o.reference ~ '-';
+-- Nothing that is personal outlives its row
+CALL mf_test.see_before();
+CALL mf_test.insert_personal('leaver', 'paid');
+INSERT INTO mf_dispute_state (invoice, dispute_id, status, reason, opened_at, changed_at, event) SELECT id, '7', 'LOST', 'Noura', now(), now(), 1 FROM mf_invoice WHERE customer_reference = 'leaver';
+SELECT * FROM mf_test.more();
+DELETE FROM mf_invoice WHERE customer_reference = 'leaver';
+SELECT * FROM mf_test.more();
+SELECT e.event_code, e.data FROM mf_event e WHERE e.event_code = 6 AND e.invoice NOT IN (SELECT id FROM mf_invoice);
+
+-- What mf_adopt() has taken over has the reference as its customer_reference
+CALL mf_test.insert_personal('again.0123456789abcdefghjk', 'paid');
+CALL mf_test.insert_personal('again.0123456789abcdefghjk', 'refunded');
+SET session_replication_role = replica;
+UPDATE mf_invoice SET taken_over_from = 'https://example.com' WHERE reference = 'again.0123456789abcdefghjk.paid';
+RESET session_replication_role;
+SELECT i.reference, f.result FROM mf_forget('again') f JOIN mf_invoice i ON i.id = f.id ORDER BY i.id;
+SELECT reference, erased_at IS NOT NULL AS erased FROM mf_invoice WHERE reference ~ '^again' ORDER BY id;
+
+-- Refunds whose invoice was archived in a month that was dropped
 INSERT INTO mf_archive_key (id, created_at, account, reference, paid) VALUES (-1, '2001-01-01', 'myfatoorah', 'dropped.00000000000000000000', true);
 INSERT INTO mf_operation (invoice, account, value, comment, status, reference) VALUES (-1, 'myfatoorah', 4, 'Noura has moved out', 'refused', 'dropped');
 SELECT * FROM mf_forget('dropped');
@@ -120,14 +166,21 @@ SELECT comment, value FROM mf_operation WHERE invoice = -1;
 
 -- The end
 SET session_replication_role = replica;
-DELETE FROM mf_money m USING mf_invoice i WHERE i.id = m.invoice AND i.customer_reference IN ('tenant', 'forgotten', 'neighbour');
-DELETE FROM mf_event m USING mf_invoice i WHERE i.id = m.invoice AND i.customer_reference IN ('tenant', 'forgotten', 'neighbour');
+DELETE FROM mf_money WHERE customer_reference ~ '^(tenant|forgotten|neighbour|leaver|again)';
+DELETE FROM mf_event m WHERE m.digest IN ('\x01', '\x02') OR (m.invoice_id BETWEEN 900000000 AND 900000020);
+DELETE FROM mf_dispute_state WHERE dispute_id = '7';
+DELETE FROM mf_transaction WHERE transaction_status = 'Succss' AND payment_id = 'p' || invoice;
+DELETE FROM mf_attempt WHERE reference = 'x';
 DELETE FROM mf_reaction_queue WHERE function = 'nobody';
-DELETE FROM mf_archive_key WHERE id = -1;
+DELETE FROM mf_archive_key WHERE id < 0;
 DELETE FROM mf_operation_attempt a USING mf_operation o WHERE o.id = a.operation AND o.reference ~ '-';
-DELETE FROM mf_operation WHERE reference ~ '-' OR invoice = -1;
-DELETE FROM mf_invoice WHERE customer_reference IN ('tenant', 'forgotten', 'neighbour');
+DELETE FROM mf_operation WHERE reference ~ '-' OR invoice < 0;
+DELETE FROM mf_invoice WHERE customer_reference ~ '^(tenant|forgotten|neighbour|again)';
 RESET session_replication_role;
 DROP FUNCTION mf_test.mentions(text);
+DROP PROCEDURE mf_test.see_before();
+DROP FUNCTION mf_test.more();
+DROP TABLE mf_test.before;
+DROP FUNCTION mf_test.tables_with();
 DROP PROCEDURE mf_test.insert_personal(text, text);
 DROP ROLE regress_mf_clerk, regress_mf_chief;

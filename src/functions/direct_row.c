@@ -192,7 +192,7 @@ static bool
 take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account, const MfRequest *request)
 {
 	static MfStatement statement = {
-		"WITH r AS MATERIALIZED (SELECT i.id, i.customer_name = $5 AND i.invoice_value = $6 "
+		"WITH r AS MATERIALIZED (SELECT i.id, (i.customer_name = $5 OR i.erased_at IS NOT NULL) AND i.invoice_value = $6 "
 		"    AND (i.recurring_id IS NOT NULL OR i.customer_reference IS NOT DISTINCT FROM $7) AS same FROM @mf_invoice i "
 		"  WHERE i.id = $1 AND i.invoice_id = $2::int8 AND i.account = $3 AND i.taken_over_from <> $4 FOR NO KEY UPDATE), "
 		"u AS (UPDATE @mf_invoice i SET taken_over_from = $4 FROM r WHERE i.id = r.id AND i.id = $1 AND r.same RETURNING i.created_by_id) "

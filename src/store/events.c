@@ -87,7 +87,7 @@ static MfStatement store_events_statement = {
 	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
 	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
 	"    data = CASE WHEN e.event_code = 5 AND (e.due IS NULL OR " NUMBER(MF_REPETITION_OF("EXCLUDED")) " > "
-	"      " NUMBER(MF_REPETITION_OF("e")) ") THEN EXCLUDED.data ELSE e.data END, "
+	"      " NUMBER(MF_REPETITION_OF("e")) ") THEN " MF_EVENT_KEPT("EXCLUDED.data", "5") " ELSE e.data END, "
 	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
 	"    e.invoice_id, e.source, e.xmax <> '0'::xid AS repeated), "

@@ -36,11 +36,12 @@
 #define ERASE_OPERATIONS(i) \
 	"p AS (UPDATE @mf_operation o SET comment = NULL, last_error = NULL FROM " i " WHERE o.invoice = i.id RETURNING o.id), " \
 	"b AS (UPDATE @mf_operation_attempt o SET error = NULL FROM p WHERE o.operation = p.id AND o.error IS NOT NULL) "
+#define ERASE_EVENTS(i) \
+	"e AS (UPDATE @mf_event o SET data = " MF_EVENT_KEPT("o.data", "o.event_code") " FROM " i " WHERE o.invoice = i.id AND o.data IS NOT NULL)"
 #define IS_OF_OPERATION "o.reason ~ '^(refund|capture|release) [0-9]'"
 
-/* erases the locked invoices "i" */
-#define ERASE(i) \
-	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
+/* what other tables say of the invoices "i" */
+#define ERASE_LINES(i) \
 	"t AS (UPDATE @mf_transaction o SET ip_address = NULL FROM " i " WHERE o.invoice = i.id " \
 	"  AND o.ip_address IS NOT NULL), " \
 	"a AS (UPDATE @mf_attempt o SET error = NULL FROM " i " WHERE o.invoice = i.id AND o.error IS NOT NULL), " \
@@ -49,7 +50,7 @@
 	"  WHEN o.to_status <> 'rejected' THEN o.reason END " \
 	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
 	"    AND o.reason IS NOT NULL) OR " IS_OF_OPERATION ")), " \
-	"e AS (UPDATE @mf_event o SET data = " MF_EVENT_KEPT("o.data", "o.event_code") " FROM " i " WHERE o.invoice = i.id AND o.data IS NOT NULL), " \
+	ERASE_EVENTS(i) ", " \
 	"d AS (UPDATE @mf_dispute_state o SET reason = NULL FROM " i " WHERE o.invoice = i.id AND o.reason IS NOT NULL), " \
 	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
 	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
@@ -57,6 +58,11 @@
 	"      'payment_error'] AS members) p " \
 	"  WHERE o.invoice = i.id), " \
 	ERASE_OPERATIONS(i)
+
+/* erases the locked invoices "i" */
+#define ERASE(i) \
+	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
+	ERASE_LINES(i)
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
 #define WITHOUT(list, less) \
@@ -69,7 +75,7 @@
 	WITHOUT("disputes", "- 'reason'") ", " \
 	WITHOUT("events", "|| jsonb_build_object('data', " MF_EVENT_KEPT("(e->'data')", "(e->>'event_code')::int") ")") ")) " \
 	"  FROM " i " WHERE o.id = i.id AND o.created_at = i.created_at RETURNING o.id), " \
-	ERASE_OPERATIONS(i)
+	ERASE_EVENTS(i) ", " ERASE_OPERATIONS(i)
 
 /*
  * Invoices that were sent are found in the order of an index.  Those that were
@@ -109,9 +115,49 @@ static MfStatement purge_archived_statement = {
 	1, {TIMESTAMPTZOID}, NULL
 };
 
+/*
+ * What no row has: events that matched none, and refunds of invoices whose month of the archive was dropped.  Each batch goes
+ * on where the one before ended; what becomes so later is emptied with its row.
+ */
+#define NEXT(table, time) \
+	"WITH w AS MATERIALIZED (SELECT t.id, t." time " < $1 AS old FROM @" table " t WHERE t.id > $2 ORDER BY t.id LIMIT " CppAsString2(LOOKED_AT) "), "
+#define NEXT_OLD(row) row ".id = ANY (ARRAY(SELECT w.id FROM w WHERE w.old)) AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice) "
+#define IS_OUT_OF_REACH(k) "NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = " k ".id AND a.created_at = " k ".created_at)"
+#define KEPT_OF_EVENT MF_EVENT_KEPT("o.data", "o.event_code")
+#define SAYS_MORE "o.event_code IN (1, 2, 5, 6) AND o.data <> " KEPT_OF_EVENT
+
+static MfStatement purge_rowless_statements[] = {
+	{
+		MF_IN_ORDER NEXT("mf_event", "received_at")
+		"e AS MATERIALIZED (SELECT o.id FROM @mf_event o WHERE " NEXT_OLD("o") "AND " SAYS_MORE " FOR NO KEY UPDATE SKIP LOCKED), "
+		"u AS (UPDATE @mf_event o SET data = " KEPT_OF_EVENT " FROM e WHERE o.id = e.id) "
+		"SELECT coalesce(max(w.id), 0)::int8 FROM w WHERE w.old",
+		2, {TIMESTAMPTZOID, INT8OID}, NULL
+	},
+	{
+		MF_IN_ORDER NEXT("mf_operation", "created_at")
+		"i AS MATERIALIZED (SELECT DISTINCT o.invoice AS id FROM @mf_operation o WHERE " NEXT_OLD("o")
+		"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.id = o.invoice AND NOT " IS_OUT_OF_REACH("k") ")), "
+		ERASE_OPERATIONS("i")
+		"SELECT coalesce(max(w.id), 0)::int8 FROM w WHERE w.old",
+		2, {TIMESTAMPTZOID, INT8OID}, NULL
+	}
+};
+
+/*
+ * A reference is the customer's, a dot and 20 letters, perhaps with the number of a resend.  An invoice that mf_adopt()
+ * has taken over has it as its customer_reference.
+ */
+#define IS_REFERENCE_OF(reference, customer) \
+	"left(" reference ", length(" customer ") + 1) = " customer " || '.' AND length(regexp_replace(" reference ", '~[0-9]+$', '')) = length(" customer ") + 21"
+#define BEGINS_SO(reference, customer) reference " >= " customer " || '.' AND " reference " < " customer " || '/'"
+#define OF_CUSTOMER(i) \
+	"(" i ".customer_reference = $1 OR (" BEGINS_SO(i ".reference", "$1") " AND " i ".taken_over_from IS NOT NULL " \
+	"  AND " IS_REFERENCE_OF(i ".customer_reference", "$1") ")) AND ($2 IS NULL OR " i ".account = $2) "
+
 /* run as the caller, with policies and the right to update */
 static MfStatement named_statement = {
-	"SELECT i.id::int8 FROM @mf_invoice i WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2) "
+	"SELECT i.id::int8 FROM @mf_invoice i WHERE " OF_CUSTOMER("i")
 	"ORDER BY i.id FOR NO KEY UPDATE",
 	2, {TEXTOID, TEXTOID}, NULL
 };
@@ -133,30 +179,36 @@ static MfStatement erase_statement = {
 
 static MfStatement erase_archived_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.created_at, i.erased_at IS NOT NULL AS erased FROM @mf_invoice_archive i "
-	"  WHERE i.customer_reference = $1 AND ($2 IS NULL OR i.account = $2)), "
+	"  WHERE " OF_CUSTOMER("i") "), "
 	"i AS MATERIALIZED (SELECT l.id, l.created_at FROM l), " ERASE_ARCHIVED("i")
 	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN n.id IS NOT NULL THEN 'forgotten' END "
 	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/*
- * Archived rows whose month was dropped or detached.  A reference is the customer's, a
- * dot and 20 letters, perhaps with the number of a resend.
- */
+/* Archived rows whose month was dropped or detached; and events that matched no row are erased */
 static MfStatement out_of_reach_statement = {
-	"WITH i AS MATERIALIZED (SELECT k.id FROM @mf_archive_key k WHERE k.reference >= $1 || '.' AND k.reference < $1 || '/' AND ($2 IS NULL OR k.account = $2) "
-	"  AND length(regexp_replace(k.reference, '~[0-9]+$', '')) = length($1) + 21 "
-	"  AND NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = k.id AND a.created_at = k.created_at)), "
-	ERASE_OPERATIONS("i")
+	"WITH i AS MATERIALIZED (SELECT k.id FROM @mf_archive_key k WHERE " BEGINS_SO("k.reference", "$1") " AND ($2 IS NULL OR k.account = $2) "
+	"  AND " IS_REFERENCE_OF("k.reference", "$1") " AND " IS_OUT_OF_REACH("k") "), "
+	"u AS (UPDATE @mf_event o SET data = " KEPT_OF_EVENT " WHERE o.invoice IS NULL AND ($2 IS NULL OR o.account = $2) "
+	"  AND (o.customer_reference = $1 OR " IS_REFERENCE_OF("o.customer_reference", "$1") ") AND " SAYS_MORE "), "
+	ERASE_EVENTS("i") ", " ERASE_OPERATIONS("i")
 	"SELECT i.id::int8, 'out of reach: its month was dropped or detached' FROM i ORDER BY i.id",
 	2, {TEXTOID, TEXTOID}, NULL
+};
+
+static MfStatement erase_lines_statement = {
+	"WITH i AS MATERIALIZED (SELECT $1 AS id), " ERASE_LINES("i") "SELECT", 1, {INT8OID}, NULL
 };
 
 /* id of the latest cancelled invoice that was erased; 0 = begin again */
 static MfUnpaidPosition cancelled_position;
 
+/* ids of the latest event and operation that were looked at */
+static int64 rowless_positions[lengthof(purge_rowless_statements)];
+
 static bool purge_cancelled(const MfSqlScope *scope, TimestampTz before);
+static bool purge_rowless(const MfSqlScope *scope, TimestampTz before);
 static void forget_elsewhere(Oid schema, const Datum *values, const char *nulls, FunctionCallInfo fcinfo);
 static void return_rows(void *argument);
 static Datum lock_named_invoices(Oid schema, const Datum *values, const char *nulls);
@@ -174,6 +226,7 @@ mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before)
 	(void) mf_sql_execute(scope, &purge_sent_statement, &value, NULL);
 	sent = mf_result_int8(0, 1);
 	more = purge_cancelled(scope, before);
+	more = purge_rowless(scope, before) || more;
 	(void) mf_sql_execute(scope, &purge_archived_statement, &value, NULL);
 	archived = mf_result_int8(0, 1);
 	return (uint64) (sent + archived + (more ? 1 : 0));
@@ -196,6 +249,34 @@ purge_cancelled(const MfSqlScope *scope, TimestampTz before)
 	namestrcpy(&cancelled_position.account, mf_result_text(0, 1));
 	cancelled_position.invoice = mf_result_int8(0, 2);
 	return true;
+}
+
+/* Erases in batches of events and operations; false at the end of both walks. */
+static bool
+purge_rowless(const MfSqlScope *scope, TimestampTz before)
+{
+	bool		more = false;
+	int			i;
+
+	for (i = 0; i < (int) lengthof(purge_rowless_statements); i++)
+	{
+		Datum		values[] = {TimestampTzGetDatum(before), Int64GetDatum(rowless_positions[i])};
+		int64		position;
+
+		(void) mf_sql_execute(scope, &purge_rowless_statements[i], values, NULL);
+		position = mf_result_int8(0, 1);
+		more = more || position > rowless_positions[i];
+		rowless_positions[i] = Max(rowless_positions[i], position);
+	}
+	return more;
+}
+
+void
+mf_personal_data_erase_lines(const MfSqlScope *scope, int64 invoice)
+{
+	Datum		value = Int64GetDatum(invoice);
+
+	(void) mf_sql_execute(scope, &erase_lines_statement, &value, NULL);
 }
 
 /* Erases personal data of one customer in finished invoices; returns a row (id, result) for each invoice. */

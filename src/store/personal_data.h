@@ -24,9 +24,12 @@
 	"  AND p.status IN ('queued', 'sending', 'filed', 'unknown', 'review'))"
 
 /*
- * Erases them in a batch of settled invoices that were created before that time.
- * Returns 0 if there are no more.
+ * Erases them in a batch of settled invoices that were created before that time, and in what
+ * no invoice has.  Returns 0 if there are no more.
  */
 extern uint64 mf_personal_data_purge(const MfSqlScope *scope, TimestampTz before);
+
+/* Erases what other tables say of an invoice that is being deleted. */
+extern void mf_personal_data_erase_lines(const MfSqlScope *scope, int64 invoice);
 
 #endif							/* MF_PERSONAL_DATA_H */

@@ -27,8 +27,10 @@
 #include "database/sql_array.h"
 #include "process/database_identity.h"
 #include "process/wakeup.h"
+#include "store/events.h"
 #include "store/inquiries_open.h"
 #include "store/invoice.h"
+#include "store/personal_data.h"
 #include "store/queue.h"
 #include "store/queue_internal.h"
 #include "store/table_rows.h"
@@ -82,9 +84,6 @@ typedef struct NewEntries
 
 static MfStatement forget_statement = {
 	"WITH q AS (DELETE FROM @mf_queue WHERE invoice = $1), "
-	/* who has edited the row when stays in the history, but not its values */
-	"t AS (UPDATE @mf_transition SET changes = NULL WHERE invoice = $1 AND changes IS NOT NULL), "
-	"o AS (UPDATE @mf_operation SET comment = NULL WHERE invoice = $1 AND comment IS NOT NULL), "
 	"k AS (DELETE FROM @mf_invoice_number WHERE invoice_id = $2 AND invoice = $1), "
 	"r AS (DELETE FROM @mf_reaction_queue WHERE invoice = $1) "
 	"DELETE FROM @mf_inquiry WHERE invoice = $1",
@@ -96,7 +95,7 @@ static MfStatement forget_all_statement = {
 	"q AS (DELETE FROM @mf_inquiry), r AS (DELETE FROM @mf_reaction_queue WHERE invoice IS NOT NULL), m AS (DELETE FROM @mf_money), "
 	"d AS (DELETE FROM @mf_dispute_state), k AS (DELETE FROM @mf_invoice_number), o AS (DELETE FROM @mf_operation), "
 	"b AS (DELETE FROM @mf_operation_attempt) "
-	"UPDATE @mf_event SET invoice = NULL, due = NULL WHERE invoice IS NOT NULL",
+	"UPDATE @mf_event e SET invoice = NULL, due = NULL, data = " MF_EVENT_KEPT("e.data", "e.event_code") " WHERE invoice IS NOT NULL",
 	0, {0}, NULL
 };
 
@@ -368,8 +367,12 @@ void
 mf_invoice_deleted(Oid schema, int64 invoice, int64 invoice_id)
 {
 	Datum		values[2] = {Int64GetDatum(invoice), Int64GetDatum(invoice_id)};
+	MfSqlScope	scope;
 
-	(void) mf_execute_alone(schema, &forget_statement, values, NULL);
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &forget_statement, values, NULL);
+	mf_personal_data_erase_lines(&scope, invoice);
+	mf_sql_end(&scope);
 }
 
 void
