@@ -177,16 +177,19 @@ add_time(cJSON *object, const char *name, const char *value)
 static cJSON *
 object_of(cJSON *root, const char **name)
 {
-	const char *dot = strchr(*name, '.');
-	char		object[32];
-	cJSON	   *found;
+	const char *dot;
 
-	if (dot == NULL)
-		return root;
-	snprintf(object, sizeof(object), "%.*s", (int) (dot - *name), *name);
-	*name = dot + 1;
-	found = cJSON_GetObjectItemCaseSensitive(root, object);
-	return found != NULL ? found : cJSON_AddObjectToObject(root, object);
+	while (root != NULL && (dot = strchr(*name, '.')) != NULL)
+	{
+		char		object[32];
+		cJSON	   *found;
+
+		snprintf(object, sizeof(object), "%.*s", (int) (dot - *name), *name);
+		*name = dot + 1;
+		found = cJSON_GetObjectItemCaseSensitive(root, object);
+		root = found != NULL ? found : cJSON_AddObjectToObject(root, object);
+	}
+	return root;
 }
 
 static bool

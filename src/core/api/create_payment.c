@@ -44,15 +44,9 @@ static const struct
 static const char *option_of(const char *v2);
 static bool is_same_url(const char *one, const char *other);
 static bool is_supplier_list(const char *text);
-static const char *code_digits(const char *code);
-static cJSON *add_object(cJSON *object, const char *name);
-static bool add_text(cJSON *object, const char *name, const char *value);
-static bool add_number(cJSON *object, const char *name, const char *value);
-static bool add_customer(cJSON *root, const MfCreatePayment *payment);
-static bool add_mobile(cJSON *customer, const MfCreatePayment *payment);
-static bool add_urls(cJSON *root, const char *const *values);
-static bool add_expiry(cJSON *root, const char *expiry);
-static bool add_suppliers(cJSON *root, const char *text);
+static const char *country_code(const MfCreatePayment *payment);
+static bool write_expiry(const char *expiry, char *out, size_t size);
+static char *make_suppliers(const char *text);
 
 MfSendPaymentField
 mf_create_payment_obstacle(const MfCreatePayment *payment)
@@ -132,175 +126,106 @@ is_supplier_list(const char *text)
 char *
 mf_create_payment_body(const MfCreatePayment *payment, size_t *len)
 {
+	static const MfField fields[] = {
+		{"Order.Amount", "invoice_value", MF_DECIMAL, false},
+		{"Order.Currency", "display_currency_iso", MF_TEXT, false},
+		{"Order.ExternalIdentifier", "customer_reference", MF_TEXT, false},
+		{"Customer.Name", "customer_name", MF_TEXT, false},
+		{"Customer.Mobile.CountryCode", "mobile_country_code", MF_TEXT, false},
+		{"Customer.Mobile.Number", "customer_mobile", MF_TEXT, false},
+		{"Customer.Email", "customer_email", MF_TEXT, false},
+		{"Customer.CivilId", "customer_civil_id", MF_TEXT, false},
+		{"IntegrationUrls.Redirection", "call_back_url", MF_TEXT, false},
+		{"IntegrationUrls.Webhook", "webhook_url", MF_TEXT, false},
+		{"NotificationOption", "notification_option", MF_TEXT, false},
+		{"PaymentExpiry", "expiry_date", MF_TEXT, false},
+		{"Language", "language", MF_TEXT, false},
+		{"Suppliers", "suppliers", MF_JSON, false},
+	};
 	const char *const *values = payment->values;
 	const char *option = values[MF_SP_NOTIFICATION_OPTION];
-	cJSON	   *root = cJSON_CreateObject();
-	cJSON	   *order = add_object(root, "Order");
-	bool		complete = order != NULL;
-	char	   *body;
+	char		expiry[64];
+	char	   *suppliers = values[MF_SP_SUPPLIERS] != NULL ? make_suppliers(values[MF_SP_SUPPLIERS]) : NULL;
+	char	   *body = NULL;
+	const char *sent[] = {
+		values[MF_SP_INVOICE_VALUE], values[MF_SP_DISPLAY_CURRENCY_ISO], values[MF_SP_CUSTOMER_REFERENCE],
+		values[MF_SP_CUSTOMER_NAME], country_code(payment), values[MF_SP_CUSTOMER_MOBILE], values[MF_SP_CUSTOMER_EMAIL],
+		values[MF_SP_CUSTOMER_CIVIL_ID], values[MF_SP_CALL_BACK_URL], values[MF_SP_WEBHOOK_URL],
+		option != NULL ? option_of(option) : NULL, payment->expiry != NULL ? expiry : NULL, values[MF_SP_LANGUAGE], suppliers
+	};
 
-	complete = complete && add_number(order, "Amount", values[MF_SP_INVOICE_VALUE]);
-	complete = complete && add_text(order, "Currency", values[MF_SP_DISPLAY_CURRENCY_ISO]);
-	complete = complete && add_text(order, "ExternalIdentifier", values[MF_SP_CUSTOMER_REFERENCE]);
-	complete = complete && add_customer(root, payment);
-	complete = complete && add_urls(root, values);
-	complete = complete && add_text(root, "NotificationOption", option != NULL ? option_of(option) : NULL);
-	complete = complete && add_expiry(root, payment->expiry);
-	complete = complete && add_text(root, "Language", values[MF_SP_LANGUAGE]);
-	complete = complete && add_suppliers(root, values[MF_SP_SUPPLIERS]);
-	body = complete ? mf_json_print(root) : NULL;
-	cJSON_Delete(root);
-	*len = body != NULL ? strlen(body) : 0;
+	*len = 0;
+	if (values[MF_SP_INVOICE_VALUE] != NULL && (suppliers != NULL || values[MF_SP_SUPPLIERS] == NULL) &&
+		(payment->expiry == NULL || write_expiry(payment->expiry, expiry, sizeof(expiry))))
+		body = mf_fields_body(fields, sizeof(fields) / sizeof(fields[0]), sent, len);
+	free(suppliers);
 	return body;
 }
 
-/* Adds an empty object; NULL when out of memory. */
-static cJSON *
-add_object(cJSON *object, const char *name)
-{
-	cJSON	   *node = cJSON_CreateObject();
-
-	if (node != NULL && cJSON_AddItemToObjectCS(object, name, node))
-		return node;
-	cJSON_Delete(node);
-	return NULL;
-}
-
-/* NULL leaves the member out. */
-static bool
-add_text(cJSON *object, const char *name, const char *value)
-{
-	cJSON	   *node;
-
-	if (value == NULL)
-		return true;
-	node = mf_utf8_valid(value, strlen(value)) ? cJSON_CreateString(value) : NULL;
-	if (node != NULL && cJSON_AddItemToObjectCS(object, name, node))
-		return true;
-	cJSON_Delete(node);
-	return false;
-}
-
-/* A number as it is written */
-static bool
-add_number(cJSON *object, const char *name, const char *value)
-{
-	cJSON	   *node = value != NULL ? mf_json_parse(value, strlen(value), NULL, NULL) : NULL;
-
-	if (mf_json_is_number(node) && cJSON_AddItemToObjectCS(object, name, node))
-		return true;
-	cJSON_Delete(node);
-	return false;
-}
-
-static bool
-add_customer(cJSON *root, const MfCreatePayment *payment)
-{
-	const char *const *values = payment->values;
-	cJSON	   *customer;
-
-	if (values[MF_SP_CUSTOMER_NAME] == NULL && values[MF_SP_CUSTOMER_MOBILE] == NULL &&
-		values[MF_SP_CUSTOMER_EMAIL] == NULL && values[MF_SP_CUSTOMER_CIVIL_ID] == NULL)
-		return true;
-	customer = add_object(root, "Customer");
-	return customer != NULL &&
-		add_text(customer, "Name", values[MF_SP_CUSTOMER_NAME]) &&
-		add_mobile(customer, payment) &&
-		add_text(customer, "Email", values[MF_SP_CUSTOMER_EMAIL]) &&
-		add_text(customer, "CivilId", values[MF_SP_CUSTOMER_CIVIL_ID]);
-}
-
-/* The number with its code: that of the account's country if none was given. */
-static bool
-add_mobile(cJSON *customer, const MfCreatePayment *payment)
-{
-	const char *number = payment->values[MF_SP_CUSTOMER_MOBILE];
-	const char *code = payment->values[MF_SP_MOBILE_COUNTRY_CODE];
-	cJSON	   *mobile;
-
-	if (number == NULL)
-		return true;
-	if (code == NULL)
-		code = payment->dial_code;
-	else if (strlen(code) > COUNTRY_CODE_MAX)
-		code = code_digits(code);
-	mobile = add_object(customer, "Mobile");
-	return mobile != NULL && add_text(mobile, "CountryCode", code) && add_text(mobile, "Number", number);
-}
-
-/* A country code without its prefix, because V3 takes no more than four characters */
+/*
+ * The code of the mobile number: that of the account's country if none was given; without
+ * its prefix if it is long, because V3 takes no more than four characters.
+ */
 static const char *
-code_digits(const char *code)
+country_code(const MfCreatePayment *payment)
 {
-	if (*code == '+')
-		return code + 1;
-	return strncmp(code, "00", 2) == 0 ? code + 2 : code;
-}
+	const char *code = payment->values[MF_SP_MOBILE_COUNTRY_CODE];
 
-static bool
-add_urls(cJSON *root, const char *const *values)
-{
-	cJSON	   *urls;
-
-	if (values[MF_SP_CALL_BACK_URL] == NULL && values[MF_SP_WEBHOOK_URL] == NULL)
-		return true;
-	urls = add_object(root, "IntegrationUrls");
-	return urls != NULL &&
-		add_text(urls, "Redirection", values[MF_SP_CALL_BACK_URL]) &&
-		add_text(urls, "Webhook", values[MF_SP_WEBHOOK_URL]);
+	if (payment->values[MF_SP_CUSTOMER_MOBILE] == NULL)
+		return NULL;
+	if (code == NULL)
+		return payment->dial_code;
+	if (strlen(code) <= COUNTRY_CODE_MAX)
+		return code;
+	return *code == '+' ? code + 1 : strncmp(code, "00", 2) == 0 ? code + 2 : code;
 }
 
 /* "YYYY-MM-DDThh:mm:ssZ", without fractions */
 static bool
-add_expiry(cJSON *root, const char *expiry)
+write_expiry(const char *expiry, char *out, size_t size)
 {
-	char		time[64];
-
-	if (expiry == NULL)
-		return true;
-	if (!mf_timestamp_plain(expiry, time, sizeof(time)))
+	if (!mf_timestamp_plain(expiry, out, size))
 		return false;
-	time[10] = 'T';
-	time[19] = 'Z';
-	time[20] = '\0';
-	return add_text(root, "PaymentExpiry", time);
+	out[10] = 'T';
+	memcpy(out + 19, "Z", 2);
+	return true;
 }
 
-/* ProposedShare of V2 is ProposedDepositShare in V3. */
-static bool
-add_suppliers(cJSON *root, const char *text)
+/* The suppliers, malloc'd.  ProposedShare of V2 is ProposedDepositShare in V3. */
+static char *
+make_suppliers(const char *text)
 {
-	static const char *const names[][2] = {
-		{"SupplierCode", "SupplierCode"},
-		{"ProposedShare", "ProposedDepositShare"},
-		{"InvoiceShare", "InvoiceShare"},
+	static const char *const names[] = {"SupplierCode", "ProposedShare", "InvoiceShare"};
+	static const MfField fields[] = {
+		{"SupplierCode", "supplier_code", MF_DECIMAL, false},
+		{"ProposedDepositShare", "proposed_share", MF_DECIMAL, false},
+		{"InvoiceShare", "invoice_share", MF_DECIMAL, false},
 	};
-	cJSON	   *list;
-	cJSON	   *result;
+	cJSON	   *list = mf_json_parse(text, strlen(text), NULL, NULL);
+	cJSON	   *result = cJSON_CreateArray();
 	const cJSON *supplier;
-	bool		complete = true;
-	size_t		i;
+	bool		complete = list != NULL && result != NULL;
+	char	   *made;
 
-	if (text == NULL)
-		return true;
-	list = mf_json_parse(text, strlen(text), NULL, NULL);
-	result = cJSON_CreateArray();
-	complete = list != NULL && result != NULL && cJSON_AddItemToObjectCS(root, "Suppliers", result);
-	if (!complete)
-		cJSON_Delete(result);
 	cJSON_ArrayForEach(supplier, list)
 	{
-		cJSON	   *copy = complete ? cJSON_CreateObject() : NULL;
+		const char *values[3];
+		char	   *body;
+		size_t		len;
+		int			i;
 
-		complete = complete && copy != NULL && cJSON_AddItemToArray(result, copy);
-		for (i = 0; complete && i < sizeof(names) / sizeof(names[0]); i++)
+		for (i = 0; i < 3; i++)
 		{
-			const char *number = mf_json_number(supplier, names[i][0]);
-
-			complete = number == NULL ? mf_json_get(supplier, names[i][0]) == NULL ||
-				cJSON_IsNull(mf_json_get(supplier, names[i][0])) : add_number(copy, names[i][1], number);
+			values[i] = mf_json_number(supplier, names[i]);
+			complete = complete && (values[i] != NULL || mf_json_get(supplier, names[i]) == NULL ||
+									cJSON_IsNull(mf_json_get(supplier, names[i])));
 		}
+		body = complete ? mf_fields_body(fields, 3, values, &len) : NULL;
+		complete = body != NULL && cJSON_AddItemToArray(result, cJSON_CreateRaw(body));
+		free(body);
 	}
+	made = complete ? mf_json_print(result) : NULL;
 	cJSON_Delete(list);
-	return complete;
+	cJSON_Delete(result);
+	return made;
 }

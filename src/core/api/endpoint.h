@@ -21,9 +21,7 @@ typedef enum MfShape
 {
 	MF_SHAPE_DATA,				/* {IsSuccess, Message, ..., Data} */
 	MF_SHAPE_BOOLEAN,			/* the same, and success means that Data is true */
-	MF_SHAPE_BARE_ARRAY,		/* [...]: the array is the data */
-	MF_SHAPE_BARE_OBJECT,		/* {...} without a member of the envelope: likewise */
-	MF_SHAPE_RECORDS			/* {Records, Data}: Data, an array */
+	MF_SHAPE_BARE_ARRAY		/* [...]: the array is the data */
 } MfShape;
 
 typedef enum MfEffect
@@ -42,7 +40,7 @@ typedef struct MfEndpoint
 {
 	const char *name;			/* MyFatoorah's */
 	MfHttpVerb	verb;
-	const char *path;			/* if it ends in "/" or "=", a value follows */
+	const char *path;			/* if it ends in "=", a value follows */
 	MfShape		shape;
 	MfEffect	effect;
 	bool		idempotency_key;	/* takes the header (in some countries) */
@@ -70,7 +68,6 @@ typedef enum MfEndpointNumber
 	MF_MAKE_SUPPLIER_REFUND,
 
 	MF_UPDATE_PAYMENT_STATUS,
-	MF_V3_UPDATE_PAYMENT,		/* the PaymentId follows */
 	MF_CANCEL_RECURRING_PAYMENT,	/* the RecurringId follows */
 	MF_RESUME_RECURRING_PAYMENT,	/* likewise */
 
@@ -80,15 +77,8 @@ typedef enum MfEndpointNumber
 	MF_GET_DEPOSITED_INVOICES,
 	MF_INITIATE_PAYMENT,
 	MF_GET_EXCHANGE_RATES,
-	MF_GET_BANKS,
 	MF_GET_RECURRING_PAYMENT,
 	MF_GET_SUPPLIERS,
-	MF_GET_SUPPLIER_DETAILS,	/* the SupplierCode follows */
-	MF_GET_SUPPLIER_DASHBOARD,	/* likewise */
-	MF_GET_SUPPLIER_DEPOSITS,	/* likewise */
-	MF_V3_GET_PAYMENT,			/* the PaymentId follows */
-	MF_V3_GET_INVOICE,			/* the InvoiceId follows */
-	MF_V3_GET_INVOICE_BY_REFERENCE, /* our reference follows */
 	MF_ENDPOINT_COUNT
 } MfEndpointNumber;
 

@@ -236,14 +236,6 @@ names_made(const MfEndpoint *endpoint, const MfEnvelope *envelope, const char *b
 	return false;
 }
 
-/* Whether an object has a member that only an envelope or the answer of a router has */
-static bool
-is_enveloped(const cJSON *root)
-{
-	return mf_json_get(root, "IsSuccess") != NULL || mf_json_get(root, "Message") != NULL ||
-		mf_json_get(root, "ValidationErrors") != NULL || mf_json_get(root, "FieldsErrors") != NULL;
-}
-
 /* Sets "is_success" and "data" by the shape of the answer. */
 static void
 read_shape(MfShape shape, MfEnvelope *envelope)
@@ -253,30 +245,13 @@ read_shape(MfShape shape, MfEnvelope *envelope)
 
 	envelope->is_success = !cJSON_IsBool(success) ? -1 : cJSON_IsTrue(success) ? 1 : 0;
 	envelope->data = mf_json_get(root, "Data");
-	switch (shape)
+	if (shape == MF_SHAPE_BOOLEAN && envelope->is_success == 1 && !cJSON_IsTrue(envelope->data))
+		envelope->is_success = cJSON_IsFalse(envelope->data) ? 0 : -1;
+	else if (shape == MF_SHAPE_BARE_ARRAY && cJSON_IsArray(root))
 	{
-		case MF_SHAPE_DATA:
-			return;
-		case MF_SHAPE_BOOLEAN:
-			if (envelope->is_success == 1 && !cJSON_IsTrue(envelope->data))
-				envelope->is_success = cJSON_IsFalse(envelope->data) ? 0 : -1;
-			return;
-		case MF_SHAPE_BARE_ARRAY:
-			if (!cJSON_IsArray(root))
-				return;
-			break;
-		case MF_SHAPE_BARE_OBJECT:
-			if (!cJSON_IsObject(root) || root->child == NULL || is_enveloped(root))
-				return;
-			break;
-		case MF_SHAPE_RECORDS:
-			if (is_enveloped(root) || mf_json_get(root, "Records") == NULL || !cJSON_IsArray(envelope->data))
-				return;
-			envelope->is_success = 1;
-			return;
+		envelope->data = root;
+		envelope->is_success = 1;
 	}
-	envelope->data = root;
-	envelope->is_success = 1;
 }
 
 static bool

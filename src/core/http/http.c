@@ -171,12 +171,6 @@ mf_http_target_let_go(MfHttpTarget *target)
  * ----------
  */
 
-const char *
-mf_http_verb_name(MfHttpVerb verb)
-{
-	return verb == MF_HTTP_GET ? "GET" : verb == MF_HTTP_PUT ? "PUT" : "POST";
-}
-
 /* Text that is one header's value as it stands: no line ends within it, and libcurl strips nothing from it. */
 static bool
 idempotency_key_valid(const char *key)

@@ -57,12 +57,8 @@ typedef struct MfHttpTargetOptions
 typedef enum MfHttpVerb
 {
 	MF_HTTP_POST,
-	MF_HTTP_GET,				/* has no body */
-	MF_HTTP_PUT
+	MF_HTTP_GET				/* has no body */
 } MfHttpVerb;
-
-/* "POST", ... */
-extern const char *mf_http_verb_name(MfHttpVerb verb);
 
 #define MF_IDEMPOTENCY_KEY_MAX 255
 

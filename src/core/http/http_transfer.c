@@ -170,15 +170,12 @@ failed:
 static bool
 set_message(CURL *easy, MfHttpRecord *record, char *error, size_t error_size)
 {
-	bool		has_body = (record->verb != MF_HTTP_GET);
-
 	SETOPT(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) record->exchange.body_len);
 	SETOPT(easy, CURLOPT_POSTFIELDS, record->body);
-	if (has_body)
+	if (record->verb == MF_HTTP_POST)
 		SETOPT(easy, CURLOPT_POST, 1L);
 	else
 		SETOPT(easy, CURLOPT_HTTPGET, 1L);
-	SETOPT(easy, CURLOPT_CUSTOMREQUEST, record->verb == MF_HTTP_PUT ? mf_http_verb_name(record->verb) : NULL);
 	SETOPT(easy, CURLOPT_HTTPHEADER, record->key_header.data != NULL ? &record->key_header : record->target->headers);
 	return true;
 
