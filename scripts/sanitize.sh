@@ -33,8 +33,13 @@ MF_MAKE+=("SANITIZE=$sanitizers" "WERROR=${WERROR-}")
 # The server itself is not built with sanitizers: their runtime must be there before our library is. A backend frees
 # nothing at its end; looking for leaks there is valgrind's task (make valgrind).
 gcc -O1 -fno-builtin -shared -fPIC -o "$MF_SCRATCH/sanitize_preload.so" scripts/sanitize_preload.c
+# What a test preloads, such as a clock that it moves, comes after them.
 preload=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$MF_SCRATCH/sanitize_preload.so
-MF_POSTGRES_WRAPPER="env ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} LD_PRELOAD=$preload"
+MF_POSTGRES_WRAPPER="sh $MF_SCRATCH/sanitized"
+cat >"$MF_SCRATCH/sanitized" <<EOF
+export ASAN_OPTIONS=${ASAN_OPTIONS/detect_leaks=1/detect_leaks=0} LD_PRELOAD=$preload\${LD_PRELOAD:+:\$LD_PRELOAD}
+exec "\$@"
+EOF
 
 TESTS=${TESTS:-t/050_listener.pl t/051_listener_abuse.pl}
 mf_run_suites core sandbox regress tap
