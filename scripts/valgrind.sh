@@ -3,7 +3,7 @@
 # has it. Errors and leaks count only if a function of ours is in the stack: PostgreSQL as packaged knows nothing of
 # valgrind. Ends with one line "N passed, N failed", in which every process of the server is a test too.
 #
-# REGRESS, KEEP, PG_CONFIG as for make check. The tests take some ten times as long.
+# REGRESS, KEEP, PG_CONFIG, MF_SUITE_TIME as for make check. The tests take some ten times as long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
@@ -14,6 +14,7 @@ then
 	exit
 fi
 
+MF_SUITE_TIME=${MF_SUITE_TIME:-7200}
 . scripts/suites.sh
 trap mf_cleanup EXIT
 trap 'exit 129' HUP INT TERM
@@ -27,7 +28,6 @@ MF_POSTGRES_WRAPPER="valgrind --quiet --tool=memcheck --num-callers=30 --track-o
 	--suppressions=$PWD/scripts/valgrind.supp --xml=yes --xml-file=$reports/%p.xml"
 MF_START_TIME=180
 MF_STOP_TIME=180
-MF_SUITE_TIME=3600
 SUITES=regress
 mf_run_suites regress
 
