@@ -114,6 +114,17 @@ sql("DELETE FROM mf_invoice WHERE id = $deleted->{id}");
 my $page = $web->read_all($socket, 60);
 like($page, qr/not confirmed|confirmed yet/i, 'the customer of a deleted row is told that nothing is known yet');
 unlike($page, qr/not completed/i, 'and not that he has not paid');
+# Why the payments of those who wait cannot be read is in the log.
+my $unread = sent('unread');
+$sandbox->faults({ path => 'GetPaymentStatus', reference => $unread->{reference}, never => JSON::PP::true, times => -1 });
+$socket = $web->connect($port);
+syswrite $socket, call($unread, 1, "Connection: close\r\n");
+$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE invoice = $unread->{id}", 1);
+my $session = $mf->session($node, $db);
+$session->query_safe('BEGIN; LOCK TABLE mf_invoice');
+like($web->read_all($socket, 60), qr/confirmed yet/i, 'nor is more known to a customer whose payment cannot be read');
+like(slurp_file($node->logfile), qr/listener_failed: canceling statement due to lock timeout/, 'the log says why');
+$session->query_safe('ROLLBACK');
 $sandbox->clear_faults;
 sql("SELECT mf_resume('myfatoorah')");
 

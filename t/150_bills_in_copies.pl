@@ -108,6 +108,10 @@ foreach my $copy (@copies)
 
 $mf->wait_for($node, 'untriggered', q{SELECT paused_by || ': ' || reason FROM mf_account WHERE account = '*'}, 'restore: a dump of another database was restored here; that may call the same functions, and bill the same');
 
+# What has not been called for long may wait for that decision.
+$node->safe_psql('restored', q{SELECT mf_call_at('public.mf_billing_tick', now()); UPDATE mf_reaction_queue SET changed_at = now() - interval '1 hour', due = now() - interval '1 hour'});
+like($node->safe_psql('restored', q{SELECT hint FROM mf_check() WHERE item = 'reactions'}), qr/the database was restored here and mf_resume\('\*'\) not called since/, 'restored: mf_check() says why no function is called');
+
 # The original is gone, and each copy is told to go on
 $mf->unsubscribe($subscriber);
 $standby->promote;

@@ -63,6 +63,7 @@ sub made_in_portal
 my $adopted_number = made_in_portal('adopted');
 my $unpaid_number = made_in_portal('adopted, not paid');
 my $ahmads_number = made_in_portal('Ahmad', 'Badr');
+my $dropped_number = made_in_portal('of a dropped account');
 $_->invoice($adopted_number, 'pay') foreach $ours, $theirs;
 my ($adopted, $unpaid, $ahmads) = map { sql("SELECT mf_adopt('$_')") } $adopted_number, $unpaid_number, $ahmads_number;
 wait_for("SELECT payment_status = 'paid' FROM mf_invoice WHERE id = $adopted");
@@ -171,6 +172,12 @@ $mf->setup_account($node, $db, $ours, account => 'third');
 like(($node->psql($db, "SELECT mf_adopt('$ahmads_number', 'third')"))[2], qr/invoice $ahmads_number of MyFatoorah is that of invoice $ahmads already/, 'an invoice is where it was found, wherever its account points now');
 like(($node->psql($db, "SELECT mf_resolve($ahmads, 'review', 'a mistake')"))[2], qr/ERROR:  invoice $ahmads keeps its number/, 'what was taken over is not taken back, and sent');
 point_to($ours);
+
+# The account that has taken one over is gone: where it was found stays known, and the same number elsewhere is another invoice
+my $dropped = sql("SELECT mf_adopt('$dropped_number', 'theirs')");
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $dropped AND base_value IS NOT NULL", 'unpaid');
+sql('DROP SERVER theirs CASCADE');
+like(sql("SELECT mf_adopt('$dropped_number', 'third')"), qr/^\d+$/, 'that of a dropped account keeps nobody from the same number at another address');
 
 $node->stop;
 done_testing();

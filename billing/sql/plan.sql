@@ -259,6 +259,20 @@ SELECT pg_temp.tick('2044-01-02 09:00') > '2044-01-02' AS later;
 SELECT mf_pause_plan(id, 'x'), mf_resume_plan(id, 'x'), mf_end_plan(id, '2044-01-02', 'x') FROM mf_plan WHERE plan_key = 'planted';
 SELECT p.status, p.last_error, t.number, t.skipped, t.value FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id WHERE p.plan_key = 'planted';
 ROLLBACK;
+-- whose role is gone is told by its name
+BEGIN;
+CREATE ROLE regress_mf_gone IN ROLE myfatoorah_submit;
+GRANT USAGE ON FOREIGN SERVER myfatoorah TO regress_mf_gone;
+SET LOCAL ROLE regress_mf_gone;
+INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('gone', '{"customer_name": "H", "total": 1}', '2044-01-01', '1 month');
+INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('gone', 1, 'gone');
+RESET ROLE;
+REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM regress_mf_gone;
+DROP ROLE regress_mf_gone;
+UPDATE mf_bill SET total = 2 WHERE bill_key = 'gone';
+SELECT pg_temp.tick('2044-01-01 12:00') > '2044-01-01' AS later;
+SELECT p.last_error, b.link_error FROM mf_plan p, mf_bill b WHERE p.plan_key = 'gone' AND b.bill_key = 'gone';
+ROLLBACK;
 -- no period begins after the year 9999
 BEGIN;
 INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('centuries', '{"customer_name": "H", "total": 1}', '2044-01-01', '100 years');

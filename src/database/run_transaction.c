@@ -19,7 +19,7 @@
 #include "process/notify.h"
 #include "process/process.h"
 
-static char *abort_failed_transaction(MemoryContext context);
+static char *abort_failed_transaction(const MfTransactionRunner *runner);
 
 bool
 mf_transaction_find_extension(Oid *extension, Oid *schema)
@@ -81,7 +81,7 @@ mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *ar
 	}
 	PG_CATCH();
 	{
-		char	   *message = abort_failed_transaction(runner->context);
+		char	   *message = abort_failed_transaction(runner);
 
 		if (error != NULL)
 			*error = message;
@@ -95,14 +95,16 @@ mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *ar
 
 /* In PG_CATCH(); returns the message of the error. */
 static char *
-abort_failed_transaction(MemoryContext context)
+abort_failed_transaction(const MfTransactionRunner *runner)
 {
 	ErrorData  *error;
 
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(runner->context);
 	error = CopyErrorData();
 	(void) mf_notify_refused(error);
 	HOLD_INTERRUPTS();
+	if (runner->failed != NULL)
+		runner->failed(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -17,6 +17,7 @@ typedef struct MfTransactionRunner
 	Oid			schema;
 	MemoryContext context;		/* for the work and error messages; the caller resets it */
 	uint64	   *count;			/* transactions begun; may be NULL */
+	void		(*failed) (const ErrorData *error); /* logs and shows the error of a transaction; may be NULL */
 	bool		extension_dropped;	/* set when a transaction finds that */
 } MfTransactionRunner;
 
@@ -30,7 +31,7 @@ extern bool mf_transaction_find_extension(Oid *extension, Oid *schema);
 /*
  * Runs "work" in a transaction of its own.  Returns its result; false if the
  * transaction fails, or if the extension was dropped.  *error is the message of a
- * failure, else NULL; "error" may be NULL.  A failed transaction is not logged.
+ * failure, else NULL; "error" may be NULL.
  */
 extern bool mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *argument, char **error);
 

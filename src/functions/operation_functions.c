@@ -137,7 +137,7 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 		refuse(operation, gettext_noop("MyFatoorah has this refund. Insert a new one."));
 	invoice = mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
 	if (operation->status == MF_OPERATION_REFUSED && mf_amount_compare(operation->value, invoice->left) > 0)
-		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "What is left to be refunded is %s."), invoice->left[0] == '-' ? "0" : invoice->left));
+		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "What is left to be refunded is %s."), invoice->left));
 	begin_change(&change, operation, psprintf("retry: %s", reason));
 	change.to = MF_OPERATION_QUEUED;
 	change.reference = mf_next_reference(operation->reference);

@@ -85,6 +85,7 @@ static bool attach_to_slot(Oid database, pid_t worker);
 static void detach_from_slot(int code, Datum arg);
 static void reserve_connections(void);
 static void microhttpd_panic(void *cls, const char *file, unsigned int line, const char *reason);
+static void transaction_failed(const ErrorData *error);
 static void serve(void);
 static void forget_failures(void);
 static void apply_settings(void);
@@ -116,6 +117,7 @@ mf_listener_main(Datum main_arg)
 	listener.slot = my_slot;
 	listener.state = &my_slot->listener;
 	listener.runner.count = &listener.state->transactions;
+	listener.runner.failed = transaction_failed;
 	if (mf_listen_port == 0 || !mf_transaction_find_extension(&listener.runner.extension, &listener.runner.schema))
 		proc_exit(0);
 
@@ -125,6 +127,12 @@ mf_listener_main(Datum main_arg)
 	serve();
 	drain();
 	proc_exit(0);
+}
+
+static void
+transaction_failed(const ErrorData *error)
+{
+	mf_listener_failed(listener.state, error);
 }
 
 /* Serves until the process is to end. */

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "postmaster/interrupt.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -151,7 +150,6 @@ mf_customers_attend(MfListener *listener)
 	TimestampTz now;
 	Customer  **link;
 	MemoryContext old = CurrentMemoryContext;
-	char	   *error;
 	bool		answered = false;
 	int			count = remove_disconnected(&answered);
 
@@ -166,8 +164,7 @@ mf_customers_attend(MfListener *listener)
 		return answered;
 
 	/* tried again when the worker has recorded another answer, and when the time of a customer is over */
-	if (!mf_transaction_run(&listener->runner, read_payments, NULL, &error) && error != NULL && !ShutdownRequestPending)
-		mf_listener_show_error(listener->state, error);
+	(void) mf_transaction_run(&listener->runner, read_payments, NULL, NULL);
 	MemoryContextSwitchTo(old);
 	for (link = &customers; *link != NULL;)
 	{

@@ -125,16 +125,22 @@ mf_listener_abort(MfListener *listener)
 	MemoryContextSwitchTo(listener->runner.context);
 	error = CopyErrorData();
 	HOLD_INTERRUPTS();
-	log_error(error);
+	listener->runner.failed(error);
 	(void) mf_notify_refused(error);
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(listener->runner.context);
-	/* a cancel because of our shutdown is no error */
-	if (!mf_process_is_cancel(error) || !ShutdownRequestPending)
-		mf_listener_show_error(listener->state, error->message);
 	RESUME_INTERRUPTS();
 	return error;
+}
+
+void
+mf_listener_failed(MfListenerState *state, const ErrorData *error)
+{
+	log_error(error);
+	/* a cancel because of our shutdown is no error */
+	if (!mf_process_is_cancel(error) || !ShutdownRequestPending)
+		mf_listener_show_error(state, error->message);
 }
 
 /* Of many different errors the one that was logged longest ago makes room. */

@@ -42,6 +42,9 @@ extern TimestampTz mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd
  */
 extern ErrorData *mf_listener_abort(MfListener *listener);
 
+/* Logs the error of a transaction, each once a minute, and shows it.  In PG_CATCH(). */
+extern void mf_listener_failed(MfListenerState *state, const ErrorData *error);
+
 /* Shows an error in mf_listener_status. */
 extern void mf_listener_show_error(MfListenerState *state, const char *error);
 

@@ -66,18 +66,15 @@ mf_routes_attend(MfListener *listener, MfHttpd *httpd, MfHttpd *former)
 	const char **before = prefixes;
 	MemoryContext old = CurrentMemoryContext;
 	List	   *list = NIL;
-	char	   *error;
 
 	if (slot == NULL)
 		slot = listener->slot;
 	if (pg_atomic_exchange_u32(&slot->routes.changed, 0) == 0 && prefixes_read)
 		return;
-	if (!mf_transaction_run(&listener->runner, read_prefixes, &list, &error))
+	if (!mf_transaction_run(&listener->runner, read_prefixes, &list, NULL))
 	{
 		/* tried again with the next event */
 		pg_atomic_write_u32(&slot->routes.changed, 1);
-		if (error != NULL)
-			mf_listener_show_error(listener->state, error);
 		MemoryContextSwitchTo(old);
 		return;
 	}

@@ -155,7 +155,7 @@ refusal(const MfOperation *operation)
 		return pstrdup("the row of its invoice has no InvoiceId any more");
 	if (operation->kind == MF_OPERATION_REFUND && !operation->fits)
 		return psprintf("%s is more than what is left to be refunded, %s", operation->value,
-						operation->left && operation->left[0] != '-' ? operation->left : "0");
+						operation->left ? operation->left : "0");
 	if (operation->kind != MF_OPERATION_REFUND && strcmp(operation->payment_status, "authorized") != 0)
 		return psprintf("the invoice is \"%s\", and not authorized any more", operation->payment_status);
 	return NULL;

@@ -20,20 +20,21 @@
 
 /*
  * Of the invoice "i": what was received, less chargebacks, refunds that live, and
- * refunds in the books that no row has.  "others" may leave out rows "r".
+ * refunds in the books that no row has; 0 if that is more.  "others" may leave out rows "r".
  */
 #define MF_INVOICE_LEFT(i, others) \
-	"(" i ".received_value + coalesce((SELECT sum(m.amount) FROM @mf_money m WHERE m.invoice = " i ".id " \
+	"greatest(" i ".received_value + coalesce((SELECT sum(m.amount) FROM @mf_money m WHERE m.invoice = " i ".id " \
 	"    AND (m.kind = 'chargeback' OR (m.kind = 'refund' AND NOT EXISTS (SELECT FROM @mf_operation k " \
 	"      WHERE k.invoice = m.invoice AND k.refund_id::text = m.source AND " MF_OPERATION_LIVES("k") ")))), 0) " \
 	"  - coalesce((SELECT sum(" MF_REFUND_TAKES("r") ") FROM @mf_operation r WHERE r.invoice = " i ".id AND r.kind = 'refund' " \
-	"    AND " MF_OPERATION_LIVES("r") " " others "), 0))"
+	"    AND " MF_OPERATION_LIVES("r") " " others "), 0), 0)"
 
 /* The same of one payment, by the rows that name it; null if there is no such payment */
 #define MF_PAYMENT_LEFT(invoice, payment_id, others) \
-	"((SELECT sum(m.amount) FROM @mf_money m WHERE m.invoice = " invoice " AND m.payment_id = " payment_id " " \
-	"    AND m.kind IN ('payment', 'chargeback')) " \
-	"  - coalesce((SELECT sum(" MF_REFUND_TAKES("r") ") FROM @mf_operation r WHERE r.invoice = " invoice " AND r.kind = 'refund' " \
-	"    AND r.payment_id = " payment_id " AND " MF_OPERATION_LIVES("r") " " others "), 0))"
+	"(SELECT greatest(sum(m.amount) - coalesce((SELECT sum(" MF_REFUND_TAKES("r") ") FROM @mf_operation r " \
+	"    WHERE r.invoice = " invoice " AND r.kind = 'refund' AND r.payment_id = " payment_id " " \
+	"      AND " MF_OPERATION_LIVES("r") " " others "), 0), 0) " \
+	"  FROM @mf_money m WHERE m.invoice = " invoice " AND m.payment_id = " payment_id " AND m.kind IN ('payment', 'chargeback') " \
+	"  HAVING count(*) > 0)"
 
 #endif							/* MF_OPERATION_SUMS_H */

@@ -272,7 +272,7 @@ refuse_value(const char *left, int64 invoice)
 			 about_column("value"),
 			 errmsg("invoice %lld has less than that to be refunded", (long long) invoice),
 			 errdetail("What is left is %s: what was received, less refunds that are not refused or cancelled, and chargebacks.",
-					   left[0] == '-' ? "0" : left),
+					   left),
 			 errhint("SELECT * FROM mf_refund WHERE invoice = %lld shows its refunds.", (long long) invoice)));
 }
 
