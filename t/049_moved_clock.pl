@@ -53,6 +53,7 @@ foreach my $by (-$hour, $day, -$day)
 	$sandbox->clear_faults;
 	sent_once("$what, with requests under way", map { "busy $what-$_" } 1 .. 20);
 	is($sandbox->count(%$send), $before + 20, "$what: no request was repeated");
+	is(sql("SELECT count(*) FROM mf_inquiry WHERE due > now() + interval '12 hours'"), 0, "$what: whether they were paid is asked no later than without") if $by == -$day;
 }
 
 # An account that MyFatoorah has told to wait, rows behind it, and one that is not to be sent before a time
