@@ -17,6 +17,8 @@ sql(q{INSERT INTO mf_billing_policy (account, weekend) VALUES ('myfatoorah', '{}
 	INSERT INTO mf_plan (plan_key, template, starts_on, parts) SELECT 'parts', '{"customer_name": "Sara", "customer_email": "s@example.com", "total": 10, "notification_option": "EML"}', mf_local_day('myfatoorah', now()) + 10, 3;
 	INSERT INTO mf_plan (plan_key, template, starts_on, every) SELECT k, '{"customer_name": "Huda", "total": 7}', mf_local_day('myfatoorah', now()) + 10, '1 month' FROM unnest('{lost,seized,ended}'::text[]) k;
 	SELECT mf_end_plan(id, NULL, 'x') FROM mf_plan WHERE plan_key = 'ended';
+	INSERT INTO mf_plan (plan_key, template, starts_on, parts) SELECT k, '{"customer_name": "Dana", "total": 9}', mf_local_day('myfatoorah', now()) + 10, 3 FROM unnest('{paused}'::text[]) k;
+	SELECT mf_pause_plan(id, 'x') FROM mf_plan WHERE plan_key = 'paused';
 	INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('rent', '{"customer_name": "Ahmad", "customer_email": "a@example.com", "total": 10, "notification_option": "EML"}', mf_local_day('myfatoorah', now()) + 10, '1 month')});
 $mf->wait_for($node, $db, q{SELECT count(*) FROM mf_invoice WHERE status = 'sent'}, 1);
 
@@ -25,7 +27,7 @@ sql("ALTER DATABASE $db SET myfatoorah.worker_enabled = off");
 $mf->wait_no_worker($node, $db);
 my $due = q{BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days'; UPDATE mf_reminder_rule SET since = now() - interval '2 days';
 	INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill ON CONFLICT (bill) DO UPDATE SET due = now();
-	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01', created_at = now() - interval '2 days' WHERE status = 'active';
+	UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = CASE status WHEN 'active' THEN now() END, at_time = '00:01', created_at = now() - interval '2 days' WHERE status <> 'ended';
 	SELECT mf_call_at('public.mf_billing_tick', now()); COMMIT};
 sql($due);
 sql(q{INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('Hassan', 1, now() + interval '1 day')});
@@ -77,12 +79,16 @@ like($pass->('lost'), qr/ERROR:  plan \d+ is active, not paused/, 'once');
 is($standby->safe_psql($db, q{SELECT plan_key, t.skipped, t.value, next_number, next_at > now(), h.reason FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id JOIN mf_plan_history h ON h.plan = p.id WHERE t.skipped = 'lost' ORDER BY plan_key}),
 	"lost|lost|7.000|2|t|was billed\nparts|lost|3.334|2|t|was billed", 'as billed, and the history has the reason');
 is($standby->safe_psql($db, q{SELECT array_agg(v.value) FROM mf_plan p, mf_plan_preview(p.id) v WHERE plan_key = 'parts'}), '{3.333,3.333}', 'so that parts still add up');
+like(($standby->psql($db, q{SELECT mf_resume_plan(id, 'x', 'all') FROM mf_plan WHERE plan_key = 'paused'}))[2], qr/plan \d+ waits for mf_resume/, 'nor is a paused one that would wait said to bill');
+like($pass->('paused'), qr/NOTICE:  periods that fell into the pause and will be billed: 0; that are passed over: 1/, 'its period is passed over, too');
+is($standby->safe_psql($db, q{SELECT p.status, t.skipped, t.value, next_number, (SELECT array_agg(v.value) FROM mf_plan_preview(p.id) v), (SELECT array_agg(h.reason ORDER BY h.id) FROM mf_plan_history h WHERE h.plan = p.id) FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id WHERE plan_key = 'paused'}),
+	'active|lost|3.000|2|{3.000,3.000}|{x,"was billed"}', 'as billed, so that its parts add up');
 like(($standby->psql($db, q{SELECT mf_end_plan(id, NULL, 'moved out') FROM mf_plan WHERE plan_key = 'seized'}))[2], qr/will be billed: 1.*mf_pause_plan/s, 'a plan can be ended, too');
 $standby->safe_psql($db, q{SELECT mf_pause_plan(id, 'moved out'), mf_resume_plan(id, 'moved out', 'none') FROM mf_plan WHERE plan_key = 'seized'});
 
 $standby->safe_psql($db, q{SELECT mf_resume('*'); UPDATE mf_reminder_queue SET due = now()});
 $standby->safe_psql($db, q{SELECT mf_call_at('public.mf_billing_tick', now())});
-$mf->wait_for($standby, $db, $done, '5|1|3');
+$mf->wait_for($standby, $db, $done, '6|1|3');
 is($standby->safe_psql($db, q{SELECT string_agg(bill_key, ' ' ORDER BY bill_key) FROM mf_bill WHERE bill_key LIKE '%/%'}), 'new/1 rent/1', 'nobody whose period was passed over is billed twice');
 is(scalar($sandbox->invoices), $sent + 2, 'nor has another invoice');
 is($standby->safe_psql($db, q{SELECT count(*) FROM mf_check() WHERE item = 'promoted'}), 0, 'until a person has decided');

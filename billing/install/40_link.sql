@@ -291,14 +291,14 @@ BEGIN
 		PERFORM @extschema@.mf_resolve(new.id, 'dismiss'::text, format('its payment is booked for bill %s, as is that of invoice %s if it comes', b, new.replaced_by), NULL::bigint, NULL::text);
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.mf_link k WHERE k.invoice = new.id AND k.live) THEN
-		IF new.status IN ('rejected', 'cancelled') OR new.payment_status = 'remote_cancelled' THEN
+		IF new.payment_status = 'expired' OR (new.status = 'rejected' AND new.last_error LIKE 'not sent, because expiry_date %') THEN
+			UPDATE @extschema@.mf_link k SET expires_at = least(k.expires_at, at), asked_at = greatest(k.asked_at, at), asked_for = greatest(k.asked_for, at) WHERE k.invoice = new.id;
+			PERFORM @extschema@.mf_bill_link_again(b, at);
+		ELSIF new.status IN ('rejected', 'cancelled') OR new.payment_status = 'remote_cancelled' THEN
 			-- another one would end in the same way: a person corrects the bill, or asks for one
 			PERFORM @extschema@.mf_link_retire(b, at, CASE new.status WHEN 'sent' THEN new.payment_status ELSE new.status END);
 			UPDATE @extschema@.mf_bill t SET invoice = NULL, link_due = NULL,
 				link_error = coalesce(new.last_error, 'the link was cancelled') WHERE t.id = b AND t.status = 'open';
-		ELSIF new.payment_status = 'expired' THEN
-			UPDATE @extschema@.mf_link k SET expires_at = least(k.expires_at, at), asked_at = greatest(k.asked_at, at), asked_for = greatest(k.asked_for, at) WHERE k.invoice = new.id;
-			PERFORM @extschema@.mf_bill_link_again(b, at);
 		ELSE
 			PERFORM @extschema@.mf_bill_notify(b);
 		END IF;

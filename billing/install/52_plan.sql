@@ -750,7 +750,8 @@ DECLARE
 	p @extschema@.mf_plan := @extschema@.mf_plan_begin(mf_resume_plan.plan, mf_resume_plan.reason);
 	before constant @extschema@.mf_plan := p;
 	promoted constant timestamptz := @extschema@.mf_promoted_at();
-	waits constant boolean := coalesce(p.next_at <= promoted AND p.created_at <= promoted, false);
+	-- once it is active, if it is paused
+	waits constant boolean := coalesce(p.status <> 'ended' AND p.created_at <= promoted AND coalesce(p.next_at, @extschema@.mf_local_time(p.account, p.next_on, p.at_time)) <= promoted, false);
 	how constant text := coalesce(mf_resume_plan.catch_up, p.catch_up);
 	c record;
 	due integer;
@@ -770,15 +771,16 @@ BEGIN
 	END IF;
 	-- The days of the pause: what is due is skipped here, and the rest billed by the tick.  What the primary before a promotion has billed
 	-- counts as billed, so that the parts that are left add up.
-	due := @extschema@.mf_plan_due(p, CASE WHEN waits THEN promoted ELSE now() END);
-	billed := CASE how WHEN 'none' THEN 0 WHEN 'one' THEN least(due, 1) ELSE due END;
+	due := @extschema@.mf_plan_due(p, CASE WHEN p.status = 'active' THEN promoted ELSE now() END);
+	billed := CASE WHEN how = 'all' THEN due WHEN how = 'one' THEN least(due, 1) WHEN p.parts IS NOT NULL THEN due - @extschema@.mf_plan_due(p, promoted) ELSE 0 END;
 	FOR n IN 1 .. due - billed LOOP
 		c := @extschema@.mf_plan_compute(p, p.next_number);
-		p := @extschema@.mf_plan_record(p, c.period, NULL::bigint, CASE WHEN waits THEN c.value END, CASE WHEN waits THEN 'lost' ELSE 'paused' END, now());
+		p := CASE WHEN waits AND @extschema@.mf_local_time(p.account, c.send_on, p.at_time) <= promoted THEN @extschema@.mf_plan_record(p, c.period, NULL::bigint, c.value, 'lost'::text, now())
+			ELSE @extschema@.mf_plan_record(p, c.period, NULL::bigint, NULL::numeric, 'paused'::text, now()) END;
 	END LOOP;
 	p.resumed_to := p.next_number + billed - 1;
 	IF due > 0 THEN
-		RAISE NOTICE 'periods that % and will be billed: %; that are passed over: %', CASE WHEN waits THEN 'were due before the promotion' ELSE 'fell into the pause' END, billed, due - billed
+		RAISE NOTICE 'periods that % and will be billed: %; that are passed over: %', CASE before.status WHEN 'active' THEN 'were due before the promotion' ELSE 'fell into the pause' END, billed, due - billed
 			USING DETAIL = format('It is plan %s.', p.id), HINT = 'mf_plan_preview(plan) shows the first, mf_plan_period the others. To stop it: mf_pause_plan(plan, reason).';
 	END IF;
 	IF p.status <> 'ended' THEN
@@ -786,7 +788,7 @@ BEGIN
 		p := @extschema@.mf_plan_save(p);
 		PERFORM @extschema@.mf_billing_wake(p.next_at);
 	END IF;
-	IF waits THEN
+	IF before.status = 'active' THEN
 		INSERT INTO @extschema@.mf_plan_history (plan, actor, changes, reason)
 			VALUES (p.id, @extschema@.mf_caller(), @extschema@.mf_row_changes(to_jsonb(before), to_jsonb(p)), mf_resume_plan.reason);
 	END IF;
