@@ -271,7 +271,8 @@ run_piuparts()
 	cp -a "$MF_ROOTS/base" "$MF_ROOTS/piuparts/root/plain"
 	debs piuparts
 	mf_say "piuparts"
-	mf_root_run piuparts "cd /root; piuparts --existing-chroot=/root/plain --distribution=$suite --mirror='$MIRROR main' --no-eatmydata \
+	# what stands in its own sources.list: piuparts may still take the last testing for this one
+	mf_root_run piuparts "cd /root; piuparts --existing-chroot=/root/plain --distribution=$suite --keep-sources-list --no-eatmydata \
 		--scriptsdir=/etc/piuparts/scripts --warn-on-leftovers-after-purge --log-level=info debs/*.deb"
 	grep -E 'PASS:|FAIL:' "$MF_ROOTS/log" | sed 's/^[0-9hms. ]*/   /' | tail -n 4
 	mf_root_remove piuparts
