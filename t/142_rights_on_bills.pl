@@ -60,7 +60,7 @@ my @deeds = (
 	[ "SELECT mf_reminder_done($reminder)", "$denied reminder N" ]);
 my @never = (
 	(map { [ "SELECT $_", qr/^42501: permission denied for function / ] } "mf_void($bill, 'x')", "mf_reopen($bill, 'x')", "mf_new_link($bill, 'x')", "mf_request($bill, 1)", "mf_reverse($receipt, 'x')", "mf_snooze($bill, '2999-01-01', 'x')",
-		"mf_bill_book($bill)", "mf_bill_settle($bill, now(), 'x')", "mf_link_retire($bill, now(), 'x')", "mf_bill_link($bill, now())", "mf_plan_step($plan, now())", "mf_billing_tick(now())", "mf_tick_back(now(), 1)", "mf_billing_wake(now())",
+		"mf_bill_book($bill)", "mf_bill_entries($bill)", "mf_bill_settle($bill, now(), 'x')", "mf_link_retire($bill, now(), 'x')", "mf_bill_link($bill, now())", "mf_plan_step($plan, now())", "mf_billing_tick(now())", "mf_tick_back(now(), 1)", "mf_billing_wake(now())",
 		"mf_move_billing('myfatoorah', 'mine')", "mf_bill_page('x')", "mf_bill_page_at('x', now())", "mf_billing_on_change(NULL, NULL)", "mf_bill_erase(ARRAY[$bill]::bigint[])", "mf_plan_insert_bills(NULL)"),
 	(map { [ $_, qr/^42501: permission denied for table / ] } 'DELETE FROM mf_bill', 'TRUNCATE mf_bill', 'UPDATE mf_receipt SET value = 1', 'DELETE FROM mf_receipt', 'DELETE FROM mf_plan', 'DELETE FROM mf_plan_period', 'UPDATE mf_link SET live = false',
 		'INSERT INTO mf_link VALUES (1, 1, false, 1, now(), now())', 'INSERT INTO mf_bill_history (bill, actor, changes) VALUES (1, \'bob\', \'{}\')', "INSERT INTO mf_bill (customer_name, total, token) VALUES ('A', 1, 'x')",

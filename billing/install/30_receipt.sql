@@ -117,16 +117,6 @@ CREATE TRIGGER mf_receipt_inserted
 --
 -- Payments: from the core's ledger, each entry once
 --
-CREATE FUNCTION mf_bill_unbooked(bill bigint)
-RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice
-		WHERE k.bill = mf_bill_unbooked.bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = l.id))
-$$;
-COMMENT ON FUNCTION mf_bill_unbooked(bigint) IS 'whether mf_ledger has payments or refunds of a bill''s links that are no receipts yet';
-
 CREATE FUNCTION mf_bill_amount(amount numeric, base_currency text, base_value numeric, value numeric, currency text)
 RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -135,6 +125,39 @@ COMMENT ON FUNCTION mf_bill_amount(numeric, text, numeric, numeric, text) IS 'an
 
 -- In the currency of the bill: where that is not the account's own, an entry counts with
 -- its part of the invoice's value, cumulated, so that a whole payment is the whole value.
+-- One that is nothing in that currency counts with the next.
+CREATE FUNCTION mf_bill_entries(bill bigint)
+RETURNS TABLE (ledger bigint, invoice bigint, payment_id text, kind text, at timestamptz, value numeric)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT * FROM (
+		SELECT l.id, l.invoice, l.payment_id, l.kind, coalesce(CASE l.kind WHEN 'payment' THEN t.transaction_date END, l.at),
+			@extschema@.mf_bill_amount(sum(l.amount) OVER w, l.currency, i.base_value, k.value, b.currency)
+				- @extschema@.mf_bill_amount(sum(l.amount) OVER w - l.amount, l.currency, i.base_value, k.value, b.currency) AS value
+		FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice JOIN @extschema@.mf_bill b ON b.id = k.bill
+			JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice AND l.kind <> 'fee'
+			LEFT JOIN @extschema@.mf_transaction t ON t.invoice = l.invoice AND t.payment_id = l.payment_id
+		WHERE k.bill = mf_bill_entries.bill
+		WINDOW w AS (PARTITION BY l.invoice ORDER BY l.id)) m
+	WHERE m.value <> 0 AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = m.id)
+$$;
+COMMENT ON FUNCTION mf_bill_entries(bigint) IS 'what mf_ledger has of a bill''s links that is no receipt yet, in the currency of the bill';
+
+CREATE FUNCTION mf_bill_unbooked(bill bigint)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- mostly there is nothing, which the first look tells
+	RETURN EXISTS (SELECT FROM @extschema@.mf_link k JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice
+			WHERE k.bill = mf_bill_unbooked.bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = l.id))
+		AND EXISTS (SELECT FROM @extschema@.mf_bill_entries(mf_bill_unbooked.bill));
+END
+$$;
+COMMENT ON FUNCTION mf_bill_unbooked(bigint) IS 'whether mf_ledger has payments or refunds of a bill''s links that are no receipts yet';
+
 CREATE FUNCTION mf_bill_book(bill bigint)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -150,18 +173,8 @@ BEGIN
 	END IF;
 	b := @extschema@.mf_bill_lock(mf_bill_book.bill);
 	INSERT INTO @extschema@.mf_receipt (bill, received_on, method, value, invoice, payment_id, ledger, note)
-	SELECT b.id, @extschema@.mf_local_day(b.account, coalesce(m.paid_at, m.at)), 'online', m.value, m.invoice, m.payment_id, m.id, m.kind
-	FROM (
-		SELECT l.id, l.invoice, l.payment_id, l.at, nullif(l.kind, 'payment') AS kind, CASE l.kind WHEN 'payment' THEN t.transaction_date END AS paid_at,
-			@extschema@.mf_bill_amount(sum(l.amount) OVER w, l.currency, i.base_value, k.value, b.currency)
-				- @extschema@.mf_bill_amount(sum(l.amount) OVER w - l.amount, l.currency, i.base_value, k.value, b.currency) AS value
-		FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
-			JOIN @extschema@.mf_ledger l ON l.invoice = k.invoice AND l.kind <> 'fee'
-			LEFT JOIN @extschema@.mf_transaction t ON t.invoice = l.invoice AND t.payment_id = l.payment_id
-		WHERE k.bill = b.id
-		WINDOW w AS (PARTITION BY l.invoice ORDER BY l.id)) m
-	WHERE m.value <> 0 AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt r WHERE r.ledger = m.id)
-	ORDER BY m.id
+	SELECT b.id, @extschema@.mf_local_day(b.account, e.at), 'online', e.value, e.invoice, e.payment_id, e.ledger, nullif(e.kind, 'payment')
+	FROM @extschema@.mf_bill_entries(b.id) e ORDER BY e.ledger
 	ON CONFLICT (ledger) WHERE ledger IS NOT NULL DO NOTHING;
 	GET DIAGNOSTICS booked = ROW_COUNT;
 	RETURN booked;
