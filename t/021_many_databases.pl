@@ -3,7 +3,7 @@
 use MyFatoorah::Test;
 
 my $mf = 'MyFatoorah::Cluster';
-my $node = $mf->new_node('main', conf => "autovacuum = off\nmax_worker_processes = 12");
+my $node = $mf->new_node('main', conf => "autovacuum = off\nmax_worker_processes = 20");
 my @with = ('with1', 'with2', 'with3');
 my $offset;
 
@@ -42,6 +42,21 @@ foreach (@with)
 	sql('postgres', "CREATE DATABASE $_");
 	sql($_, 'CREATE EXTENSION myfatoorah');
 	$mf->wait_worker($node, $_);
+}
+
+# All of them in one transaction: none keeps a process that would be in the way.
+{
+	my @more = map { "more$_" } 1 .. 6;
+
+	foreach (@more)
+	{
+		sql('postgres', "CREATE DATABASE $_ TEMPLATE with1");
+		$mf->wait_worker($node, $_);
+	}
+	is(($node->psql('postgres', join(';', 'BEGIN', (map { "ALTER DATABASE $_ RENAME TO ${_}_; ALTER DATABASE ${_}_ RENAME TO $_" } @with, @more), 'COMMIT')))[2], '',
+		'nine databases are renamed in one transaction');
+	$mf->wait_for($node, 'postgres', workers(), @with + @more);
+	sql('postgres', "DROP DATABASE $_") foreach @more;
 }
 
 $offset = -s $node->logfile;

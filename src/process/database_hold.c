@@ -24,11 +24,8 @@
 /* A drain whose switchover does not come ends by itself this long after its time-out. */
 #define DRAIN_HOLD_MS (10 * 60 * 1000)
 
-/* Holds of one transaction; only ALTER DATABASE RENAME and ALTER EXTENSION can come several times in one. */
-#define MAX_HOLDS 8
-
-static Oid	held_databases[MAX_HOLDS];
-static int	held_count = 0;
+/* By this transaction, once for each hold; in TopMemoryContext */
+static List *held_databases = NIL;
 static bool end_drain_pending = false;
 
 static void at_transaction_end(XactEvent event, void *arg);
@@ -64,19 +61,24 @@ void
 mf_hold_database(Oid database)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	MemoryContext old_context;
 	MfSlot	   *slot;
 
-	if (held_count == MAX_HOLDS)
-		return;
+	/* nothing may fail between this and the hold */
 	register_callback();
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	held_databases = lappend_oid(held_databases, database);
+	MemoryContextSwitchTo(old_context);
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
 	slot = mf_find_slot(database, true);
 	if (slot != NULL)
 		slot->holds++;
 	LWLockRelease(mf_shared->lock);
 	if (slot == NULL)
+	{
+		held_databases = list_delete_last(held_databases);
 		return;
-	held_databases[held_count++] = database;
+	}
 
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	while (terminate_processes(slot) && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), HOLD_TIMEOUT_MS))
@@ -112,9 +114,9 @@ terminate_processes(const MfSlot *slot)
 static void
 release_holds(void)
 {
-	while (held_count > 0)
+	while (held_databases != NIL)
 	{
-		Oid			database = held_databases[--held_count];
+		Oid			database = llast_oid(held_databases);
 		MfSlot	   *slot = mf_lock_slot(database, LW_EXCLUSIVE);
 
 		if (slot != NULL)
@@ -122,6 +124,7 @@ release_holds(void)
 			slot->holds = Max(slot->holds - 1, 0);
 			LWLockRelease(mf_shared->lock);
 		}
+		held_databases = list_delete_last(held_databases);
 		mf_wake_launcher(database);
 	}
 }

@@ -13,8 +13,8 @@
 /*
  * Ends the worker, the listener and the other processes of a database, and keeps
  * them away until the end of this transaction, however it ends.  Returns when
- * they are gone, or after two seconds.  Does nothing if there is no slot for the database,
- * or the transaction has many holds already.  Needs our shared memory.
+ * they are gone, or after two seconds.  Does nothing if there is no slot for the database.
+ * Needs our shared memory.
  */
 extern void mf_hold_database(Oid database);
 
