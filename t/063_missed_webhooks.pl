@@ -80,5 +80,21 @@ is($sandbox->count(%$log), $count + 1, 'a key without the permission is not trie
 is(() = slurp_file($node->logfile, $offset) =~ /could not read the log of webhooks/g, 1, 'which is logged once');
 is(sql("SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL"), 0, 'and pauses nothing');
 
+# What cannot be written is told with the name of the account, and stops nothing else; a person has it tried at once.
+sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no events'; END $$;
+	CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON mf_event FOR EACH ROW WHEN (new.source = 'log') EXECUTE FUNCTION refuse()});
+$node->stop;
+$sandbox->clear_faults;
+$offset = -s $node->logfile;
+$node->start;
+$node->wait_for_log(qr/the log of webhooks of account "myfatoorah" is put off because it cannot be written/, $offset);
+$mf->insert($node, $db, 'meanwhile');
+$mf->wait_status($node, $db, 'meanwhile');
+$count = $sandbox->count(%$log);
+sql("SELECT mf_resume('*')");
+$sandbox->wait_count($log, $count + 1) or die "the log is not asked for\n";
+pass('a log that cannot be written is put off until mf_resume()');
+is(() = slurp_file($node->logfile, $offset) =~ /the log of webhooks of account "[^"]+" is put off/g, 1, 'and told of once');
+
 $node->stop;
 done_testing();

@@ -203,6 +203,15 @@ mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due)
 	return mf_int8_array(ids, count);
 }
 
+TimestampTz
+mf_items_put_off_until(MfItemKind kind, int64 id)
+{
+	MfItem		item = {kind, id, NULL, false};
+	FailedItem *entry = failed_item_count > 0 ? find_failed(&item, false) : NULL;
+
+	return entry != NULL ? entry->until : 0;
+}
+
 int
 mf_items_count_unstored(TimestampTz now)
 {

@@ -91,6 +91,9 @@ extern void mf_items_set_stored(const MfItem *item);
  */
 extern Datum mf_items_left_out(MfItemKind kind, TimestampTz now, TimestampTz *due);
 
+/* Until when claims must skip one of them; 0 = they need not */
+extern TimestampTz mf_items_put_off_until(MfItemKind kind, int64 id);
+
 /* The number of items at fault that the tables do not show, for mf_check() */
 extern int	mf_items_count_unstored(TimestampTz now);
 

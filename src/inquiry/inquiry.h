@@ -55,7 +55,7 @@ extern void mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *f
 /* Once that has committed: goes on to the next page, or plans the next try. */
 extern void mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now);
 
-/* A page was not asked for after all, or cannot be stored: asks for it again from that time on. */
-extern void mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until);
+/* A page was not asked for after all, or cannot be stored: it is asked for again, once its item is no longer put off. */
+extern void mf_missed_webhooks_dropped(const MfFlight *flight);
 
 #endif							/* MF_INQUIRY_H */

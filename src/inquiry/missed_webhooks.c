@@ -87,15 +87,17 @@ bool
 mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due)
 {
 	LogReading *reading;
+	TimestampTz retry_at;
 
 	if (entry->paused)
 		return false;
 	reading = find_reading(entry->name);
 	if (reading->done || reading->under_way)
 		return false;
-	if (reading->retry_at > now)
+	retry_at = Max(reading->retry_at, mf_items_put_off_until(MF_ITEM_LOG, mf_items_account_id(entry->name)));
+	if (retry_at > now)
 	{
-		*due = mf_earlier(*due, reading->retry_at);
+		*due = mf_earlier(*due, retry_at);
 		return false;
 	}
 
@@ -145,7 +147,6 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 	flight = mf_flight_create_inquiry(claim->memory, MF_JOB_WEBHOOK_LOG, NULL, account, target->target, body, body_len);
 	dlist_push_tail(claim->claimed, &flight->node);
 	mf_slots_count_inquiries(flight->throttle, 1);
-	mf_items_add(MF_ITEM_LOG, mf_items_account_id(account->name));
 	set_under_way(reading, true);
 	return 1;
 }
@@ -256,12 +257,9 @@ count_page(const LogReading *reading, int pages)
 }
 
 void
-mf_missed_webhooks_put_off(const MfFlight *flight, TimestampTz until)
+mf_missed_webhooks_dropped(const MfFlight *flight)
 {
-	LogReading *reading = find_reading(flight->throttle->account);
-
-	set_under_way(reading, false);
-	reading->retry_at = until;
+	set_under_way(find_reading(flight->throttle->account), false);
 }
 
 /* Converts an item of the log.  Returns false if it names no invoice and has no reference. */

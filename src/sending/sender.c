@@ -426,7 +426,7 @@ mf_sender_round_failed(bool *smaller)
 		MfFlight   *flight = remove_claimed();
 
 		if (flight->kind == MF_JOB_WEBHOOK_LOG)
-			mf_missed_webhooks_put_off(flight, 0);
+			mf_missed_webhooks_dropped(flight);
 		mf_flight_free(flight);
 	}
 	restore_recorded();
@@ -477,7 +477,7 @@ mf_sender_put_off(const MfItem *item, TimestampTz until)
 	}
 	/* its entry stays on the agenda, so the inquiry or look-up is repeated */
 	if (flight->kind == MF_JOB_WEBHOOK_LOG)
-		mf_missed_webhooks_put_off(flight, until);
+		mf_missed_webhooks_dropped(flight);
 	mf_flight_free(flight);
 }
 

@@ -175,17 +175,17 @@ handle_failure(TimestampTz *next)
 	bool		cancelled = mf_process_is_cancel(error);
 	bool		smaller;
 	const MfItem *item = mf_sender_round_failed(&smaller);
-	int64		delay = 0;
+	int64		delay;
 
 	/* a shutdown is not the fault of an item, nor is a full NOTIFY queue */
 	if (item != NULL && !no_notify_room && !(cancelled && ShutdownRequestPending))
 		put_off_item(item, error->message, row_error);
-	/* the next round leaves notifications out, and can start at once */
-	if (no_notify_room)
+	/* the next round leaves notifications out, or has fewer items, and can start at once */
+	if (no_notify_room || (row_error && smaller))
 		delay = 0;
 	else if (row_error && item != NULL)
 		delay = ++consecutive_items > MANY_ITEMS ? MANY_ITEMS_DELAY_MS : 0;
-	else if (!row_error || !smaller)
+	else
 	{
 		delay = Min((int64) ERROR_DELAY_MS << Min(consecutive_errors, 16), ERROR_DELAY_MAX_MS);
 		if (!cancelled && !smaller)
@@ -296,9 +296,10 @@ put_off_message(const MfItem *item)
 	switch (item->kind)
 	{
 		case MF_ITEM_LOG:
+			/* asking for it writes nothing */
 			return mf_log_event("item_put_off",
 								"the log of webhooks of account \"%s\" is put off because it cannot be written",
-								is_answer ? item->flight->throttle->account : "?");
+								item->flight->throttle->account);
 		case MF_ITEM_DEPOSIT:
 			return is_answer ? mf_log_event("item_put_off",
 											"deposit %lld is put off because its answer cannot be written", id) :
