@@ -143,8 +143,8 @@ refused('RESET ROLE;', qr/^cannot set parameter "role" within security-definer f
 refused('SET SESSION AUTHORIZATION postgres;', qr/^cannot set parameter "session_authorization" within/, 'another session');
 refused("UPDATE public.mf_invoice SET status = 'sent' WHERE id = new.id;", qr/^permission denied for table mf_invoice$/, 'a state');
 sql('GRANT myfatoorah_submit TO accounts; GRANT USAGE ON FOREIGN SERVER myfatoorah TO accounts');
-refused("PERFORM public.mf_send_payment('x', 1);", qr/^mf_send_payment\(\) cannot be called by a function of mf_on_change\(\): /, 'what cannot be rolled back');
-refused("PERFORM public.mf_payment_status('1', 'InvoiceId');", qr/^a function of mf_on_change\(\) or a trigger in the worker cannot send requests to MyFatoorah/, 'what waits for the network');
+refused("PERFORM public.mf_send_payment('x', 1);", qr/^mf_send_payment\(\) cannot be called by a function of mf_on_change\(\), mf_on_time\(\) or mf_on_request\(\): /, 'what cannot be rolled back');
+refused("PERFORM public.mf_payment_status('1', 'InvoiceId');", qr/^requests to MyFatoorah cannot be sent in a background process of myfatoorah/, 'what waits for the network');
 refused("RAISE EXCEPTION 'no' USING ERRCODE = '$_';", qr/^no$/, "the word of a cancel, $_") for qw(57014 57P01 40001 53100 55000);
 refused('SET CONSTRAINTS ALL IMMEDIATE;', qr/^cannot set constraints within a change made by myfatoorah/, 'what others have deferred');
 unlike(slurp_file($node->logfile), qr/public\.secret.*(WARNING|NOTICE)/, 'nobody is told but the log');

@@ -27,13 +27,15 @@ void
 mf_refuse_in_trigger(const char *function)
 {
 	LOCAL_FCINFO(depth, 0);
+	bool		in_trigger;
 
 	InitFunctionCallInfoData(*depth, NULL, 0, InvalidOid, NULL, NULL);
-	if (DatumGetInt32(pg_trigger_depth(depth)) > 0 || mf_process_is_ours)
+	in_trigger = DatumGetInt32(pg_trigger_depth(depth)) > 0;
+	if (in_trigger || mf_process_is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg(mf_process_is_ours ? "%s() cannot be called by a function of mf_on_change()" :
-						"%s() cannot be called in a trigger", function),
+				 errmsg(in_trigger ? "%s() cannot be called in a trigger" :
+						"%s() cannot be called by a function of mf_on_change(), mf_on_time() or mf_on_request()", function),
 				 errdetail("An invoice that was sent is not taken back when the transaction is rolled back."),
 				 errhint("Insert into mf_invoice instead, or use the trigger function mf_enqueue(): the invoice is sent "
 						 "after the commit.")));

@@ -41,7 +41,8 @@ refuse_in_worker(void)
 	if (mf_process_is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a function of mf_on_change() or a trigger in the worker cannot send requests to MyFatoorah"),
+				 errmsg("requests to MyFatoorah cannot be sent in a background process of myfatoorah"),
+				 errdetail("Functions of mf_on_change(), mf_on_time() and mf_on_request() run in one, and triggers in the worker."),
 				 errhint("Use mf_refresh(): the worker then makes the inquiry after the transaction.")));
 }
 
