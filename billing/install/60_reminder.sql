@@ -144,7 +144,7 @@ BEGIN
 	IF TG_OP = 'DELETE' THEN
 		IF EXISTS (SELECT FROM @extschema@.mf_reminder m WHERE m.rule = OLD.id) THEN
 			RAISE EXCEPTION 'rule "%" has fired and cannot be deleted', OLD.name USING ERRCODE = 'foreign_key_violation',
-				HINT = format('UPDATE mf_reminder_rule SET active = false WHERE id = %s', OLD.id);
+				HINT = format('Switch it off: UPDATE mf_reminder_rule SET active = false WHERE id = %s', OLD.id);
 		END IF;
 		RETURN OLD;
 	END IF;

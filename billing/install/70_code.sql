@@ -47,7 +47,7 @@ BEGIN
 	PERFORM @extschema@.mf_check_amount('vat', vat, 'SAR', 'at least 0');
 	IF vat > total THEN
 		RAISE EXCEPTION 'vat is more than total' USING ERRCODE = 'invalid_parameter_value', COLUMN = 'vat',
-			DETAIL = format('It is %s, and total is %s.', vat, total), HINT = 'total includes the tax.';
+			DETAIL = format('It is %s, and total is %s.', vat, total), HINT = 'Give a total that includes the tax.';
 	END IF;
 	-- encode() breaks lines
 	RETURN replace(encode(@extschema@.mf_zatca_field(1, 'seller', btrim(seller))

@@ -31,7 +31,7 @@ double		mf_failpoint_notify_limit;
 static char *wanted_failpoint = NULL;
 static char *faults = NULL;
 static bool trace_statements = false;
-static bool enabled = false;
+static bool faults_enabled = false; /* sessions run the same statements, and are left alone */
 static bool reached = false;
 
 static void log_new_faults(const char *value, void *extra);
@@ -61,14 +61,14 @@ mf_failpoint_define(void)
 void
 mf_failpoint_enable(void)
 {
-	enabled = true;
+	faults_enabled = true;
 }
 
 /* Assign hook: a test waits for this line before it relies on the list. */
 static void
 log_new_faults(const char *value, void *extra)
 {
-	if (enabled && (faults == NULL || strcmp(value, faults) != 0))
+	if (faults_enabled && (faults == NULL || strcmp(value, faults) != 0))
 		ereport(LOG,
 				(errmsg("failpoint: faults are now \"%s\"", value)));
 }
@@ -112,7 +112,7 @@ mf_failpoint_row(const char *text, int64 id)
 	char		place[64];
 	bool		fails;
 
-	if (!enabled || (!trace_statements && *faults == '\0'))
+	if (!faults_enabled || (!trace_statements && *faults == '\0'))
 		return;
 
 	snprintf(place, sizeof(place), "%08x=" INT64_FORMAT, hash_bytes((const unsigned char *) text, strlen(text)), id);
@@ -135,7 +135,7 @@ mf_failpoint_statement(const char *text, int count, const Oid *types, const Datu
 {
 	int			i;
 
-	if (!enabled || (!trace_statements && *faults == '\0'))
+	if (!faults_enabled || (!trace_statements && *faults == '\0'))
 		return;
 
 	for (i = 0; i < count; i++)

@@ -2,8 +2,8 @@
  * failpoint.h
  *	  Places where a test stops the worker or makes a statement fail.
  *
- * They exist in builds with FAILPOINTS=1 only, and only act in the background
- * workers of the extension.
+ * They exist in builds with FAILPOINTS=1 only.  Places are in code of the background
+ * workers of the extension; statements fail there only.
  *
  * myfatoorah.failpoint names one place.  The first time a process gets there it
  * logs "failpoint NAME reached" and waits until the file "myfatoorah.continue"
@@ -31,7 +31,7 @@ extern double mf_failpoint_notify_limit;
 /* Defines the settings; from _PG_init(). */
 extern void mf_failpoint_define(void);
 
-/* This process is a background worker of the extension. */
+/* Has statements fail, and be traced, from here on: this process is a background worker of the extension. */
 extern void mf_failpoint_enable(void);
 
 extern void mf_failpoint(const char *name);

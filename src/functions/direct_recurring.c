@@ -61,7 +61,7 @@ change_plan(FunctionCallInfo fcinfo, MfEndpointNumber endpoint, const char *func
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for recurring_id: \"%.40s\"", plan),
-				 errhint("SELECT recurring_id FROM mf_recurring(%s)", quote_literal_cstr(account->name))));
+				 errhint("Find it with: SELECT recurring_id FROM mf_recurring(%s)", quote_literal_cstr(account->name))));
 	/* before the call: after it, nothing may fail */
 	if (!XactReadOnly)
 	{

@@ -156,7 +156,7 @@ check_archived(const MfSqlScope *scope, Datum ids)
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("invoice %lld is not archived", (long long) invoice),
-			 errhint("SELECT id, archived_at FROM mf_invoice_all WHERE id = %lld", (long long) invoice)));
+			 errhint("Find it with: SELECT id, archived_at FROM mf_invoice_all WHERE id = %lld", (long long) invoice)));
 }
 
 /* What has come in about them is theirs now, and MyFatoorah is asked what there is to it, as by mf_refresh(). */

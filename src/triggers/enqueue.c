@@ -40,7 +40,7 @@ mf_enqueue(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("mf_enqueue() can only be called as a trigger"),
-				 errhint("CREATE TRIGGER ... AFTER INSERT ON your_table FOR EACH ROW EXECUTE FUNCTION mf_enqueue('customer_name=column', 'invoice_value=column')")));
+				 errhint("Create one with: CREATE TRIGGER ... AFTER INSERT ON your_table FOR EACH ROW EXECUTE FUNCTION mf_enqueue('customer_name=column', 'invoice_value=column')")));
 	check_trigger(trigger);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
