@@ -300,12 +300,17 @@ is(sql("SELECT recurring_status, is_active FROM mf_recurring() WHERE recurring_i
 sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
 like(($node->psql($db, "SET ROLE clerk; SELECT $_"))[2], qr/permission denied for function/, "$_ is for operators") for 'mf_recurring()', "mf_cancel_recurring('$again')", "mf_resume_recurring('$again')";
 
-# Replaced: the customer would be charged by two plans, so the first one ends before
+# Replaced: the customer would be charged by two plans, so the first one ends before; what is being sent may have begun one
+$sandbox->faults({ path => 'ExecutePayment', delay_ms => -1 });
+my $requests = $sandbox->count(path => '/v2/ExecutePayment');
 my $begins = $mf->insert($node, $db, 'to be replaced', payment_method_id => 2, recurring_type => "'Monthly'", iteration => 12);
+$sandbox->wait_count({ path => '/v2/ExecutePayment' }, $requests + 1) or die "it is not sent\n";
+like(($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2], qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment/, 'what is being sent may begin a plan, and is not replaced');
+$sandbox->clear_faults;
 $mf->wait_status($node, $db, 'to be replaced');
 my $refused = ($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2];
-like($refused, qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment that it begins has not ended\.\nHINT:  End it first: /, 'what begins a plan is not replaced');
-sql($refused =~ /End it first: (SELECT .*?)\. If/ ? $1 : 'none');
+like($refused, qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment that it begins has not ended\.\nHINT:  Once it has a recurring_id, end it first: /, 'what begins a plan is not replaced');
+sql($refused =~ /end it first: (SELECT .*?)\. If/ ? $1 : 'none');
 sql("SELECT mf_refresh($begins)");
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $begins AND due IS NOT NULL", 0);
 my $instead = sql("SELECT mf_replace($begins, '{\"invoice_value\": 25}')");

@@ -26,7 +26,6 @@
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
 #include "store/queue_internal.h"
-#include "store/recurring.h"
 #include "store/row_rights.h"
 
 /* What users may give, but for the four that have a default and no null */
@@ -67,11 +66,17 @@ static MfStatement insert_statements[] = {
 	"(i.payment_status = 'authorized' OR EXISTS (SELECT FROM @mf_transaction t WHERE t.invoice = i.id " \
 	"  AND t.transaction_status = 'InProgress' AND t.changed_at > clock_timestamp() - interval '10 min'))"
 
-/* The first of locked invoices that may not be replaced; $2: nor may those that are being paid */
+/* A recurring payment that has not ended, or may have begun: both links would begin one, and the customer be charged by two. */
+#define HAS_PLAN \
+	"(i.recurring_type IS NOT NULL AND (i.status IN ('sending', 'unknown', 'review') OR EXISTS (SELECT FROM @mf_event e " \
+	"  WHERE e.invoice = i.id AND e.source = 'plan' AND e.due IS NOT NULL)))"
+
+/* The first of locked invoices that may not be replaced; $2: nor may those that are being paid, or begin a recurring payment */
 static MfStatement refused_statement = {
 	"SELECT i.id::int8, i.payment_status::text, " WAS_PAID ", CASE WHEN i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i")
-	"  THEN i.replaced_by ELSE 0 END::int8 FROM @mf_invoice i WHERE i.id = ANY ($1) AND (" WAS_PAID
-	"  OR (i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i") ") OR ($2 AND " IS_BEING_PAID ")) ORDER BY i.id + 0 LIMIT 1",
+	"  THEN i.replaced_by ELSE 0 END::int8, " HAS_PLAN " FROM @mf_invoice i WHERE i.id = ANY ($1) AND (" WAS_PAID
+	"  OR (i.replaced_by IS NOT NULL AND " MF_REPLACEMENT_LIVES("i") ") OR ($2 AND (" IS_BEING_PAID " OR " HAS_PLAN "))) "
+	"ORDER BY i.id + 0 LIMIT 1",
 	2, {INT8ARRAYOID, BOOLOID}, NULL
 };
 
@@ -116,8 +121,7 @@ static void check_changes(Jsonb *changes);
 static bool is_member(const char *name, int length);
 static void retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person, const char *reason);
 static void check_old(Oid schema, Datum olds, bool by_person);
-pg_noreturn static void refuse_plan(int64 invoice);
-pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by);
+pg_noreturn static void refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by, bool has_plan);
 static void add_family(Oid schema, const MfCommand *command, MfArray *olds, MfArray *news);
 static void stop_sending(const MfCommand *command, MfNamed *named, int count);
 static int64 *ids_argument(FunctionCallInfo fcinfo, int argument, const char *name, int expected);
@@ -210,8 +214,6 @@ mf_replace(PG_FUNCTION_ARGS)
 	creator = named.job->owner.role;
 	mf_check_row_right(named.invoice, get_relname_relid("mf_invoice", schema), creator);
 	check_old(schema, mf_int8_array(&named.invoice, 1), true);
-	if (mf_recurring_unended(schema, named.invoice) > 0)
-		refuse_plan(named.invoice);
 
 	values[0] = Int64GetDatum(named.invoice);
 	values[1] = PG_GETARG_DATUM(1);
@@ -224,18 +226,6 @@ mf_replace(PG_FUNCTION_ARGS)
 	inserted = insert_as(schema, creator, copy, (Datum) 0, &count);
 	retire(schema, &named.invoice, inserted, 1, true, reason);
 	PG_RETURN_INT64(inserted[0]);
-}
-
-/* Both links would begin a plan, and the customer be charged by two. */
-static void
-refuse_plan(int64 invoice)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("invoice %lld cannot be replaced", (long long) invoice),
-			 errdetail("The recurring payment that it begins has not ended."),
-			 errhint("End it first: SELECT mf_cancel_recurring(recurring_id, account) FROM mf_invoice WHERE id = %lld. If it has ended already, SELECT mf_refresh(%lld) has that read.",
-					 (long long) invoice, (long long) invoice)));
 }
 
 /* Raises an error unless "changes" is an object with columns that can be inserted. */
@@ -411,7 +401,7 @@ retire(Oid schema, const int64 *old, const int64 *new, int count, bool by_person
 	(void) mf_change_alone(schema, &retire_statement, values, reason ? NULL : "   n ");
 }
 
-/* Raises an error if one of the locked invoices was paid, or has a replacement that lives. */
+/* Raises an error if one of the locked invoices was paid, has a replacement that lives, or begins a recurring payment. */
 static void
 check_old(Oid schema, Datum olds, bool by_person)
 {
@@ -420,18 +410,25 @@ check_old(Oid schema, Datum olds, bool by_person)
 
 	mf_sql_begin(&scope, schema);
 	if (mf_sql_execute(&scope, &refused_statement, values, NULL) > 0)
-		refuse_old(mf_result_int8(0, 1), mf_result_text(0, 2), mf_result_bool(0, 3), mf_result_int8(0, 4));
+		refuse_old(mf_result_int8(0, 1), mf_result_text(0, 2), mf_result_bool(0, 3), mf_result_int8(0, 4), mf_result_bool(0, 5));
 	mf_sql_end(&scope);
 }
 
 static void
-refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by)
+refuse_old(int64 invoice, const char *payment_status, bool paid, int64 replaced_by, bool has_plan)
 {
 	if (replaced_by != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld was replaced already", (long long) invoice),
 				 errhint("Replace invoice %lld, which is to be paid in its place.", (long long) replaced_by)));
+	if (has_plan && !paid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("invoice %lld cannot be replaced", (long long) invoice),
+				 errdetail("The recurring payment that it begins has not ended."),
+				 errhint("Once it has a recurring_id, end it first: SELECT mf_cancel_recurring(recurring_id, account) FROM mf_invoice WHERE id = %lld. If it has ended already, SELECT mf_refresh(%lld) has that read.",
+						 (long long) invoice, (long long) invoice)));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 paid ? errmsg("invoice %lld cannot be replaced, because it was paid", (long long) invoice) :
