@@ -121,6 +121,8 @@ is(sql("SELECT mf_adopt('$unpaid_number')"), $unpaid, 'mf_adopt() returns the ro
 wait_for("SELECT payment_status || received_value FROM mf_invoice WHERE id = $unpaid", 'paid10.000');
 is(sql("SELECT taken_over_from || ' ' || coalesce(payment_error, '') FROM mf_invoice WHERE id = $unpaid"), "$other_address ", 'whose number counts there');
 is(sql("SELECT payment_error IS NOT NULL FROM mf_invoice WHERE id = $adopted"), 't', 'and no other');
+# restored where its role does not exist
+sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_by_id = 0 WHERE id = $adopted");
 is(sql("SELECT mf_adopt('$adopted_number')"), $adopted, 'until it is said of that, too');
 wait_for("SELECT payment_error IS NULL FROM mf_invoice WHERE id = $adopted");
 like(($node->psql($db, "SELECT mf_adopt('$adopted_number')"))[2], qr/is that of invoice $adopted already/, 'once');
@@ -128,6 +130,8 @@ like(($node->psql($db, "SELECT mf_adopt('$adopted_number')"))[2], qr/is that of 
 # A stranger's of the same number, and of the same value
 point_to($theirs);
 like(($node->psql($db, "SELECT mf_adopt('$ahmads_number')"))[2], qr/invoice $ahmads_number at @{[ $theirs->url ]} is not that of invoice $ahmads.*Its CustomerName, value or CustomerReference differs/s, 'and not of another customer');
+sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
+like(($node->psql($db, "SET ROLE clerk; SELECT mf_adopt('$ahmads_number')"))[2], qr/permission denied for invoice $ahmads/, 'who may not change the row is not told what it says');
 point_to($ours);
 sql("SELECT mf_adopt('$_')") foreach $adopted_number, $unpaid_number;
 

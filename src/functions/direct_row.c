@@ -179,7 +179,8 @@ take_over(const MfDirectRow *row, const char *invoice_id, const MfAccount *accou
 	transition.linkless = "the invoice was made elsewhere; the MyFatoorah portal shows its link";
 	transition.reason = "taken over by mf_adopt()";
 	mf_queue_apply(&scope, &transition, 1);
-	(void) mf_sql_execute(&scope, &statement, values, NULL);
+	if (mf_sql_execute(&scope, &statement, values, NULL) == 0)
+		mf_change_suppressed();
 	mf_sql_end(&scope);
 }
 
@@ -192,11 +193,11 @@ static bool
 take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account, const MfRequest *request)
 {
 	static MfStatement statement = {
-		"WITH r AS MATERIALIZED (SELECT i.id, (i.customer_name = $5 OR i.erased_at IS NOT NULL) AND i.invoice_value = $6 "
-		"    AND (i.recurring_id IS NOT NULL OR i.customer_reference IS NOT DISTINCT FROM $7) AS same FROM @mf_invoice i "
+		"WITH r AS MATERIALIZED (SELECT i.id, i.created_by_id, coalesce((i.customer_name = $5 OR i.erased_at IS NOT NULL) AND i.invoice_value = $6 "
+		"    AND (i.recurring_id IS NOT NULL OR i.customer_reference IS NOT DISTINCT FROM $7), false) AS same FROM @mf_invoice i "
 		"  WHERE i.id = $1 AND i.invoice_id = $2::int8 AND i.account = $3 AND i.taken_over_from <> $4 FOR NO KEY UPDATE), "
-		"u AS (UPDATE @mf_invoice i SET taken_over_from = $4 FROM r WHERE i.id = r.id AND i.id = $1 AND r.same RETURNING i.created_by_id) "
-		"SELECT coalesce((SELECT created_by_id FROM u), 0)::oid FROM r",
+		"u AS (UPDATE @mf_invoice i SET taken_over_from = $4 FROM r WHERE i.id = r.id AND i.id = $1 AND r.same RETURNING 1) "
+		"SELECT r.created_by_id::oid, r.same, r.same AND NOT EXISTS (SELECT FROM u) FROM r",
 		7, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID}, NULL
 	};
 	Datum		values[] = {
@@ -207,6 +208,7 @@ take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccou
 	char		nulls[] = "       ";
 	MfSqlScope	scope;
 	bool		taken_over;
+	bool		same = false;
 	Oid			creator = InvalidOid;
 
 	nulls[4] = request->isnull[MF_SP_CUSTOMER_NAME] ? 'n' : ' ';
@@ -216,18 +218,23 @@ take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccou
 	scope.latest = true;
 	taken_over = mf_sql_execute(&scope, &statement, values, nulls) > 0;
 	if (taken_over)
+	{
 		creator = mf_result_oid(0, 1);
+		same = mf_result_bool(0, 2);
+		if (mf_result_bool(0, 3))
+			mf_change_suppressed();
+	}
 	mf_sql_end(&scope);
 	if (!taken_over)
 		return false;
-	if (!OidIsValid(creator))
+	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
+	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %s at %s is not that of invoice %lld", invoice_id, account->base_url, (long long) invoice),
 				 errdetail("Its CustomerName, value or CustomerReference differs."),
 				 errhint("Give the account of this address a server of its own, and put base_url, country and environment of account \"%s\" back.",
 						 account->name)));
-	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
 	return true;
 }
 
