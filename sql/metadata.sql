@@ -34,6 +34,10 @@ SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = to
 SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = '{"flat": "C1"}' WHERE customer_reference = 'object'$$);
 SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET metadata = '{"flat": "C2"}', customer_name = 'y' WHERE customer_reference = 'object'$$);
 SELECT h.reason, h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference = 'object' ORDER BY h.changed_at;
+-- of URLs it has no queries
+SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET call_back_url = 'https://shop.example/paid?token=1', priority = 2 WHERE customer_reference = 'none'$$);
+SELECT mf_test.attempt('regress_mf_owner', $$UPDATE mf_invoice SET call_back_url = 'https://shop.example/paid?token=2' WHERE customer_reference = 'none'$$);
+SELECT h.changes FROM mf_history h JOIN mf_invoice i ON i.id = h.invoice WHERE i.customer_reference = 'none' AND h.reason = 'edited' ORDER BY h.changed_at;
 
 -- at any time, by those who may change the row
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'text';

@@ -400,7 +400,7 @@ CREATE INDEX mf_transition_changed_at_idx ON mf_transition USING brin (changed_a
 COMMENT ON COLUMN mf_transition.id IS 'primary key, which publications need to replicate deletions after myfatoorah.history_retention';
 COMMENT ON TABLE mf_transition IS 'changes of status, append-only; mf_history shows them together with those that mf_attempt records';
 
-COMMENT ON COLUMN mf_transition.changes IS 'of an edit by UPDATE: old and new value of each column, without passwords and without the query part of URLs; cleared when the invoice is deleted';
+COMMENT ON COLUMN mf_transition.changes IS 'of an edit by UPDATE: old and new value of each column, without the query part of URLs; cleared when the invoice is deleted';
 
 -- Policies of mf_invoice apply to the tables and views about its rows, too.
 CREATE FUNCTION mf_invoice_visible(id bigint)

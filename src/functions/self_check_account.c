@@ -7,28 +7,33 @@
  */
 #include "postgres.h"
 
+#include "access/subtrans.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "account/account_option.h"
 #include "base/settings.h"
 #include "core/text/text.h"
+#include "database/sql_array.h"
 #include "flight/flight.h"
 #include "functions/backend_call.h"
 #include "functions/direct_status.h"
 #include "functions/self_check.h"
 #include "process/database_hold.h"
+#include "process/wait.h"
 #include "process/waiting_accounts.h"
 #include "process/worker_slots.h"
 #include "sending/copy_guard.h"
 #include "store/api_proof.h"
+#include "store/inquiries.h"
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
-#include "store/queue_report.h"
-#include "store/recurring.h"
 #include "store/row_rights.h"
 
 /* A key that no invoice has: the inquiry tests the account and changes nothing. */
@@ -49,10 +54,92 @@ typedef struct TestInquiry
 	const char *shown;			/* likewise */
 } TestInquiry;
 
+static MfStatement any_due_statement = {
+	"SELECT FROM @mf_queue WHERE account = $1 AND rank <= now() + interval '" CppAsString2(MF_BACKOFF_CAP_MS) " ms' "
+	"  LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+/*
+ * Transactions that have locked or changed invoices with due entries, among the
+ * first of both agendas.  Entries of locked invoices are put off for a moment again
+ * and again, hence the 10 s.  A row that is less than a minute old is probably just
+ * being inserted or changed.
+ */
+static MfStatement lockers_statement = {
+	"SELECT i.xmax, count(*)::int8, min(i.id)::int8 FROM ("
+	"  (SELECT q.invoice FROM @mf_queue q WHERE q.account = $1 AND q.rank <= now() + interval '10 s' "
+	"    ORDER BY q.rank LIMIT 1000) "
+	"  UNION (SELECT q.invoice FROM @mf_inquiry q WHERE q.account = $1 AND q.urgent "
+	"    AND q.due <= now() + interval '10 s' "
+	"    ORDER BY q.due LIMIT 1000)) d JOIN @mf_invoice i ON i.id = d.invoice "
+	"WHERE i.xmax <> '0'::xid AND greatest(i.send_at, i.created_at) < now() - interval '1 min' GROUP BY i.xmax "
+	"  ORDER BY 2 DESC",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement put_off_errors_statement = {
+	"SELECT count(*)::int8, min(p.invoice)::int8, p.error::text FROM ("
+	"  SELECT q.invoice, coalesce(q.error, i.last_error, '') AS error FROM @mf_queue q "
+	"    JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND (q.error IS NOT NULL OR (q.kind = 'send' AND q.lookups > 0)) "
+	"  UNION ALL SELECT q.invoice, q.error FROM @mf_inquiry q WHERE q.account = $1 AND q.error IS NOT NULL) p "
+	"GROUP BY p.error ORDER BY 2 LIMIT " CppAsString2(MAX_PUT_OFF_ERRORS),
+	1, {TEXTOID}, NULL
+};
+
+/* entries for a person have an infinite due time */
+static MfStatement reviews_statement = {
+	"SELECT (SELECT count(*) FROM @mf_queue WHERE account = $1 AND rank = 'infinity' AND kind = 'review') "
+	"  + (SELECT count(*) FROM @mf_invoice WHERE account = $1 AND payment_doubt IS NOT NULL) "
+	"  + (SELECT count(*) FROM @mf_operation WHERE account = $1 AND status = 'review')",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement unanswered_statement = {
+	"SELECT count(*) OVER ()::int8, u.example, u.error::text FROM ("
+	"  SELECT format('invoice %s', q.invoice) AS example, i.payment_error AS error, q.invoice AS number "
+	"  FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
+	"  WHERE q.account = $1 AND q.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
+	"  UNION ALL SELECT format('event %s', e.id), NULL, e.id FROM @mf_event e "
+	"  WHERE e.account = $1 AND e.due IS NOT NULL AND e.failures >= " CppAsString2(MF_ITEM_FAILURES) " "
+	"    AND e.event_code IS DISTINCT FROM 5) u "
+	"ORDER BY u.error IS NULL, u.number LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement timed_statement = {
+	"SELECT count(*)::int8, min(due)::timestamptz FROM @mf_queue "
+	"WHERE account = $1 AND kind = 'send' AND lookups = " CppAsString2(MF_LOOKUPS_TIMED),
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement unread_deposits_statement = {
+	"SELECT count(*) OVER ()::int8, d.deposit_reference::text, d.supplier_code::int8, d.error::text FROM @mf_deposit_state d "
+	"WHERE d.account = $1 AND (d.status = 'failed' OR d.error IS NOT NULL) ORDER BY d.id LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement unread_plans_statement = {
+	"SELECT FROM @mf_event e WHERE e.account = $1 AND e.event_code = 5 AND e.due IS NOT NULL "
+	"  AND (e.failures >= " CppAsString2(MF_ITEM_FAILURES) " OR e.lookups >= " CppAsString2(MF_QUICK_TRIES) ") LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement old_holds_statement = {
+	"SELECT count(*)::int8, min(h.authorized_at)::timestamptz FROM (SELECT (SELECT min(coalesce(t.transaction_date, t.first_seen_at)) "
+	"    FROM @mf_transaction t WHERE t.invoice = i.id AND lower(t.transaction_status) = 'authorize') AS authorized_at "
+	"  FROM @mf_invoice i WHERE i.account = $1 AND i.payment_status = 'authorized') h "
+	"WHERE h.authorized_at < now() - interval '" CppAsString2(OLD_HOLD_DAYS) " days'",
+	1, {TEXTOID}, NULL
+};
+
 static char *timeout_hint(const MfAccount *account);
 static bool check_copy(const MfCheck *check);
 static MfWaiting check_sending(const MfCheck *check, bool copy);
 static void check_invoices(const MfCheck *check);
+static uint64 begin_query(const MfCheck *check, MfSqlScope *scope, MfStatement *statement);
+static void report_locker(const MfCheck *check, uint64 row);
 static bool is_worker(int pid);
 static void check_times(const MfCheck *check);
 static void check_questions(const MfCheck *check, MfWaiting waits);
@@ -142,6 +229,27 @@ check_copy(const MfCheck *check)
 	return subscription != NULL;
 }
 
+/* Runs a query about the account, in a scope that the caller ends; returns the number of rows. */
+static uint64
+begin_query(const MfCheck *check, MfSqlScope *scope, MfStatement *statement)
+{
+	Datum		value = CStringGetTextDatum(check->account);
+
+	mf_sql_begin(scope, check->schema);
+	return mf_sql_execute(scope, statement, &value, NULL);
+}
+
+/* Whether the account has an entry that is due now or within the longest back-off. */
+static bool
+any_due(const MfCheck *check)
+{
+	MfSqlScope	scope;
+	bool		any = begin_query(check, &scope, &any_due_statement) > 0;
+
+	mf_sql_end(&scope);
+	return any;
+}
+
 /* Reports whether the worker may send for the account now.  Returns whether the account waits after failures. */
 static MfWaiting
 check_sending(const MfCheck *check, bool copy)
@@ -153,7 +261,7 @@ check_sending(const MfCheck *check, bool copy)
 	MfWaiting	waits = mf_waiting_account_find(MyDatabaseId, check->account, &until);
 
 	/* this does not matter to an account that has nothing to send */
-	if (waits == MF_WAITING_UNKNOWN && !mf_queue_any_due(check->schema, check->account))
+	if (waits == MF_WAITING_UNKNOWN && !any_due(check))
 		waits = MF_NOT_WAITING;
 
 	if (copy)
@@ -188,38 +296,56 @@ check_sending(const MfCheck *check, bool copy)
 static void
 check_invoices(const MfCheck *check)
 {
-	int64		reviews = mf_queue_count_reviews(check->schema, check->account);
-	ListCell   *lc;
+	MfSqlScope	scope;
+	int64		count;
+	uint64		rows;
+	uint64		i;
 
-	if (reviews > 0)
+	(void) begin_query(check, &scope, &reviews_statement);
+	count = mf_result_int8(0, 1);
+	if (count > 0)
 		mf_check_report(check, "invoices", false, psprintf(ngettext(INT64_FORMAT " needs the decision of a person.", INT64_FORMAT " need the decision of a person.",
-																	(unsigned long) reviews), reviews),
+																	(unsigned long) count), count),
 						"SELECT * FROM mf_review");
-	foreach(lc, mf_queue_lockers(check->schema, check->account))
-	{
-		const MfLocker *locker = (const MfLocker *) lfirst(lc);
-		char	   *role = GetUserNameFromId(locker->role, true);
+	mf_sql_end(&scope);
 
-		/* the worker locks what it processes */
-		if (role == NULL || is_worker(locker->pid))
-			continue;
-		mf_check_report(check, "invoices", false,
-						psprintf(ngettext(INT64_FORMAT " is due and locked by process %d of role \"%s\": invoice " INT64_FORMAT ".",
-										  INT64_FORMAT " are due and locked by process %d of role \"%s\", such as invoice " INT64_FORMAT ".",
-										  (unsigned long) locker->count), locker->count, locker->pid, role, locker->invoice),
-						psprintf("They are processed when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", locker->pid));
-	}
-	foreach(lc, mf_queue_put_off_errors(check->schema, check->account, MAX_PUT_OFF_ERRORS))
-	{
-		const MfPutOffError *entry = (const MfPutOffError *) lfirst(lc);
+	rows = begin_query(check, &scope, &lockers_statement);
+	for (i = 0; i < rows; i++)
+		report_locker(check, i);
+	mf_sql_end(&scope);
 
+	rows = begin_query(check, &scope, &put_off_errors_statement);
+	for (i = 0; i < rows; i++)
+	{
+		count = mf_result_int8(i, 1);
 		mf_check_report(check, "invoices", false,
 						psprintf(ngettext(INT64_FORMAT " is put off, such as invoice " INT64_FORMAT ": %s",
-										  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) entry->count),
-								 entry->count, entry->invoice, entry->error),
+										  INT64_FORMAT " are put off, such as invoice " INT64_FORMAT ": %s", (unsigned long) count),
+								 count, mf_result_int8(i, 2), mf_result_text(i, 3)),
 						psprintf("mf_review shows those that cannot be written, the column last_error of mf_invoice the others. Remove the cause, then: SELECT mf_resume(%s)",
 								 quote_literal_cstr(check->account)));
 	}
+	mf_sql_end(&scope);
+}
+
+/* A session that has locked due invoices.  A lock that several transactions share has the number of a multixact, and is not reported. */
+static void
+report_locker(const MfCheck *check, uint64 row)
+{
+	TransactionId xid = DatumGetTransactionId(mf_result(row, 1, NULL));
+	int			pid = TransactionIdIsInProgress(xid) ? BackendXidGetPid(SubTransGetTopmostTransaction(xid)) : 0;
+	PGPROC	   *process = pid == 0 ? NULL : BackendPidGetProc(pid);
+	char	   *role = process == NULL ? NULL : GetUserNameFromId(process->roleId, true);
+	int64		count = mf_result_int8(row, 2);
+
+	/* the worker locks what it processes */
+	if (role == NULL || is_worker(pid))
+		return;
+	mf_check_report(check, "invoices", false,
+					psprintf(ngettext(INT64_FORMAT " is due and locked by process %d of role \"%s\": invoice " INT64_FORMAT ".",
+									  INT64_FORMAT " are due and locked by process %d of role \"%s\", such as invoice " INT64_FORMAT ".",
+									  (unsigned long) count), count, pid, role, mf_result_int8(row, 3)),
+					psprintf("They are processed when its transaction ends. To end it: SELECT pg_terminate_backend(%d)", pid));
 }
 
 /* Whether a process is the worker of this database. */
@@ -240,46 +366,56 @@ is_worker(int pid)
 static void
 check_times(const MfCheck *check)
 {
-	TimestampTz first;
-	int64		count = mf_queue_count_timed(check->schema, check->account, &first);
+	MfSqlScope	scope;
+	int64		count;
 
+	(void) begin_query(check, &scope, &timed_statement);
+	count = mf_result_int8(0, 1);
 	if (count > 0)
 		mf_check_report(check, "times", true,
 						psprintf(ngettext(INT64_FORMAT " invoice waits for the send_time or the end of the quiet_hours of the account, until %s.",
 										  INT64_FORMAT " invoices wait for the send_time or the end of the quiet_hours of the account, the first until %s.",
-										  (unsigned long) count), count, timestamptz_to_str(first)), NULL);
+										  (unsigned long) count), count, timestamptz_to_str(mf_result_timestamp(0, 2))), NULL);
+	mf_sql_end(&scope);
 }
 
 /* Reports inquiries that get no usable answer while others do. */
 static void
 check_questions(const MfCheck *check, MfWaiting waits)
 {
-	char	   *example;
-	char	   *error = NULL;
-	int64		count = mf_inquiries_unanswered(check->schema, check->account, &example, &error);
+	MfSqlScope	scope;
 
-	if (count > 0)
+	if (begin_query(check, &scope, &unanswered_statement) > 0)
+	{
+		int64		count = mf_result_int8(0, 1);
+		char	   *error = mf_result_text(0, 3);
+
 		mf_check_report(check, "questions", false,
 						psprintf(ngettext(INT64_FORMAT " inquiry about a payment gets no usable answer and is repeated after growing delays, the one about %s%s%s",
 										  INT64_FORMAT " inquiries about payments get no usable answer and are repeated after growing delays, such as the one about %s%s%s",
 										  (unsigned long) count),
-								 count, example, error ? ": " : ".", error ? error : ""),
+								 count, mf_result_text(0, 2), error ? ": " : ".", error ? error : ""),
 						psprintf("%sIf this persists, ask MyFatoorah. To repeat all of them at once: SELECT mf_resume(%s)",
 								 waits == MF_NOT_WAITING ? "The other invoices go on. " :
 								 waits == MF_WAITING ? "The other invoices wait, too. " : "",
 								 quote_literal_cstr(check->account)));
+	}
+	mf_sql_end(&scope);
 }
 
 /* Reports deposits that MyFatoorah was asked for in vain. */
 static void
 check_deposits(const MfCheck *check)
 {
-	char	   *reference;
-	char	   *error;
-	int64		supplier_code;
-	int64		count = mf_deposits_unread(check->schema, check->account, &reference, &supplier_code, &error);
+	MfSqlScope	scope;
 
-	if (count > 0)
+	if (begin_query(check, &scope, &unread_deposits_statement) > 0)
+	{
+		int64		count = mf_result_int8(0, 1);
+		char	   *reference = mf_result_text(0, 2);
+		int64		supplier_code = mf_result_int8(0, 3);
+		char	   *error = mf_result_text(0, 4);
+
 		mf_check_report(check, "deposits", false,
 						psprintf(ngettext(INT64_FORMAT " deposit cannot be read, \"%s\"%s%s",
 										  INT64_FORMAT " deposits cannot be read, such as \"%s\"%s%s", (unsigned long) count),
@@ -287,31 +423,39 @@ check_deposits(const MfCheck *check)
 						psprintf("The key must be allowed to call GetDepositedInvoices (portal: Integration Settings, API Key). Then: SELECT mf_read_deposit(%s, %s%s)",
 								 quote_literal_cstr(reference), quote_literal_cstr(check->account),
 								 supplier_code != 0 ? psprintf(", " INT64_FORMAT, supplier_code) : ""));
+	}
+	mf_sql_end(&scope);
 }
 
 /* Reports that the recurring payments of the account were asked for in vain. */
 static void
 check_recurring(const MfCheck *check)
 {
-	if (mf_recurring_unread(check->schema, check->account))
+	MfSqlScope	scope;
+
+	if (begin_query(check, &scope, &unread_plans_statement) > 0)
 		mf_check_report(check, "recurring", false,
 						"The recurring payments cannot be read: their repetitions get no rows, and are in no book.",
 						psprintf("The key must be allowed to call GetRecurringPayment (portal: Integration Settings, API Key). SELECT * FROM mf_recurring(%s) shows what MyFatoorah answers. Then: SELECT mf_resume(%s)",
 								 quote_literal_cstr(check->account), quote_literal_cstr(check->account)));
+	mf_sql_end(&scope);
 }
 
 /* Reports authorized payments that nobody has captured or released for long. */
 static void
 check_holds(const MfCheck *check)
 {
-	TimestampTz first;
-	int64		count = mf_operations_old_holds(check->schema, check->account, OLD_HOLD_DAYS, &first);
+	MfSqlScope	scope;
+	int64		count;
 
+	(void) begin_query(check, &scope, &old_holds_statement);
+	count = mf_result_int8(0, 1);
 	if (count > 0)
 		mf_check_report(check, "holds", false,
 						psprintf("Payments that have been authorized for more than %d days, and are neither captured nor released: " INT64_FORMAT ", the oldest since %s.",
-								 OLD_HOLD_DAYS, count, timestamptz_to_str(first)),
+								 OLD_HOLD_DAYS, count, timestamptz_to_str(mf_result_timestamp(0, 2))),
 						"The bank may give them back by itself. SELECT * FROM mf_hold ORDER BY authorized_at shows them; mf_capture() takes one, mf_release() gives it back.");
+	mf_sql_end(&scope);
 }
 
 /* How the account gets to know of payments. */

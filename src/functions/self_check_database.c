@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -19,11 +20,11 @@
 
 #include "base/settings.h"
 #include "database/extension_functions.h"
+#include "database/sql_array.h"
 #include "functions/self_check.h"
 #include "inbound/route.h"
 #include "on_change/on_change_registry.h"
 #include "process/waiting_accounts.h"
-#include "store/queue_report.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 
@@ -35,6 +36,21 @@
 
 /* At most so many objects that no dump contains are reported. */
 #define MAX_ADDITIONS 50
+
+/* paused because MyFatoorah has refused the key or the address, not by a person */
+static MfStatement refused_accounts_statement = {
+	"SELECT count(*)::int8, min(account)::text FROM @mf_account "
+	"WHERE paused_at IS NOT NULL AND paused_by IN ('sender', 'status reader') AND account <> $1",
+	1, {TEXTOID}, NULL
+};
+
+static MfStatement additions_statement = {
+	"SELECT a.kind, a.relation::text, a.name::text, "
+	"  EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = $1 AND c.relname = a.name AND c.relkind = 'I' "
+	"    AND a.kind IN ('constraint', 'index')) "
+	"FROM @mf_addition a LIMIT " CppAsString2(MAX_ADDITIONS),
+	1, {OIDOID}, NULL
+};
 
 static void check_agenda(const MfCheck *check);
 static void check_others(const MfCheck *check);
@@ -93,10 +109,11 @@ check_agenda(const MfCheck *check)
 static void
 check_others(const MfCheck *check)
 {
-	char	   *example;
 	const char *waits = "";
 	int			waiting = mf_has_role(MF_READ_ROLE) ? count_waiting(check, &waits) : 0;
-	int64		count = mf_has_role(MF_READ_ROLE) ? mf_queue_count_refused_accounts(check->schema, check->account, &example) : 0;
+	Datum		value = CStringGetTextDatum(check->account);
+	MfSqlScope	scope;
+	int64		count;
 
 	if (waiting > 0)
 		mf_check_report(check, "accounts", false,
@@ -104,13 +121,19 @@ check_others(const MfCheck *check)
 										  "%d other accounts wait after failures, such as \"%s\".", waiting), waiting, waits),
 						psprintf("They continue automatically. The server log says why they wait; for one of them see SELECT * FROM mf_check(%s)",
 								 quote_literal_cstr(waits)));
+	if (!mf_has_role(MF_READ_ROLE))
+		return;
+	mf_sql_begin(&scope, check->schema);
+	(void) mf_sql_execute(&scope, &refused_accounts_statement, &value, NULL);
+	count = mf_result_int8(0, 1);
 	if (count > 0)
 		mf_check_report(check, "accounts", false,
 						psprintf(ngettext("MyFatoorah refuses " INT64_FORMAT " other account, \"%s\"; it is paused.",
 										  "MyFatoorah refuses " INT64_FORMAT " other accounts, such as \"%s\"; they are paused.",
-										  (unsigned long) count), count, example),
+										  (unsigned long) count), count, mf_result_text(0, 2)),
 						psprintf("SELECT * FROM mf_account shows them, with the reason; for one of them see SELECT * FROM mf_check(%s)",
-								 quote_literal_cstr(example)));
+								 quote_literal_cstr(mf_result_text(0, 2))));
+	mf_sql_end(&scope);
 }
 
 /* Reports tables without row-level security that disclose rows of mf_invoice, if that has it. */
@@ -183,23 +206,29 @@ has_row_security(const char *table, Oid schema)
 static void
 check_additions(const MfCheck *check)
 {
-	ListCell   *lc;
+	Datum		value = ObjectIdGetDatum(check->schema);
+	MfSqlScope	scope;
+	uint64		rows;
+	uint64		i;
 
-	foreach(lc, mf_repair_additions(check->schema, MAX_ADDITIONS))
+	mf_sql_begin(&scope, check->schema);
+	rows = mf_sql_execute(&scope, &additions_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
 	{
-		const MfAddition *addition = (const MfAddition *) lfirst(lc);
-		const char *what = psprintf("%s \"%s\" of %s", addition->kind, addition->name, addition->relation);
+		const char *kind = mf_result_text(i, 1);
+		const char *what = psprintf("%s \"%s\" of %s", kind, mf_result_text(i, 3), mf_result_text(i, 2));
 
-		if (strcmp(addition->kind, "column") == 0)
+		if (strcmp(kind, "column") == 0)
 			mf_check_report(check, "dump", false, psprintf("A dump cannot be restored as it is: it has the values of %s, and not the column.", what),
 							"Move what is in it to the column metadata, or to a table of your own, and drop it. Where such a dump is to be restored, create the extension and add the column before that: SELECT definition FROM mf_addition");
-		else if (addition->on_months)
+		else if (mf_result_bool(i, 4))
 			mf_check_report(check, "dump", false, psprintf("A dump cannot be restored without errors: it has the indexes of the months for %s, and not that to which it attaches them.", what),
 							"Drop it, and create it on single months instead, with which it is dumped. A restore that goes on after these errors has all the rest.");
 		else
 			mf_check_report(check, "dump", true, psprintf("No dump has %s.", what),
 							"Keep its definition in a script, and run that where a dump was restored: SELECT definition FROM mf_addition");
 	}
+	mf_sql_end(&scope);
 }
 
 /* Reports functions of mf_on_change() that cannot be called or have failed, to readers and to the owners of the functions. */

@@ -22,6 +22,7 @@
 #include "base/encoding.h"
 #include "base/settings.h"
 #include "core/api/create_payment.h"
+#include "core/text/text.h"
 #include "database/digest.h"
 #include "request/request.h"
 
@@ -37,7 +38,6 @@ static char *field_text(const MfRequest *request, const MfAccount *account, MfSe
 static char *payment_methods_json(Datum array);
 static const uint8 *next_random_bytes(void);
 static bool leads_here(const MfRequest *request, MfSendPaymentField field);
-static char *percent_encode(const char *text);
 static void set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool replace);
 
 Oid
@@ -327,13 +327,20 @@ mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const 
 			 MfCallbacks callbacks)
 {
 	bool		come_back = leads_here(request, MF_SP_CALL_BACK_URL) || leads_here(request, MF_SP_ERROR_URL);
+	char	   *name;
 	char	   *url;
 	int			stem;
 
 	if (mf_public_url == NULL || mf_public_url[0] == '\0')
 		return;
 
-	set_url(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, percent_encode(account->name)), false);
+	name = mf_url_encode(mf_to_utf8(account->name));
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not build the request for reference \"%s\"", reference)));
+	set_url(request, MF_SP_WEBHOOK_URL, psprintf("%s/webhook/%s", mf_public_url, name), false);
+	free(name);
 
 	if (callbacks == MF_CALLBACKS_OFF || (callbacks == MF_CALLBACKS_BY_ACCOUNT && !account->callbacks && !come_back))
 		return;
@@ -369,23 +376,4 @@ set_url(MfRequest *request, MfSendPaymentField field, const char *url, bool repl
 		return;
 	request->values[field] = CStringGetTextDatum(url);
 	request->isnull[field] = false;
-}
-
-/* Text as one segment of a URL's path; palloc'd. */
-static char *
-percent_encode(const char *text)
-{
-	static const char unreserved[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
-	const char *p;
-	StringInfoData result;
-
-	initStringInfo(&result);
-	for (p = mf_to_utf8(text); *p != '\0'; p++)
-	{
-		if (strchr(unreserved, *p) != NULL)
-			appendStringInfoChar(&result, *p);
-		else
-			appendStringInfo(&result, "%%%02X", (unsigned char) *p);
-	}
-	return result.data;
 }

@@ -109,12 +109,6 @@ static MfStatement next_statement = {
 	7, {INT8OID, INT4OID, BOOLOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID}, NULL
 };
 
-static MfStatement unread_statement = {
-	"SELECT count(*) OVER ()::int8, d.deposit_reference::text, d.supplier_code::int8, d.error::text FROM @mf_deposit_state d "
-	"WHERE d.account = $1 AND (d.status = 'failed' OR d.error IS NOT NULL) ORDER BY d.id LIMIT 1",
-	1, {TEXTOID}, NULL
-};
-
 static bool read_news(const MfEvent *event, MfDepositNews *news);
 static void add_item(MfArray *columns, const MfDepositJob *job, int number, const MfAccount *account,
 					 char *const *values);
@@ -284,25 +278,6 @@ mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next)
 	(void) mf_sql_execute(scope, &next_statement, values, nulls);
 	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
-}
-
-int64
-mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *supplier_code, char **error)
-{
-	MfSqlScope	scope;
-	Datum		value = CStringGetTextDatum(account);
-	int64		count = 0;
-
-	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &unread_statement, &value, NULL) > 0)
-	{
-		count = mf_result_int8(0, 1);
-		*reference = mf_result_text(0, 2);
-		*supplier_code = mf_result_int8(0, 3);
-		*error = mf_result_text(0, 4);
-	}
-	mf_sql_end(&scope);
-	return count;
 }
 
 /* Has the worker read a deposit; returns its id. */

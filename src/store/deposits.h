@@ -66,7 +66,4 @@ extern void mf_deposits_store(const MfSqlScope *scope, const MfDepositJob *job, 
 /* Records what comes next for a locked deposit that could not be read. */
 extern void mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next);
 
-/* The number of deposits of an account that cannot be read; the others are of one of them, supplier_code 0 = the account's own.  Own scope. */
-extern int64 mf_deposits_unread(Oid schema, const char *account, char **reference, int64 *supplier_code, char **error);
-
 #endif							/* MF_DEPOSITS_H */

@@ -170,14 +170,6 @@ static MfStatement repair_statement = {
 	1, {INT8OID}, NULL
 };
 
-static MfStatement old_holds_statement = {
-	"SELECT count(*)::int8, min(h.authorized_at)::timestamptz FROM (SELECT (SELECT min(coalesce(t.transaction_date, t.first_seen_at)) "
-	"    FROM @mf_transaction t WHERE t.invoice = i.id AND lower(t.transaction_status) = 'authorize') AS authorized_at "
-	"  FROM @mf_invoice i WHERE i.account = $1 AND i.payment_status = 'authorized') h "
-	"WHERE h.authorized_at < now() - $2 * interval '1 day'",
-	2, {TEXTOID, INT4OID}, NULL
-};
-
 static MfStatement purge_statement = {
 	"DELETE FROM @mf_operation_attempt a WHERE a.ctid = ANY (ARRAY(SELECT t.ctid FROM @mf_operation_attempt t "
 	"  WHERE t.started_at < $1 AND NOT EXISTS (SELECT FROM @mf_operation o WHERE o.id = t.operation "
@@ -371,22 +363,6 @@ mf_operations_repair(const MfSqlScope *scope)
 	value = Int64GetDatum((int64) mf_sql_execute(scope, &doubt_untimed_statement, &value, NULL));
 	(void) mf_sql_execute(scope, &repair_statement, &value, NULL);
 	mf_news_at_commit(MF_NEWS_OPERATIONS);
-}
-
-int64
-mf_operations_old_holds(Oid schema, const char *account, int days, TimestampTz *first)
-{
-	Datum		values[] = {CStringGetTextDatum(account), Int32GetDatum(days)};
-	MfSqlScope	scope;
-	int64		count;
-
-	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &old_holds_statement, values, NULL);
-	count = mf_result_int8(0, 1);
-	if (count > 0)
-		*first = mf_result_timestamp(0, 2);
-	mf_sql_end(&scope);
-	return count;
 }
 
 uint64

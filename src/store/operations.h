@@ -195,12 +195,6 @@ extern void mf_operations_repair(const MfSqlScope *scope);
 /* Their number.  Own scope. */
 extern int64 mf_operations_misfits(Oid schema);
 
-/*
- * Number of invoices of an account whose payment has been authorized for more than so many
- * days, and is neither captured nor released; since when the oldest.  Own scope.
- */
-extern int64 mf_operations_old_holds(Oid schema, const char *account, int days, TimestampTz *first);
-
 /* As mf_queue_purge_attempts(). */
 extern uint64 mf_operations_purge_attempts(const MfSqlScope *scope, TimestampTz before);
 

@@ -322,3 +322,13 @@ mf_queue_follow_up(const MfSqlScope *scope, const MfFollowUp *follow_ups, int co
 	if (found_count > 0)
 		mf_queue_keep_found(scope, found, found_count);
 }
+
+int64
+mf_queue_size(Oid schema)
+{
+	static MfStatement statement = {
+		"SELECT count(*) FROM @mf_queue", 0, {0}, NULL
+	};
+
+	return mf_count_alone(schema, &statement, NULL);
+}

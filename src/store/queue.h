@@ -236,4 +236,7 @@ extern void mf_invoice_deleted(Oid schema, int64 invoice, int64 invoice_id);
  */
 extern void mf_invoices_truncated(Oid schema);
 
+/* Number of agenda entries.  Own scope. */
+extern int64 mf_queue_size(Oid schema);
+
 #endif							/* MF_QUEUE_H */

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -17,15 +18,30 @@
 #include "process/wakeup.h"
 #include "store/attempts.h"
 #include "store/inquiries.h"
+#include "store/invoice.h"
 #include "store/queue_internal.h"
 #include "store/queue_operations.h"
 
 static void refuse_replaced(const MfJob *job);
 
+/* A value of a row as JSON; a URL is without its query, which may be secret, while the history may outlive the row. */
+#define SHOWN(row) \
+	"CASE WHEN a.attname IN ('call_back_url', 'error_url', 'webhook_url') " \
+	"  THEN to_jsonb(regexp_replace(" row "->>a.attname::text, '\\?.*', '?')) " \
+	"  ELSE " row "->a.attname::text END"
+
+/* each column that has changed, up to those that follow from others, or are the user's own */
 static MfStatement note_edit_statement = {
-	"INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason, changes) "
-	"VALUES ($1, clock_timestamp(), $2, $3, $3, $4, 'edited', $5::jsonb)",
-	5, {INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID}, NULL
+	"WITH r AS MATERIALIZED (SELECT $2::jsonb AS old, $3::jsonb AS new), "
+	"c AS MATERIALIZED (SELECT jsonb_object_agg(a.attname::text, jsonb_build_object('old', " SHOWN("r.old") ", 'new', "
+	"    " SHOWN("r.new") ")) AS changes FROM r, pg_attribute a "
+	"  WHERE a.attrelid = $4 AND a.attnum > 0 AND a.attnum < $5 AND (r.old->a.attname::text)::text <> (r.new->a.attname::text)::text "
+	"  HAVING count(*) > 0), "
+	"h AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason, changes) "
+	"  SELECT (r.new->>'id')::int8, clock_timestamp(), $1, r.new->>'status', r.new->>'status', (r.new->>'attempts')::int4, 'edited', "
+	"    c.changes FROM r, c RETURNING 1) "
+	"SELECT (SELECT count(*) FROM c) - (SELECT count(*) FROM h)",
+	5, {TEXTOID, TEXTOID, TEXTOID, OIDOID, INT4OID}, NULL
 };
 
 static MfStatement put_back_statement = {
@@ -138,15 +154,14 @@ static MfStatement request_cancel_statement = {
 };
 
 void
-mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes)
+mf_queue_note_edit(Oid schema, Oid table, Datum before, Datum after)
 {
 	Datum		values[] = {
-		Int64GetDatum(invoice), CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)),
-		CStringGetTextDatum(status), Int32GetDatum(attempt), CStringGetTextDatum(changes)
+		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), DirectFunctionCall1(row_to_json, before),
+		DirectFunctionCall1(row_to_json, after), ObjectIdGetDatum(table), Int32GetDatum(MF_IC_CREATED_BY_ID)
 	};
 
-	if (mf_execute_alone(schema, &note_edit_statement, values, NULL) == 0)
-		mf_change_suppressed();
+	(void) mf_change_alone(schema, &note_edit_statement, values, NULL);
 }
 
 void

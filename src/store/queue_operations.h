@@ -10,8 +10,8 @@
 
 #include "store/queue.h"
 
-/* Adds a line to the history: the current role has edited a row.  "changes" is JSON text. */
-extern void mf_queue_note_edit(Oid schema, int64 invoice, const char *status, int attempt, const char *changes);
+/* Adds a line to the history, of what the current role has changed in a row of mf_invoice, if anything. */
+extern void mf_queue_note_edit(Oid schema, Oid table, Datum before, Datum after);
 
 /*
  * As mf_queue_apply(), in a scope of its own, for transitions that people cause.

@@ -279,19 +279,6 @@ mf_recurring_read_soon(Oid schema, const char *account, const char *plan)
 	(void) mf_change_alone(schema, &statement, values, NULL);
 }
 
-bool
-mf_recurring_unread(Oid schema, const char *account)
-{
-	static MfStatement statement = {
-		"SELECT FROM @mf_event e WHERE e.account = $1 AND e.event_code = 5 AND e.due IS NOT NULL "
-		"  AND (e.failures >= " CppAsString2(MF_ITEM_FAILURES) " OR e.lookups >= " CppAsString2(MF_QUICK_TRIES) ") LIMIT 1",
-		1, {TEXTOID}, NULL
-	};
-	Datum		value = CStringGetTextDatum(account);
-
-	return mf_execute_alone(schema, &statement, &value, NULL) > 0;
-}
-
 /* Reads what the list names into arrays, palloc'd. */
 static void
 read_plans(const MfAccount *account, const MfListResult *plans, Named *named)

@@ -46,7 +46,4 @@ extern int64 mf_recurring_unended(Oid schema, int64 invoice);
  */
 extern void mf_recurring_read_soon(Oid schema, const char *account, const char *plan);
 
-/* Whether the list of plans of an account was asked for in vain, several times. */
-extern bool mf_recurring_unread(Oid schema, const char *account);
-
 #endif							/* MF_RECURRING_H */

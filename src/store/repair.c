@@ -147,14 +147,6 @@ static MfStatement astray_statement = {
 	1, {INT4OID}, NULL
 };
 
-static MfStatement additions_statement = {
-	"SELECT a.kind, a.relation::text, a.name::text, "
-	"  EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = $2 AND c.relname = a.name AND c.relkind = 'I' "
-	"    AND a.kind IN ('constraint', 'index')) "
-	"FROM @mf_addition a LIMIT $1",
-	2, {INT4OID, OIDOID}, NULL
-};
-
 /* loose index scans: as many steps as there are accounts */
 #define ACCOUNTS_OF(name, source, condition) \
 	name " AS ((SELECT q.account FROM " source " q WHERE " condition " ORDER BY q.account LIMIT 1) UNION ALL " \
@@ -342,31 +334,6 @@ mf_repair_lost_accounts(Oid schema)
 	names = mf_result_text(0, 1);
 	mf_sql_end(&scope);
 	return names;
-}
-
-List *
-mf_repair_additions(Oid schema, int limit)
-{
-	Datum		values[2] = {Int32GetDatum(limit), ObjectIdGetDatum(schema)};
-	List	   *additions = NIL;
-	MfSqlScope	scope;
-	uint64		rows;
-	uint64		i;
-
-	mf_sql_begin(&scope, schema);
-	rows = mf_sql_execute(&scope, &additions_statement, values, NULL);
-	for (i = 0; i < rows; i++)
-	{
-		MfAddition *addition = (MfAddition *) palloc(sizeof(MfAddition));
-
-		addition->kind = mf_result_text(i, 1);
-		addition->relation = mf_result_text(i, 2);
-		addition->name = mf_result_text(i, 3);
-		addition->on_months = mf_result_bool(i, 4);
-		additions = lappend(additions, addition);
-	}
-	mf_sql_end(&scope);
-	return additions;
 }
 
 /* A failure is logged, and does not keep the worker from sending. */

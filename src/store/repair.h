@@ -26,18 +26,6 @@ typedef struct MfDamage
 
 extern MfDamage mf_repair_find_damage(Oid schema);
 
-/* What a user has added to a table of ours, and pg_dump does not dump */
-typedef struct MfAddition
-{
-	const char *kind;
-	const char *relation;
-	const char *name;
-	bool		on_months;		/* its indexes on the months of the archive are dumped */
-} MfAddition;
-
-/* List of MfAddition, at most "limit", columns first. */
-extern List *mf_repair_additions(Oid schema, int limit);
-
 /* Names of accounts with entries but without a server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);
 

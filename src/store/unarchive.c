@@ -71,7 +71,6 @@ static MfStatement lacking_statement = {
 
 static MfStatement move_statement = {NULL, 1, {INT8ARRAYOID}, NULL};
 
-static int64 *named_invoices(ArrayType *array, int *count);
 static void check_archived(const MfSqlScope *scope, Datum ids);
 static void ask(const MfSqlScope *scope, const int64 *ids, int count);
 
@@ -83,60 +82,32 @@ mf_unarchive(PG_FUNCTION_ARGS)
 {
 	MfSqlScope	scope;
 	int64	   *ids;
-	Datum		values[1];
+	Datum		named = PG_GETARG_DATUM(0);
 	const char *columns;
 	const char *ours;
 	int			count;
 
 	mf_require_argument(fcinfo, 0, "ids");
-	ids = named_invoices(PG_GETARG_ARRAYTYPE_P(0), &count);
+	if (array_contains_nulls(DatumGetArrayTypeP(named)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not have a null element", "ids")));
 	mf_require_read_committed("mf_unarchive()");
-	if (count == 0)
-		PG_RETURN_INT64(0);
-	values[0] = mf_int8_array(ids, count);
-	mf_progress_report(MF_PROGRESS_UNARCHIVE, 0, count);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
-	(void) mf_sql_execute(&scope, &lock_statement, values, NULL);
-	check_archived(&scope, values[0]);
+	count = (int) mf_sql_execute(&scope, &lock_statement, &named, NULL);
+	ids = (int64 *) palloc(Max(count, 1) * sizeof(int64));
+	(void) mf_result_ids(ids);
+	check_archived(&scope, named);
+	mf_progress_report(MF_PROGRESS_UNARCHIVE, 0, count);
 	columns = mf_archive_columns(&scope, "mf_invoice", false);
 	ours = mf_archive_columns(&scope, "mf_invoice", true);
 	mf_archive_set_text(&move_statement, psprintf(MOVE, columns, columns, ours, ours));
-	mf_archive_move(&scope, &move_statement, values[0]);
+	mf_archive_move(&scope, &move_statement, mf_int8_array(ids, count));
 	mf_progress_report(MF_PROGRESS_UNARCHIVE, count, count);
 	ask(&scope, ids, count);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_UNARCHIVE);
 	PG_RETURN_INT64(count);
-}
-
-/* The elements in their order, each once. */
-static int64 *
-named_invoices(ArrayType *array, int *count)
-{
-	Datum	   *elements;
-	bool	   *nulls;
-	int64	   *ids;
-	int			number;
-	int			i;
-
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls, &number);
-	ids = (int64 *) palloc(Max(number, 1) * sizeof(int64));
-	for (i = 0; i < number; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not have a null element", "ids")));
-		ids[i] = DatumGetInt64(elements[i]);
-	}
-	qsort(ids, number, sizeof(int64), mf_compare_ids);
-	*count = 0;
-	for (i = 0; i < number; i++)
-	{
-		if (i == 0 || ids[i] != ids[i - 1])
-			ids[(*count)++] = ids[i];
-	}
-	return ids;
 }
 
 static void

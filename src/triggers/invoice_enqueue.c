@@ -7,17 +7,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
-#include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -32,12 +28,7 @@
 static void enqueue_inserted(TriggerData *trigger, Oid schema);
 static void warn_of_missing_worker(void);
 static void follow_update(TriggerData *trigger, Oid schema);
-static void note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema);
 static TimestampTz due_time(const MfRow *row);
-static char *changes_as_json(TupleDesc desc, const MfRow *before, const MfRow *after);
-static void add_value(StringInfo json, Form_pg_attribute attribute, const MfRow *row);
-static bool is_url(int column);
-static char *without_secrets(char *url);
 
 PG_FUNCTION_INFO_V1(mf_invoice_enqueue);
 
@@ -104,7 +95,8 @@ follow_update(TriggerData *trigger, Oid schema)
 	if (!after.isnull[MF_IC_IDEMPOTENCY_KEY] &&
 		!(same_account && mf_same_column(desc, &before, &after, MF_IC_IDEMPOTENCY_KEY)))
 		mf_archive_check_key(schema, after.values[MF_IC_ACCOUNT], after.values[MF_IC_IDEMPOTENCY_KEY]);
-	note_changes(desc, &before, &after, schema);
+	mf_queue_note_edit(schema, RelationGetRelid(trigger->tg_relation), heap_copy_tuple_as_datum(trigger->tg_trigtuple, desc),
+					   heap_copy_tuple_as_datum(trigger->tg_newtuple, desc));
 	if (same_account &&
 		mf_same_column(desc, &before, &after, MF_IC_SEND_AT) &&
 		mf_same_column(desc, &before, &after, MF_IC_PRIORITY) &&
@@ -116,18 +108,6 @@ follow_update(TriggerData *trigger, Oid schema)
 						DatumGetInt16(after.values[MF_IC_PRIORITY]),
 						DatumGetTimestampTz(after.values[MF_IC_CREATED_AT]));
 	mf_wake_account_at_commit(TextDatumGetCString(after.values[MF_IC_ACCOUNT]));
-}
-
-/* Writes the changed columns into the history. */
-static void
-note_changes(TupleDesc desc, const MfRow *before, const MfRow *after, Oid schema)
-{
-	char	   *changes = changes_as_json(desc, before, after);
-
-	if (changes != NULL)
-		mf_queue_note_edit(schema, DatumGetInt64(after->values[MF_IC_ID]),
-						   mf_status_name(mf_status_of(after->values[MF_IC_STATUS])),
-						   DatumGetInt32(after->values[MF_IC_ATTEMPTS]), changes);
 }
 
 /* When the invoice is to be sent, by the options of its account. */
@@ -148,101 +128,4 @@ mf_same_column(TupleDesc desc, const MfRow *a, const MfRow *b, int column)
 	if (a->isnull[column] || b->isnull[column])
 		return a->isnull[column] == b->isnull[column];
 	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
-}
-
-/*
- * Returns a JSON object with the old and the new value of each changed column, palloc'd;
- * NULL if there is none.  URLs are without the parts that may be secret.
- */
-static char *
-changes_as_json(TupleDesc desc, const MfRow *before, const MfRow *after)
-{
-	StringInfoData json;
-	int			column;
-
-	initStringInfo(&json);
-	for (column = MF_IC_ACCOUNT; column < MF_IC_END; column++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
-
-		/* those from here on are not worth a line: the role is shown by created_by, and metadata is the user's own */
-		if (column == MF_IC_CREATED_BY_ID)
-			break;
-		if (mf_same_column(desc, before, after, column))
-			continue;
-		appendStringInfoString(&json, json.len == 0 ? "{" : ", ");
-		escape_json(&json, NameStr(attribute->attname));
-		appendStringInfoString(&json, ": {\"old\": ");
-		add_value(&json, attribute, before);
-		appendStringInfoString(&json, ", \"new\": ");
-		add_value(&json, attribute, after);
-		appendStringInfoChar(&json, '}');
-	}
-	if (json.len == 0)
-		return NULL;
-	appendStringInfoChar(&json, '}');
-	return json.data;
-}
-
-/* Appends a value as JSON; types without a JSON counterpart become strings. */
-static void
-add_value(StringInfo json, Form_pg_attribute attribute, const MfRow *row)
-{
-	int			column = attribute->attnum;
-	Oid			output;
-	bool		varlena;
-	char	   *text;
-
-	if (row->isnull[column])
-	{
-		appendStringInfoString(json, "null");
-		return;
-	}
-	if (attribute->atttypid == TIMESTAMPTZOID)
-	{
-		char		buffer[MAXDATELEN + 1];
-
-		escape_json(json, JsonEncodeDateTime(buffer, row->values[column], TIMESTAMPTZOID, NULL));
-		return;
-	}
-	if (attribute->atttypid == BOOLOID)
-	{
-		appendStringInfoString(json, DatumGetBool(row->values[column]) ? "true" : "false");
-		return;
-	}
-	getTypeOutputInfo(attribute->atttypid, &output, &varlena);
-	text = OidOutputFunctionCall(output, row->values[column]);
-	if (attribute->atttypid == JSONBOID || attribute->atttypid == NUMERICOID || attribute->atttypid == INT2OID)
-		appendStringInfoString(json, text);
-	else
-		escape_json(json, is_url(column) ? without_secrets(text) : text);
-}
-
-static bool
-is_url(int column)
-{
-	return column == MF_IC_CUSTOMER_NAME + MF_SP_CALL_BACK_URL || column == MF_IC_CUSTOMER_NAME + MF_SP_ERROR_URL ||
-		column == MF_IC_CUSTOMER_NAME + MF_SP_WEBHOOK_URL;
-}
-
-/*
- * Removes user name, password and query from a URL, in place.  They may be secret, and
- * the history may be kept for longer than the row.
- */
-static char *
-without_secrets(char *url)
-{
-	char	   *host = strstr(url, "//");
-	char	   *query = strchr(url, '?');
-	char	   *at;
-
-	if (query != NULL)
-		strcpy(query, "?");
-	if (host == NULL)
-		return url;
-	host += 2;
-	at = strchr(host, '@');
-	if (at != NULL && at < host + strcspn(host, "/#"))
-		memmove(host, at, strlen(at) + 1);
-	return url;
 }

@@ -25,7 +25,7 @@
 #include "store/invoice_lookup.h"
 #include "store/operations.h"
 #include "store/other_triggers.h"
-#include "store/queue_report.h"
+#include "store/queue.h"
 #include "store/recurring.h"
 #include "store/row_check.h"
 #include "store/row_rights.h"

@@ -32,7 +32,7 @@
 #include "process/database_hold.h"
 #include "process/database_identity.h"
 #include "store/queue_pause.h"
-#include "store/queue_report.h"
+#include "store/queue.h"
 #include "store/repair.h"
 #include "store/row_rights.h"
 #include "worker/worker.h"

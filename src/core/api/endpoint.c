@@ -5,13 +5,15 @@
  * Copyright (c) 2026, the myfatoorah authors
  * src/core/api/endpoint.c
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* asprintf() */
+#endif
 #include "core/api/endpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "core/text/ascii.h"
+#include "core/text/text.h"
 
 #define POST_DATA MF_HTTP_POST, .shape = MF_SHAPE_DATA
 #define GET_DATA MF_HTTP_GET, .shape = MF_SHAPE_DATA
@@ -58,24 +60,11 @@ const MfEndpoint mf_endpoints[MF_ENDPOINT_COUNT] = {
 char *
 mf_endpoint_path(const MfEndpoint *endpoint, const char *value)
 {
-	size_t		len = strlen(endpoint->path);
-	char	   *path;
-	char	   *end;
+	char	   *encoded = mf_url_encode(value != NULL ? value : "");
+	char	   *path = NULL;
 
-	if (value == NULL)
-		value = "";
-	path = malloc(len + 3 * strlen(value) + 1);
-	if (path == NULL)
-		return NULL;
-	memcpy(path, endpoint->path, len + 1);
-	for (end = path + len; *value != '\0'; value++)
-	{
-		/* dots, too: a value of dots alone would name another path */
-		if ((mf_lower(*value) >= 'a' && mf_lower(*value) <= 'z') || mf_is_digit(*value) || *value == '-' || *value == '_')
-			*end++ = *value;
-		else
-			end += sprintf(end, "%%%02X", (unsigned char) *value);
-	}
-	*end = '\0';
+	if (encoded != NULL && asprintf(&path, "%s%s", endpoint->path, encoded) < 0)
+		path = NULL;
+	free(encoded);
 	return path;
 }

@@ -116,4 +116,7 @@ extern MfUrlVerdict mf_url_check(const char *url);
  */
 extern bool mf_link_valid(const char *link);
 
+/* UTF-8 as one segment of a path, or a value of a query; malloc'd, NULL when out of memory. */
+extern char *mf_url_encode(const char *text);
+
 #endif							/* MF_TEXT_H */

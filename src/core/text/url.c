@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/text/unicode.h"
@@ -91,4 +92,14 @@ mf_link_valid(const char *link)
 		return false;
 	verdict = mf_url_check(link);
 	return verdict == MF_URL_GOOD || verdict == MF_URL_LOCAL;
+}
+
+char *
+mf_url_encode(const char *text)
+{
+	char	   *encoded = curl_easy_escape(NULL, text, (int) strlen(text));
+	char	   *copy = encoded != NULL ? strdup(encoded) : NULL;
+
+	curl_free(encoded);
+	return copy;
 }
