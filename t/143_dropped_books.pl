@@ -111,6 +111,13 @@ is(attempt('restored', 'DROP EXTENSION myfatoorah_billing'), $refused, 'and guar
 
 is(attempt('books', 'SET myfatoorah_billing.drop_books = on; DROP EXTENSION myfatoorah_billing'), 'ok', 'who asks for it may drop it');
 is(in('books', q{SELECT count(*) FROM pg_event_trigger}), 0, 'and all of it is gone');
+# what it has registered is told of, and goes by the calls that are named
+my $left = q{SELECT string_agg(regexp_replace(detail, '^Function (\\S+) .*: the function does not exist any more.*', '\\1'), ' ' ORDER BY detail) FROM mf.mf_check() WHERE item IN ('reactions', 'pages')};
+is(in('books', $left), 'mf.mf_bill_page mf.mf_billing_on_change mf.mf_billing_tick', 'mf_check() names its functions that are still registered');
+in('books', "SET search_path = mf; $_") foreach in('books', q{SELECT substring(hint FROM '(?:any more|not needed any more): (SELECT mf_off_\w+\(.*\))$') FROM mf.mf_check() WHERE item IN ('reactions', 'pages')}) =~ /^(SELECT .*)$/mg;
+is(in('books', "$left"), '', 'the hints end that');
 is(attempt('books', 'CREATE EXTENSION myfatoorah_billing SCHEMA mf'), 'ok', 'it can be made again');
+is(in('books', 'SELECT (SELECT count(*) FROM mf.mf_reaction), (SELECT count(*) FROM mf.mf_route)'), '2|1', 'and registers them');
+is(in('books', $left), '', 'and mf_check() is content');
 
 done_testing();

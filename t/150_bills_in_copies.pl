@@ -66,6 +66,10 @@ visited($node, 'postgres', 'the original');
 my ($subscriber, $standby, $dump) = $mf->copies($node, $sandbox, conf => $conf, %quick,
 	subscriber => 'CREATE EXTENSION myfatoorah_billing; DELETE FROM mf_reaction; DELETE FROM mf_route');
 like($standby->safe_psql('postgres', q{SELECT hint FROM mf_check() WHERE item = 'sending'}), qr/^On the primary, because this server is a standby: .*mf_resume\('\*'\)/, 'mf_check() on a standby says where its call can be made');
+sql(q{CREATE FUNCTION fails(old mf_invoice, new mf_invoice) RETURNS void LANGUAGE sql AS 'SELECT 1'; SELECT mf_on_change('fails(mf_invoice,mf_invoice)');
+	INSERT INTO mf_reaction_queue (function, invoice, old_row, new_row, failures, due, error) SELECT 'public.fails', id, to_jsonb(i), to_jsonb(i), 1, 'infinity', 'on purpose' FROM mf_invoice i LIMIT 1});
+$mf->wait_for($standby, 'postgres', q{SELECT hint FROM mf_check() WHERE item = 'reactions' AND detail ~ 'on purpose'}, 'On the primary, because this server is a standby: The changes are recorded; mf_reaction_backlog shows those that wait. Correct the function. It is called again after growing delays, and at once after mf_resume().');
+sql(q{SELECT mf_off_change('fails')});
 # no trigger tells that these rows came from elsewhere
 sql('CREATE DATABASE untriggered');
 $mf->setup_account($node, 'untriggered', $sandbox, %quick);

@@ -105,7 +105,9 @@ check_extensions(void *argument)
 static bool
 names_change(const char *hint)
 {
-	static const char *const words[] = {"SELECT mf_", "mf_repair()", "ALTER ", "CREATE ", "UPDATE ", "INSERT "};
+	static const char *const words[] = {
+		"SELECT mf_", "mf_repair(", "mf_resume(", "mf_probe_idempotency(", "Correct the ", "ALTER ", "CREATE ", "UPDATE ", "INSERT "
+	};
 	int			i;
 
 	for (i = 0; i < (int) lengthof(words); i++)

@@ -64,7 +64,7 @@ static MfStatement prefixes_statement = {
 };
 
 static MfStatement states_statement = {
-	"SELECT r.prefix::text, r.function::text, r.owner::text, " MF_REGISTRANT " FROM @mf_route r WHERE " MF_REGISTRATION_LIVE " ORDER BY r.prefix",
+	"SELECT r.prefix::text, r.function::text, r.owner::text, " MF_REGISTRANT " FROM @mf_route r ORDER BY r.prefix",
 	0, {0}, NULL
 };
 

@@ -88,7 +88,7 @@ static MfStatement states_statement = {
 	"  WHERE q.function = r.function AND q.error IS NOT NULL ORDER BY q.invoice, q.id LIMIT 1) f ON true, "
 	"  LATERAL (SELECT count(*) AS changes, min(CASE r.kind WHEN 'time' THEN greatest(q.due, q.changed_at) ELSE q.changed_at END) AS since "
 	"    FROM @mf_reaction_queue q WHERE q.function = r.function AND (r.kind <> 'time' OR q.failures > 0 OR q.due <= clock_timestamp())) w "
-	"WHERE " MF_REGISTRATION_LIVE " ORDER BY r.function",
+	"ORDER BY r.function",
 	0, {0}, NULL
 };
 
