@@ -19,8 +19,6 @@
 #include "process/notify.h"
 #include "process/process.h"
 
-static char *abort_failed_transaction(const MfTransactionRunner *runner);
-
 bool
 mf_transaction_find_extension(Oid *extension, Oid *schema)
 {
@@ -81,7 +79,7 @@ mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *ar
 	}
 	PG_CATCH();
 	{
-		char	   *message = abort_failed_transaction(runner);
+		char	   *message = mf_transaction_abort(runner)->message;
 
 		if (error != NULL)
 			*error = message;
@@ -93,9 +91,8 @@ mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *ar
 	return done;
 }
 
-/* In PG_CATCH(); returns the message of the error. */
-static char *
-abort_failed_transaction(const MfTransactionRunner *runner)
+ErrorData *
+mf_transaction_abort(const MfTransactionRunner *runner)
 {
 	ErrorData  *error;
 
@@ -103,11 +100,12 @@ abort_failed_transaction(const MfTransactionRunner *runner)
 	error = CopyErrorData();
 	(void) mf_notify_refused(error);
 	HOLD_INTERRUPTS();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(runner->context);
 	if (runner->failed != NULL)
 		runner->failed(error);
 	FlushErrorState();
-	AbortCurrentTransaction();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	RESUME_INTERRUPTS();
-	return error->message;
+	return error;
 }

@@ -17,7 +17,7 @@ typedef struct MfTransactionRunner
 	Oid			schema;
 	MemoryContext context;		/* for the work and error messages; the caller resets it */
 	uint64	   *count;			/* transactions begun; may be NULL */
-	void		(*failed) (const ErrorData *error); /* logs and shows the error of a transaction; may be NULL */
+	void		(*failed) (const ErrorData *error); /* logs and shows the error of a transaction, after its abort; may be NULL */
 	bool		extension_dropped;	/* set when a transaction finds that */
 } MfTransactionRunner;
 
@@ -34,5 +34,11 @@ extern bool mf_transaction_find_extension(Oid *extension, Oid *schema);
  * failure, else NULL; "error" may be NULL.
  */
 extern bool mf_transaction_run(MfTransactionRunner *runner, MfTransactionWork work, void *argument, char **error);
+
+/*
+ * In PG_CATCH(): aborts the transaction, and calls "failed".  The error is in the context of
+ * the runner, which is the current context afterwards.
+ */
+extern ErrorData *mf_transaction_abort(const MfTransactionRunner *runner);
 
 #endif							/* MF_RUN_TRANSACTION_H */

@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "utils/timestamp.h"
 
@@ -16,7 +14,6 @@
 #include "base/log_event.h"
 #include "inbound/listener_log.h"
 #include "process/metrics.h"
-#include "process/notify.h"
 #include "process/process.h"
 #include "process/wait.h"
 
@@ -115,23 +112,6 @@ mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd)
 		logged_at[i] = now;
 	}
 	return next;
-}
-
-ErrorData *
-mf_listener_abort(MfListener *listener)
-{
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(listener->runner.context);
-	error = CopyErrorData();
-	HOLD_INTERRUPTS();
-	listener->runner.failed(error);
-	(void) mf_notify_refused(error);
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(listener->runner.context);
-	RESUME_INTERRUPTS();
-	return error;
 }
 
 void

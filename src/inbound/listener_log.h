@@ -36,13 +36,7 @@ extern void mf_listener_count_refusal(MfListener *listener, MfRefusal kind, cons
  */
 extern TimestampTz mf_listener_log_refusals(MfListener *listener, MfHttpd *httpd);
 
-/*
- * In PG_CATCH(): logs and shows the error, and aborts the transaction.  The error
- * is in listener->runner.context, which is the current context afterwards.
- */
-extern ErrorData *mf_listener_abort(MfListener *listener);
-
-/* Logs the error of a transaction, each once a minute, and shows it.  In PG_CATCH(). */
+/* For the transactions of the listener: logs an error once a minute, and shows it. */
 extern void mf_listener_failed(MfListenerState *state, const ErrorData *error);
 
 /* Shows an error in mf_listener_status. */

@@ -257,7 +257,7 @@ store_in_transaction(MfListener *listener, MfHttpdRequest **requests, MfInbound 
 	}
 	PG_CATCH();
 	{
-		*failure = failure_of(mf_listener_abort(listener));
+		*failure = failure_of(mf_transaction_abort(&listener->runner));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(listener->runner.context);
