@@ -51,11 +51,7 @@ sql("SET session_replication_role = replica; UPDATE mf_invoice SET attempts = 0,
 sub made_in_portal
 {
 	my ($name, $strangers_name) = @_;
-	my ($number, $other) = map {
-		my $answer = $_->request('POST', '/v2/SendPayment', JSON::PP::encode_json({ CustomerName => $_ == $theirs ? $strangers_name // $name : $name, InvoiceValue => 10, NotificationOption => 'LNK' }),
-			{ Authorization => 'Bearer ' . $_->key, 'Content-Type' => 'application/json' });
-		JSON::PP::decode_json($answer->{content})->{Data}{InvoiceId};
-	} $ours, $theirs;
+	my ($number, $other) = map { $_->send_payment(CustomerName => $_ == $theirs ? $strangers_name // $name : $name, InvoiceValue => 10) } $ours, $theirs;
 
 	is($other, $number, "both have invoice $number");
 	return $number;
