@@ -561,7 +561,7 @@ CREATE TABLE mf_dispute_state (
 );
 
 COMMENT ON TABLE mf_dispute_state IS 'disputes; mf_dispute shows them';
-COMMENT ON COLUMN mf_dispute_state.event IS 'mf_event.id of the webhook that reported the present state; negative while the disputes of a deleted row wait to be told of the row that mf_adopt() made';
+COMMENT ON COLUMN mf_dispute_state.event IS 'mf_event.id of the webhook that reported the present state';
 
 CREATE VIEW mf_dispute WITH (security_barrier) AS
 	SELECT d.invoice, i.account, i.customer_reference, d.dispute_id, d.status, d.type, d.reason, d.charge_back_type, d.payment_id,

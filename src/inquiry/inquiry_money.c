@@ -25,6 +25,7 @@ typedef struct Step
 } Step;
 
 static void doubt_holders(const MfSqlScope *scope, const List *lines);
+static void doubt_disputes(const MfSqlScope *scope, const List *steps);
 static List *store_money(const MfSqlScope *scope, const MfInquiryBatch *batch);
 static List *store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps);
 static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round,
@@ -82,6 +83,23 @@ mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 	for (i = 0; i < batch->change_count; i++)
 		batch->changes[i].to = states[i];
 	doubt_holders(scope, batch->money);
+	doubt_disputes(scope, steps);
+}
+
+/* Has a person look at disputes that are lost again. */
+static void
+doubt_disputes(const MfSqlScope *scope, const List *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		const MfDispute *dispute = ((const Step *) lfirst(lc))->dispute;
+
+		if (dispute != NULL && dispute->again)
+			mf_payment_doubt(scope, dispute->invoice, psprintf("dispute %s is LOST, and was RESOLVED before: the MyFatoorah portal shows how it ended",
+															   dispute->dispute_id), false);
+	}
 }
 
 /* Has a person look at an invoice with a payment or refund whose number another one has in the books, too. */

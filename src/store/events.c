@@ -38,6 +38,13 @@
 	"(e.source = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
 
 /*
+ * A dispute that was RESOLVED may be LOST once more, and only the number of the webhook tells that
+ * from a repetition.  It is not signed, so it takes a payment away, and gives none back.
+ */
+#define LOST_AGAIN \
+	"(e.event_code = 6 AND upper(e.event_status) = 'LOST' AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
+
+/*
  * Whether an invoice is of an account.  No index serves it: PostgreSQL 17 would take one
  * whose second column the account is, and read all of it, in a plan made on small tables.
  */
@@ -82,7 +89,8 @@ static MfStatement store_events_statement = {
 	"  ON CONFLICT (account, digest) DO UPDATE SET deliveries = e.deliveries + EXCLUDED.deliveries, "
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
-	"    answered_at = CASE WHEN NOT " ANOTHER " THEN e.answered_at END, "
+	"    event_reference = CASE WHEN " LOST_AGAIN " THEN EXCLUDED.event_reference ELSE e.event_reference END, "
+	"    answered_at = CASE WHEN NOT coalesce(" ANOTHER " OR " LOST_AGAIN ", false) THEN e.answered_at END, "
 	/* of a recurring payment, what is signed is the same each time; the latest repetition is waited for */
 	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
 	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
@@ -203,7 +211,7 @@ static MfStatement log_start_statement = {
 
 static MfStatement purge_statement = {
 	"DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
-	"  AND o.received_at < $1 AND o.due IS NULL "
+	"  AND o.received_at < $1 AND o.due IS NULL AND NOT (o.invoice IS NOT NULL AND coalesce(o.event_code = 6, false)) "
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
 	1, {TIMESTAMPTZOID}, NULL
 };
@@ -267,9 +275,11 @@ merge_repetitions(MfEvent *events, int count)
 				break;
 		}
 		deliveries[j]++;
-		/* of several callbacks of an invoice, the latest PaymentId counts */
+		/* of several callbacks of an invoice, the latest PaymentId counts; of webhooks, the latest number */
 		if (events[i].payment_id != NULL)
 			events[j].payment_id = events[i].payment_id;
+		if (events[i].event_reference != NULL)
+			events[j].event_reference = events[i].event_reference;
 	}
 	return deliveries;
 }

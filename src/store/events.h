@@ -103,6 +103,9 @@ extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 	"  ELSE '{}' END) END"
 #define MF_IS_ERASED(id) "EXISTS (SELECT FROM @mf_invoice w WHERE w.id = " id " AND w.erased_at IS NOT NULL)"
 
+/* The number that MyFatoorah gives a webhook, null if it has none; later webhooks have higher ones */
+#define MF_EVENT_NUMBER(event) "substring(" event ".event_reference FROM '^WH-([0-9]{1,18})$')::int8"
+
 /* Events about those invoices that had no answer yet */
 #define UNANSWERED(event) event ".invoice = ANY ($1) AND " event ".answered_at IS NULL AND " event ".due IS NULL"
 

@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "database/sql_array.h"
+#include "store/events.h"
 #include "store/ledger.h"
 
 /*
@@ -20,8 +21,8 @@
  * before, so the same answer books nothing a second time.
  *
  * What was booked for a row that is gone since, by DELETE, goes to the row that mf_adopt()
- * made for the same invoice: a payment is in the books once, and news to that row, as are
- * its disputes, whose "event" is negative until disputes_statement has returned them.  The
+ * made for the same invoice: a payment is in the books once, and news to that row.  What was
+ * reported about its disputes goes with it, so that they are news to that row, too.  The
  * tables of rows are probed, never joined, for each line that has the same number.  A row
  * that is there, or archived, keeps its lines, and is named.
  */
@@ -41,8 +42,9 @@ static MfStatement book_statement = {
 	"    AND @mf_shares_numbers(m.account, NULL, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
 	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account, customer_reference = i.customer_reference FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
 	"  WHERE m.id = g.id AND g.gone RETURNING 1), "
-	"d AS (UPDATE @mf_dispute_state d SET invoice = g.invoice, event = -d.event FROM g "
-	"  WHERE g.gone AND g.kind = 'payment' AND d.invoice = g.holder AND d.payment_id = g.source), "
+	"e AS (UPDATE @mf_event e SET invoice = g.invoice FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
+	"  WHERE g.gone AND g.kind = 'payment' AND e.invoice = g.holder AND e.event_code = 6 AND e.invoice_id = i.invoice_id), "
+	"d AS (DELETE FROM @mf_dispute_state d USING g WHERE g.gone AND g.kind = 'payment' AND d.invoice = g.holder AND d.payment_id = g.source), "
 	"n AS MATERIALIZED (SELECT w.*, nullif(min(w.invoice) OVER s, w.invoice) AS first, nullif(max(w.invoice) OVER s, w.invoice) AS last, w.difference - coalesce((SELECT sum(g.amount) FROM g WHERE g.gone "
 	"    AND g.invoice = w.invoice AND g.kind = w.kind AND g.source = w.source), 0) AS unbooked "
 	"  FROM w WINDOW s AS (PARTITION BY w.kind, w.source)), "
@@ -62,8 +64,10 @@ static MfStatement book_statement = {
 
 /*
  * Stores what signed webhooks and MyFatoorah's log of webhooks report about disputes,
- * and returns what has changed.  The webhook that opens a dispute may arrive late, so a
- * dispute does not become pending again.  A dispute that was lost is returned once
+ * and returns what has changed.  Webhooks may overtake each other, and the log begins with
+ * the newest, so their numbers (WH-24349) tell which is the last; one without a number,
+ * version 1, comes after those that were received before.  A dispute does not become pending again.
+ * One that is lost after it was RESOLVED is lost "again".  A dispute that was lost is returned once
  * more when its payment has been booked, because only then its amount is known.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
@@ -71,7 +75,7 @@ static MfStatement book_statement = {
 #define MEMBER(v2, v1) "coalesce(e.data #>> '{" v2 "}', e.data ->> '" v1 "')"
 
 static MfStatement disputes_statement = {
-	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, "
+	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, " MF_EVENT_NUMBER("e") " AS number, "
 	"    left(coalesce(" MEMBER("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), "
 	"      100) AS dispute_id, "
 	"    upper(left(coalesce(CASE e.source WHEN 'webhook' "
@@ -81,15 +85,15 @@ static MfStatement disputes_statement = {
 	"    left(" MEMBER("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
-	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log') "
-	"  UNION ALL SELECT -d.event, d.invoice, d.opened_at, d.dispute_id, d.status, d.type, d.charge_back_type, d.reason, d.payment_id "
-	"  FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.event < 0), "
+	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log')), "
 	"l AS MATERIALIZED (SELECT DISTINCT ON (e.invoice, e.dispute_id) e.*, "
 	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at "
-	"  FROM e WHERE e.status <> '' ORDER BY e.invoice, e.dispute_id, e.status = 'PENDING', e.id DESC), "
-	"n AS MATERIALIZED (SELECT l.* FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
+	"  FROM (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id "
+	"      ORDER BY e.received_at, e.id)) AS place FROM e WHERE e.status <> '') e "
+	"  ORDER BY e.invoice, e.dispute_id, e.status = 'PENDING', e.place DESC NULLS LAST, e.received_at DESC, e.id DESC), "
+	"n AS MATERIALIZED (SELECT l.*, d.status = 'RESOLVED' AND l.status = 'LOST' AS again FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
 	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id "
-	"  WHERE d.invoice IS NULL OR d.event < 0 OR (d.event < l.id AND d.status <> l.status AND l.status <> 'PENDING') "
+	"  WHERE d.invoice IS NULL OR (d.status <> l.status AND l.status <> 'PENDING') "
 	"    OR (l.status = 'LOST' AND l.type = 'CHARGEBACK' AND d.status = 'LOST' "
 	"      AND EXISTS (" BOOKED("payment", "payment_id") ") "
 	"      AND NOT EXISTS (" BOOKED("chargeback", "dispute_id") "))), "
@@ -112,7 +116,7 @@ static MfStatement disputes_statement = {
 	"    UNION ALL SELECT d.changed_at FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.invoice = n.invoice "
 	"      AND d.status <> 'RESOLVED' AND d.dispute_id NOT IN (SELECT o.dispute_id FROM n o "
 	"        WHERE o.invoice = n.invoice)) a)::timestamptz, "
-	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u) FROM n ORDER BY n.id",
+	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u), coalesce(n.again, false) FROM n ORDER BY n.id",
 	1, {INT8ARRAYOID}, NULL
 };
 
@@ -184,6 +188,7 @@ mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int cou
 		dispute->lost = mf_result_text(row, 6);
 		dispute->currency = mf_result_text(row, 7);
 		dispute->disputed_at = mf_result_timestamp(row, 8);
+		dispute->again = mf_result_bool(row, 10);
 		disputes = lappend(disputes, dispute);
 	}
 	return disputes;

@@ -563,7 +563,11 @@ mutate refund_undoubted 'nobody is told that more was given back than received' 
 mutate refund_adopted 'a refund of an invoice that was deleted is shown twice' src/store/operation_rows.c \
 	's/g\.refund_id = n\.refund_id::int8 AND g\.invoice/false AND g.invoice/' 171_refunds_in_the_books
 mutate chargeback_left 'what a deleted row has lost in a dispute can be refunded of the row that takes its invoice over' src/store/ledger.c \
-	's/d\.invoice = g\.holder AND d\.payment_id/false AND d.payment_id/' 068_money
+	's/e\.invoice = g\.holder AND e\.event_code/false AND e.event_code/' 068_money
+mutate dispute_by_arrival 'a dispute that was won is booked as lost, if its webhooks overtake each other' src/store/ledger.c \
+	's/e\.place DESC NULLS LAST, //' 068_money
+mutate dispute_lost_once 'a dispute that is lost again after it was won stays won' src/store/events.c \
+	's/"\(e\.event_code = 6 AND /"(false AND /' 068_money
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
 	's/strcmp\(address, other->base_url\) == 0/strcmp(account->name, other->name) == 0/' 181_numbers_of_two_rows
 mutate number_twice 'nobody is told that two invoices have a payment of the same number' src/inquiry/inquiry_money.c \
