@@ -63,6 +63,12 @@ LANGUAGE C STABLE PARALLEL UNSAFE COST 1000
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_shares_numbers(text, text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is gone or cannot be used; the address of an invoice that was taken over is where it was found';
 
+CREATE FUNCTION mf_shares_webhooks(account text, other text)
+RETURNS boolean
+LANGUAGE C STRICT STABLE PARALLEL UNSAFE COST 1000
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_shares_webhooks(text, text) IS 'whether a user mapping of both accounts has the same webhook secret, so that webhooks of one may be about invoices of the other';
+
 --
 -- Invoices
 --
@@ -728,7 +734,7 @@ CREATE TABLE mf_event (
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
-CREATE INDEX mf_event_unmatched_idx ON mf_event (account, invoice_id) WHERE invoice IS NULL;
+CREATE INDEX mf_event_unmatched_idx ON mf_event (invoice_id) WHERE invoice IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, source, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE source = 'webhook';
 CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
@@ -757,10 +763,12 @@ CREATE TABLE mf_account (
 	account text COLLATE "C" PRIMARY KEY,
 	paused_at timestamptz,
 	paused_by text,
-	reason text
+	reason text,
+	renamed_to text COLLATE "C"
 );
 
-COMMENT ON TABLE mf_account IS 'accounts whose sending is paused, by a person or because MyFatoorah refused the key; * stands for all';
+COMMENT ON TABLE mf_account IS 'accounts whose sending is paused, by a person or because MyFatoorah refused the key; * stands for all; and former names of accounts';
+COMMENT ON COLUMN mf_account.renamed_to IS 'the present name of an account that had this one, under which webhooks of its older invoices come in';
 
 --
 -- Servers, databases and timelines whose workers have served these invoices.  A
@@ -2063,7 +2071,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_numbers TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_numbers, mf_shares_webhooks TO myfatoorah_worker;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,

@@ -38,7 +38,7 @@ sub fresh_script
 {
 	my $script = slurp_file("sql/myfatoorah--$present.sql");
 
-	$script =~ s/(CREATE TABLE mf_account \(.*?\treason text)\n/$1,\n\tnote text\n/s or die 'mf_account looks different';
+	$script =~ s/(CREATE TABLE mf_account \(.*?\trenamed_to text COLLATE "C")\n/$1,\n\tnote text\n/s or die 'mf_account looks different';
 	return $script . $function . $complete =~ s/^ALTER TABLE.*\n//mr =~ s/^INSERT INTO mf_part.*'column'.*\n//mr =~ s/^INSERT INTO mf_part.*'index'.*\n//mr
 	  . q{INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FROM mf_addition a;};
 }

@@ -59,6 +59,8 @@ static List *secret_options(const MfAccount *account);
 static void read_secret(void *argument);
 static void log_unreadable(const MfAccount *account, const ErrorData *error);
 
+PG_FUNCTION_INFO_V1(mf_shares_webhooks);
+
 void
 mf_account_read_key(const MfAccount *account, MfKeyOwner owner, MfAccountKey *key)
 {
@@ -262,6 +264,35 @@ bool
 mf_account_has_webhook_secret(const MfAccount *account)
 {
 	return secret_options(account) != NIL;
+}
+
+/*
+ * Whether one secret signs the webhooks of both accounts.  The numbers of all merchants are
+ * different, but only the secret tells that one may speak of the invoices of the other.
+ */
+Datum
+mf_shares_webhooks(PG_FUNCTION_ARGS)
+{
+	const char *reason;
+	const MfAccount *account = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(0)), &reason);
+	const MfAccount *other = mf_account_or_null(text_to_cstring(PG_GETARG_TEXT_PP(1)), &reason);
+	List	   *theirs = other ? secret_options(other) : NIL;
+	ListCell   *lc;
+	ListCell   *their;
+
+	foreach(lc, account ? secret_options(account) : NIL)
+	{
+		DefElem    *option = (DefElem *) lfirst(lc);
+
+		foreach(their, theirs)
+		{
+			DefElem    *same = (DefElem *) lfirst(their);
+
+			if (strcmp(option->defname, same->defname) == 0 && strcmp(defGetString(option), defGetString(same)) == 0)
+				PG_RETURN_BOOL(true);
+		}
+	}
+	PG_RETURN_BOOL(false);
 }
 
 MfWebhookVerdict

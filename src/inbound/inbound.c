@@ -24,6 +24,7 @@
 /* Between two log lines about webhooks of unknown invoices */
 #define UNMATCHED_LOG_MS 60000
 
+static const char *current_account(const MfSqlScope *scope, const char *name);
 static bool read_message(MfInbound *message, List *rows, MfEvent *event);
 static void set_result(MfInbound *message, const MfEvent *event);
 static bool read_webhook(MfInbound *message, MfEvent *event);
@@ -53,6 +54,8 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
 	for (i = 0; i < count; i++)
 	{
+		if (messages[i].account != NULL && !mf_account_exists(messages[i].account))
+			messages[i].account = current_account(&scope, messages[i].account);
 		if (read_message(&messages[i], rows, &events[event_count]))
 			owners[event_count++] = &messages[i];
 	}
@@ -76,6 +79,18 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 			set_payment(message, row);
 	}
 	mf_sql_end(&scope);
+}
+
+/* What an account is called now that had this name; the same name if none had. */
+static const char *
+current_account(const MfSqlScope *scope, const char *name)
+{
+	static MfStatement statement = {
+		"SELECT renamed_to::text FROM @mf_account WHERE account = $1 AND renamed_to IS NOT NULL", 1, {TEXTOID}, NULL
+	};
+	Datum		value = CStringGetTextDatum(name);
+
+	return mf_sql_execute(scope, &statement, &value, NULL) > 0 ? mf_result_text(0, 1) : name;
 }
 
 /* The invoices of callbacks; returns their number. */

@@ -44,11 +44,8 @@
 #define LOST_AGAIN \
 	"(e.event_code = 6 AND upper(e.event_status) = 'LOST' AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
 
-/*
- * Whether an invoice is of an account.  No index serves it: PostgreSQL 17 would take one
- * whose second column the account is, and read all of it, in a plan made on small tables.
- */
-#define OF_ACCOUNT(account) "i.account || '' = " account
+/* of several rows, that of the account goes first */
+#define ACCOUNT_FIRST(account) "i.account || '' <> " account ", i.id + 0 LIMIT 1"
 
 /* For comparing numbers that may be no numbers */
 #define NUMBER(text) "(length(" text "), " text ")"
@@ -58,13 +55,13 @@
 
 static MfStatement store_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(n.known, "
-	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND " OF_ACCOUNT("n.account") " AND i.reference = ANY "
+	"    (SELECT i.id FROM @mf_invoice i WHERE i.reference IS NOT NULL AND " MF_EVENT_OF_ACCOUNT("n.account") " AND i.reference = ANY "
 	"      (ARRAY[n.customer_reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
 	"        n.stem || '~5']) AND " NO_REPETITION("n") " LIMIT 1), "
-	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND " OF_ACCOUNT("n.account") " "
-	"      ORDER BY i.id + 0 LIMIT 1), "
-	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND " OF_ACCOUNT("n.account") " "
-	"      WHERE t.payment_id = n.payment_id ORDER BY i.id + 0 LIMIT 1)) AS invoice "
+	"    (SELECT i.id FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND " MF_EVENT_OF_ACCOUNT("n.account") " "
+	"      ORDER BY " ACCOUNT_FIRST("n.account") "), "
+	"    (SELECT i.id FROM @mf_transaction t JOIN @mf_invoice i ON i.id = t.invoice AND " MF_EVENT_OF_ACCOUNT("n.account") " "
+	"      WHERE t.payment_id = n.payment_id ORDER BY " ACCOUNT_FIRST("n.account") ")) AS invoice "
 	"  FROM (SELECT u.*, regexp_replace(u.customer_reference, '~[0-9]+$', '') AS stem, "
 	"      CASE WHEN u.source = 'callback' THEN (SELECT coalesce(u.payment_id <> p.payment_id, "
 	"        u.payment_id IS NOT NULL) "
@@ -134,7 +131,7 @@ static MfStatement twins_statement = {
 	"SELECT n.event, i.id::int8, i.invoice_id <> n.invoice_id::int8 "
 	"FROM (SELECT u.*, regexp_replace(u.reference, '~[0-9]+$', '') AS stem FROM unnest($1, $2, $3) "
 	"  AS u(event, invoice_id, reference)) n "
-	"  CROSS JOIN LATERAL (SELECT i.id, i.invoice_id FROM @mf_invoice i JOIN @mf_event e ON " OF_ACCOUNT("e.account") " "
+	"  CROSS JOIN LATERAL (SELECT i.id, i.invoice_id FROM @mf_invoice i JOIN @mf_event e ON " MF_EVENT_OF_ACCOUNT("e.account") " "
 	"    WHERE e.id = n.event AND i.reference IS NOT NULL AND i.status = 'sent' AND i.invoice_id IS NOT NULL "
 	"      AND i.reference = ANY (ARRAY[n.reference, n.stem, n.stem || '~2', n.stem || '~3', n.stem || '~4', "
 	"        n.stem || '~5']) AND " NO_REPETITION("n") " LIMIT 1) i",
@@ -148,7 +145,7 @@ static MfStatement twins_statement = {
 static MfStatement resolve_events_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.*, coalesce(nullif(n.ours, 0), (SELECT i.id "
 	"  FROM @mf_event e, " MF_HAVING_NUMBER("n.invoice_id::int8")
-	"    AND e.id = n.event AND " OF_ACCOUNT("e.account") " ORDER BY i.id + 0 LIMIT 1)) AS invoice "
+	"    AND e.id = n.event AND " MF_EVENT_OF_ACCOUNT("e.account") " ORDER BY " ACCOUNT_FIRST("e.account") ")) AS invoice "
 	"  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS n(event, invoice_id, due, lookups, ours, failures, reference)), "
 	"e AS (UPDATE @mf_event e SET due = n.due, lookups = n.lookups, failures = n.failures, "
 	"    invoice = CASE WHEN " OF_ANOTHER " THEN e.invoice ELSE coalesce(n.invoice, e.invoice) END, "

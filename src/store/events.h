@@ -103,6 +103,16 @@ extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 	"  ELSE '{}' END) END"
 #define MF_IS_ERASED(id) "EXISTS (SELECT FROM @mf_invoice w WHERE w.id = " id " AND w.erased_at IS NOT NULL)"
 
+/*
+ * Whether an event of an account may be about the invoice "i": of that account, or of another one with
+ * the same secret, at the same address.  A merchant with two accounts has one address for webhooks in the portal.
+ * No index serves it: PostgreSQL 17 would take one whose second column the account is, and read all of
+ * it, in a plan made on small tables.
+ */
+#define MF_EVENT_OF_ACCOUNT(account) \
+	"(i.account || '' = " account " OR (@mf_shares_numbers(i.account, i.taken_over_from, " account ") " \
+	"  AND @mf_shares_webhooks(i.account, " account ")))"
+
 /* The number that MyFatoorah gives a webhook, null if it has none; later webhooks have higher ones */
 #define MF_EVENT_NUMBER(event) "substring(" event ".event_reference FROM '^WH-([0-9]{1,18})$')::int8"
 

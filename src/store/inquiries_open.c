@@ -23,6 +23,7 @@
 #include "process/process.h"
 #include "process/wait.h"
 #include "process/wakeup.h"
+#include "store/events.h"
 #include "store/inquiries.h"
 #include "store/inquiries_open.h"
 #include "store/invoice_number.h"
@@ -30,10 +31,10 @@
 
 /* an event may have come before the answer to the send; who has asked before that gets an answer now */
 static MfStatement open_statement = {
-	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id FROM @mf_invoice i "
+	"WITH i AS MATERIALIZED (SELECT i.id, i.account, i.invoice_id, i.taken_over_from FROM @mf_invoice i "
 	"  WHERE i.id = ANY ($1) AND i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM i "
-	"  WHERE e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id RETURNING i.id, "
+	"  WHERE e.invoice IS NULL AND e.invoice_id = i.invoice_id AND " MF_EVENT_OF_ACCOUNT("e.account") " RETURNING i.id, "
 	"    e.event_code), "
 	"m AS MATERIALIZED (SELECT i.id, i.account, CASE WHEN i.known THEN clock_timestamp() ELSE $2 END, i.known, "
 	"  i.refunds "
@@ -53,10 +54,9 @@ static MfStatement open_statement = {
 
 /* whether an event came before the answer to the send, or another row has the number; mostly not, and insert_inquiries() suffices */
 static MfStatement unusual_statement = {
-	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.account = ANY ($1) AND e.invoice_id >= $2 "
-	"  AND e.invoice_id <= $3 "
-	"UNION ALL (SELECT FROM @mf_invoice_number k WHERE k.invoice_id = ANY ($4) GROUP BY k.invoice_id HAVING count(*) > 1) LIMIT 1",
-	4, {TEXTARRAYOID, INT8OID, INT8OID, INT8ARRAYOID}, NULL
+	"SELECT FROM @mf_event e WHERE e.invoice IS NULL AND e.invoice_id = ANY ($1) "
+	"UNION ALL (SELECT FROM @mf_invoice_number k WHERE k.invoice_id = ANY ($1) GROUP BY k.invoice_id HAVING count(*) > 1) LIMIT 1",
+	1, {INT8ARRAYOID}, NULL
 };
 
 static MfStatement unopened_statement = {
@@ -116,7 +116,7 @@ static MfStatement order_statement = {
 	"  FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_invoice i ON i.id = a.invoice AND i.id = ANY ($1) "
 	"  WHERE i.status = 'sent'), "
 	"e AS (UPDATE @mf_event e SET invoice = i.id FROM @mf_invoice i WHERE i.id = ANY ($1) AND i.status = 'sent' "
-	"  AND e.invoice IS NULL AND e.account = i.account AND e.invoice_id = i.invoice_id), "
+	"  AND e.invoice IS NULL AND e.invoice_id = i.invoice_id AND " MF_EVENT_OF_ACCOUNT("e.account") "), "
 	"p AS MATERIALIZED (SELECT e.id FROM unnest($1, $2) AS a(invoice, too_often) JOIN @mf_event e ON e.invoice = a.invoice "
 	"  AND e.invoice = ANY ($1) AND e.source = 'plan' AND e.due IS NOT NULL WHERE NOT a.too_often FOR NO KEY UPDATE OF e SKIP LOCKED), "
 	"plan AS (UPDATE @mf_event e SET due = clock_timestamp() FROM p WHERE e.id = p.id), "
@@ -256,30 +256,19 @@ insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, int count, 
 static bool
 is_unusual(const MfSqlScope *scope, const MfSentInvoice *sent, int count)
 {
-	MfArray		accounts;
-	int64		first = PG_INT64_MAX;
-	int64		last = PG_INT64_MIN;
 	MfArray		numbers;
-	Datum		values[4];
+	Datum		value;
 	int			i;
 
-	mf_array_init(&accounts, count);
 	mf_array_init(&numbers, count);
 	for (i = 0; i < count; i++)
 	{
 		if (sent[i].account == NULL)
 			return true;
 		mf_array_add(&numbers, Int64GetDatum(sent[i].invoice_id));
-		first = Min(first, sent[i].invoice_id);
-		last = Max(last, sent[i].invoice_id);
-		if (i == 0 || strcmp(sent[i].account, sent[i - 1].account) != 0)
-			mf_array_add_text(&accounts, sent[i].account);
 	}
-	values[0] = mf_array_datum(&accounts, TEXTOID);
-	values[1] = Int64GetDatum(first);
-	values[2] = Int64GetDatum(last);
-	values[3] = mf_array_datum(&numbers, INT8OID);
-	return mf_sql_execute(scope, &unusual_statement, values, NULL) > 0;
+	value = mf_array_datum(&numbers, INT8OID);
+	return mf_sql_execute(scope, &unusual_statement, &value, NULL) > 0;
 }
 
 void

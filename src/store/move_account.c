@@ -84,9 +84,13 @@ static MfStatement move_statements[] = {
 	}
 };
 
-/* else it would pause a later account of the old name */
-static MfStatement forget_pause_statement = {
-	"DELETE FROM @mf_account WHERE account = $1", 1, {TEXTOID}, NULL
+/* webhooks of invoices that were sent come in under the old name; it does not pause a later account that has it */
+static MfStatement former_name_statement = {
+	"WITH n AS (UPDATE @mf_account SET renamed_to = $2 WHERE renamed_to = $1), "
+	"o AS (UPDATE @mf_account SET renamed_to = NULL WHERE account = $2) "
+	"INSERT INTO @mf_account (account, renamed_to) VALUES ($1, $2) "
+	"ON CONFLICT (account) DO UPDATE SET paused_at = NULL, paused_by = NULL, reason = NULL, renamed_to = $2",
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement rename_proofs_statement = {
@@ -201,7 +205,7 @@ move_rows(const MfSqlScope *scope, const Datum *values)
 	}
 	if (mf_sql_execute(scope, &pause_lost_statement, values, NULL) > 0)
 		mf_change_suppressed();
-	(void) mf_sql_execute(scope, &forget_pause_statement, values, NULL);
+	(void) mf_sql_execute(scope, &former_name_statement, values, NULL);
 	return moved;
 }
 

@@ -1,0 +1,72 @@
+# A merchant's webhooks come in under one address: they count for invoices of other accounts with the same secret, and under
+# the former name of an account, but never for invoices of another merchant.
+use MyFatoorah::Test qw(sql wait_for);
+
+my $mf = 'MyFatoorah::Cluster';
+my $db = 'postgres';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'");
+
+foreach my $account ([ 'myfatoorah', 'ours' ], [ 'second', 'ours' ], [ 'stranger', 'theirs' ])
+{
+	$mf->setup_account($node, $db, $sandbox, account => $account->[0]);
+	sql("ALTER USER MAPPING FOR PUBLIC SERVER $account->[0] OPTIONS (ADD webhook_secret '$account->[1]')");
+}
+$mf->wait_worker($node, $db);
+
+# The webhook about a dispute of an invoice of MyFatoorah, signed with a secret
+sub dispute
+{
+	my ($number, $secret, $id, $status) = @_;
+	my $before;
+
+	$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+	$before = () = $sandbox->deliveries(invoice => $number);
+	$sandbox->invoice($number, 'dispute', { id => $id, status => $status });
+	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
+	return ($sandbox->deliveries(invoice => $number))[-1];
+}
+
+sub money
+{
+	my ($id) = @_;
+
+	return sql("SELECT payment_status, trim_scale(net_value) FROM mf_invoice WHERE id = $id");
+}
+
+my ($id, $number) = $mf->settle($node, $db, $sandbox, 'of the second', 'pay', account => "'second'");
+
+sql($mf->webhook(dispute($number, 'theirs', 801, 'LOST'), 'stranger'));
+is(sql('SELECT account, invoice FROM mf_event ORDER BY id DESC LIMIT 1'), 'stranger|', 'what another merchant signs is about no invoice of ours');
+sql("SELECT mf_refresh($id)");
+wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+is(money($id), 'paid|10', 'and takes nothing away');
+is(sql('SELECT count(*) FROM mf_unmatched'), 1, 'mf_unmatched shows it');
+
+sql($mf->webhook(dispute($number, 'ours', 802, 'LOST'), 'myfatoorah'));
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'refunded');
+is(money($id), 'refunded|0', 'a webhook under one account is about an invoice of another with the same secret');
+is(sql("SELECT account FROM mf_ledger WHERE invoice = $id AND kind = 'chargeback'"), 'second', 'it is booked in the account of the invoice');
+
+# an event that comes in before there is a row
+my ($elsewhere, $its_number) = $mf->settle($node, $db, $sandbox, 'elsewhere', 'pay', account => "'second'");
+$mf->wait_idle($node, $db);
+sql("DELETE FROM mf_invoice WHERE id = $elsewhere");
+sql($mf->webhook(dispute($its_number, 'ours', 803, 'LOST'), 'myfatoorah'));
+my $adopted = sql("SELECT mf_adopt('$its_number', 'second')");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $adopted", 'refunded');
+is(money($adopted), 'refunded|0', 'mf_adopt() finds what came in under another account before');
+
+# names
+my ($third, $third_number) = $mf->settle($node, $db, $sandbox, 'renamed', 'pay');
+sql('ALTER SERVER myfatoorah RENAME TO kuwait');
+sql('ALTER SERVER kuwait RENAME TO shuwaikh');
+sql($mf->webhook(dispute($third_number, 'ours', 804, 'LOST'), 'myfatoorah'));
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $third", 'refunded');
+is(money($third), 'refunded|0', 'a webhook under a former name counts');
+is(sql('SELECT account, renamed_to FROM mf_account ORDER BY account'), "kuwait|shuwaikh\nmyfatoorah|shuwaikh", 'mf_account tells which names an account had');
+like(($node->psql($db, $mf->webhook(dispute($third_number, 'ours', 804, 'RESOLVED'), 'nobody')))[2], qr/account "nobody" does not exist/, 'a name that none had is unknown');
+sql('ALTER SERVER shuwaikh RENAME TO myfatoorah');
+is(sql('SELECT account, renamed_to FROM mf_account WHERE renamed_to IS NOT NULL ORDER BY account'), "kuwait|myfatoorah\nshuwaikh|myfatoorah", 'a name that is taken back is none of the former ones');
+
+done_testing();
