@@ -418,7 +418,7 @@ mf_cluster_start()
 	# shellcheck disable=SC2086
 	${MF_POSTGRES_WRAPPER-} "$MF_BIN/postgres" -D "$dir/data" >>"$dir/server.log" 2>&1 </dev/null &
 	echo $! >"$dir/pid"
-	if ! mf_poll "${MF_START_TIME:-30}" mf_cluster_is_up_or_gone "$dir" || ! "$MF_BIN/pg_isready" -q
+	if ! mf_poll "${MF_START_TIME:-30}" mf_cluster_is_up_or_gone "$dir" || mf_is_gone "$(<"$dir/pid")"
 	then
 		tail -n 20 "$dir/server.log"
 		mf_cluster_stop "$dir"
@@ -429,7 +429,7 @@ mf_cluster_start()
 
 mf_cluster_is_up_or_gone()
 {
-	"$MF_BIN/pg_isready" -q || mf_is_gone "$(<"$1/pid")"
+	"$MF_BIN/pg_isready" -q -t "${MF_START_TIME:-30}" || mf_is_gone "$(<"$1/pid")"
 }
 
 # mf_cluster_stop DIR: stops it, fast, and waits; at once if it does not end in MF_STOP_TIME seconds

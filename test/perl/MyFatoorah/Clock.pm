@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 sub new
 {
 	my ($class) = @_;
-	my $base = "$PostgreSQL::Test::Utils::tmp_check/moved_clock";
+	my $base = "$PostgreSQL::Test::Utils::tmp_check/moved_clock_$$";    # other tests move theirs
 	my $self = bless { library => "$base.so", file => $base, ahead => 0 }, $class;
 	my $cc = $ENV{CC} // 'cc';
 
