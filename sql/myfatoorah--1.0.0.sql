@@ -1636,23 +1636,23 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_resolve_refund(bigint, text, text, bigint) IS 'decides about a refund in review: filed (with the RefundId that the portal shows) or refused (the portal shows none)';
 
-CREATE FUNCTION mf_capture(id bigint, value numeric DEFAULT NULL, reason text DEFAULT NULL)
+CREATE FUNCTION mf_capture(invoice bigint, value numeric DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_capture(bigint, numeric, text) IS 'has an authorized payment of an invoice captured, all of it or a part, which gives up the rest; returns mf_operation.id';
 
-CREATE FUNCTION mf_release(id bigint, reason text DEFAULT NULL)
+CREATE FUNCTION mf_release(invoice bigint, reason text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_release(bigint, text) IS 'has an authorized payment of an invoice given back; returns mf_operation.id';
 
-CREATE FUNCTION mf_cancel_capture(id bigint, reason text DEFAULT NULL)
+CREATE FUNCTION mf_cancel_capture(invoice bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_cancel_capture(bigint, text) IS 'cancels the capture or release of an invoice that is queued or in review';
+COMMENT ON FUNCTION mf_cancel_capture(bigint, text) IS 'cancels the capture or release of an invoice, given by mf_invoice.id, that is queued or in review';
 
 CREATE FUNCTION mf_on_change(function regprocedure, payments_only boolean DEFAULT false)
 RETURNS void

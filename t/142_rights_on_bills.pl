@@ -80,6 +80,12 @@ like(as('bob', $_->[0]), qr/^\Q$_->[1]\E/, "not a bill of another: $_->[0]") for
 like(as('bob', $_->[0]), $_->[1], "nobody: $_->[0]") foreach @never;
 is(sql($columns), $before, 'nothing has changed by any of that');
 
+# nor does whoever has no right wait for those who have locked it
+my $holder = $mf->session($node, $db);
+$holder->query_safe('BEGIN; SELECT FROM mf_bill FOR UPDATE; SELECT FROM mf_plan FOR UPDATE; SELECT FROM mf_reminder FOR UPDATE');
+like(as('bob', "SET lock_timeout = '10ms'; $_->[0]"), qr/^\Q$_->[1]\E/, "at once: $_->[0]") foreach grep { $_->[0] =~ /^SELECT|INTO mf_receipt/ } @deeds;
+$holder->quit;
+
 # what hides behind a name of ours
 sql(q{SET ROLE bob; CREATE FUNCTION public.mf_move_mine(text, text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN RAISE 'planted'; END$$;
 	CREATE FUNCTION public.mf_void(bigint, varchar) RETURNS void LANGUAGE sql AS ''; CREATE FUNCTION public.mf_operates(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; CREATE FUNCTION public.mf_check_right(text, bigint, oid, text) RETURNS void LANGUAGE sql AS ''});

@@ -712,11 +712,12 @@ DECLARE
 	p @extschema@.mf_plan;
 BEGIN
 	PERFORM @extschema@.mf_check_reason(reason);
+	-- whoever may not change it does not wait for its lock
+	PERFORM @extschema@.mf_check_right('plan'::text, t.id, t.created_by_id, @extschema@.mf_caller()) FROM @extschema@.mf_plan t WHERE t.id = mf_plan_begin.plan;
 	SELECT * INTO p FROM @extschema@.mf_plan t WHERE t.id = mf_plan_begin.plan FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'plan % does not exist', mf_plan_begin.plan USING ERRCODE = 'no_data_found', HINT = 'Give mf_plan.id.';
 	END IF;
-	PERFORM @extschema@.mf_check_right('plan'::text, p.id, p.created_by_id, @extschema@.mf_caller());
 	PERFORM set_config('mf_bill.reason', reason, true);
 	RETURN p;
 END

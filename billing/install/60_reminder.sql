@@ -513,8 +513,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	m record;
+	to_send boolean;
 BEGIN
-	SELECT t.*, b.created_by_id INTO m FROM @extschema@.mf_reminder t JOIN @extschema@.mf_bill b ON b.id = t.bill WHERE t.id = mf_reminder_done.reminder FOR UPDATE OF t;
+	SELECT t.*, b.created_by_id INTO m FROM @extschema@.mf_reminder t JOIN @extschema@.mf_bill b ON b.id = t.bill WHERE t.id = mf_reminder_done.reminder;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'reminder % does not exist', mf_reminder_done.reminder USING ERRCODE = 'no_data_found', HINT = 'Give mf_reminder.id.';
 	ELSIF m.via <> 'event' THEN
@@ -523,9 +524,9 @@ BEGIN
 		RAISE EXCEPTION 'permission denied for reminder %', m.id USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted its bill.', HINT = 'Only members of that role or of "myfatoorah_operate" may send it.';
 	END IF;
-	UPDATE @extschema@.mf_reminder t SET done_at = now() WHERE t.id = m.id AND t.done_at IS NULL;
-	PERFORM pg_notify('mf_bill', format('{"bill": %s, "reminder": %s}', m.bill, m.id)) WHERE m.done_at IS NULL;
-	RETURN m.done_at IS NULL AND m.withdrawn_at IS NULL;
+	UPDATE @extschema@.mf_reminder t SET done_at = now() WHERE t.id = m.id AND t.done_at IS NULL RETURNING t.withdrawn_at IS NULL INTO to_send;
+	PERFORM pg_notify('mf_bill', format('{"bill": %s, "reminder": %s}', m.bill, m.id)) WHERE to_send IS NOT NULL;
+	RETURN coalesce(to_send, false);
 END
 $$;
 COMMENT ON FUNCTION mf_reminder_done(bigint) IS 'notes that your program has sent a reminder by event; false if that was noted already, or the reminder was withdrawn';

@@ -192,12 +192,16 @@ take_over(const MfDirectRow *row, const char *invoice_id, const MfAccount *accou
 static bool
 take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccount *account, const MfRequest *request)
 {
+#define TAKEN_OVER "i.id = $1 AND i.invoice_id = $2::int8 AND i.account = $3 AND i.taken_over_from <> $4"
+	static MfStatement creator_statement = {
+		"SELECT i.created_by_id::oid FROM @mf_invoice i WHERE " TAKEN_OVER, 4, {INT8OID, TEXTOID, TEXTOID, TEXTOID}, NULL
+	};
 	static MfStatement statement = {
-		"WITH r AS MATERIALIZED (SELECT i.id, i.created_by_id, coalesce((i.customer_name = $5 OR i.erased_at IS NOT NULL) AND i.invoice_value = $6 "
+		"WITH r AS MATERIALIZED (SELECT i.id, coalesce((i.customer_name = $5 OR i.erased_at IS NOT NULL) AND i.invoice_value = $6 "
 		"    AND (i.recurring_id IS NOT NULL OR i.customer_reference IS NOT DISTINCT FROM $7), false) AS same FROM @mf_invoice i "
-		"  WHERE i.id = $1 AND i.invoice_id = $2::int8 AND i.account = $3 AND i.taken_over_from <> $4 FOR NO KEY UPDATE), "
+		"  WHERE " TAKEN_OVER " FOR NO KEY UPDATE), "
 		"u AS (UPDATE @mf_invoice i SET taken_over_from = $4 FROM r WHERE i.id = r.id AND i.id = $1 AND r.same RETURNING 1) "
-		"SELECT r.created_by_id::oid, r.same, r.same AND NOT EXISTS (SELECT FROM u) FROM r",
+		"SELECT r.same, r.same AND NOT EXISTS (SELECT FROM u) FROM r",
 		7, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID}, NULL
 	};
 	Datum		values[] = {
@@ -216,26 +220,32 @@ take_over_again(Oid schema, int64 invoice, const char *invoice_id, const MfAccou
 	nulls[6] = request->isnull[MF_SP_CUSTOMER_REFERENCE] ? 'n' : ' ';
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	taken_over = mf_sql_execute(&scope, &statement, values, nulls) > 0;
+	taken_over = mf_sql_execute(&scope, &creator_statement, values, NULL) > 0;
 	if (taken_over)
-	{
 		creator = mf_result_oid(0, 1);
-		same = mf_result_bool(0, 2);
-		if (mf_result_bool(0, 3))
-			mf_change_suppressed();
-	}
 	mf_sql_end(&scope);
 	if (!taken_over)
 		return false;
+	/* whoever may not change the row does not wait for its lock */
 	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), creator);
-	if (!same)
+	mf_sql_begin(&scope, schema);
+	scope.latest = true;
+	taken_over = mf_sql_execute(&scope, &statement, values, nulls) > 0;
+	if (taken_over)
+	{
+		same = mf_result_bool(0, 1);
+		if (mf_result_bool(0, 2))
+			mf_change_suppressed();
+	}
+	mf_sql_end(&scope);
+	if (taken_over && !same)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %s at %s is not that of invoice %lld", invoice_id, account->base_url, (long long) invoice),
 				 errdetail("Its CustomerName, value or CustomerReference differs."),
 				 errhint("Give the account of this address a server of its own, and put base_url, country and environment of account \"%s\" back.",
 						 account->name)));
-	return true;
+	return taken_over;
 }
 
 Datum

@@ -193,7 +193,7 @@ read_wait_arguments(FunctionCallInfo fcinfo, WaitedStates *wanted)
 static void
 read_waited(Oid schema, int64 id, MfWaitedInvoice *row)
 {
-	MfNamed		named = {id, false, NULL, false, false};
+	MfNamed		named = {.invoice = id};
 
 	if (!mf_payment_read_waited(schema, id, row))
 	{

@@ -75,7 +75,7 @@ mf_action_run(MfAction action, const MfCommand *command, MfNamed *named, const c
 	/* an earlier call may have failed */
 	for (i = 0; i < count; i++)
 	{
-		named[i].seen = named[i].sent = named[i].archived = false;
+		named[i].seen = named[i].sent = named[i].archived = named[i].refused = false;
 		named[i].job = NULL;
 	}
 	action(command, named, results, count);
@@ -126,6 +126,7 @@ mf_action_cancel(const MfCommand *command, MfNamed *named, const char **results,
 	int			requested_count = 0;
 	int			i;
 
+	mf_queue_find_refused(command->schema, named, count);
 	mf_queue_lock_named(command->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
@@ -166,6 +167,7 @@ mf_action_retry(const MfCommand *command, MfNamed *named, const char **results, 
 	int			job_count = 0;
 	int			i;
 
+	mf_queue_find_refused(command->schema, named, count);
 	mf_queue_lock_named(command->schema, named, count);
 	for (i = 0; i < count; i++)
 	{
@@ -290,7 +292,7 @@ refuse_deletion(const MfCommand *command, const MfNamed *named)
 	const char *status;
 
 	if (named->job == NULL)
-		mf_check_named(&(MfNamed) {.invoice = named->invoice, .seen = true}, true);
+		mf_check_named(&(MfNamed) {.invoice = named->invoice, .seen = true}, command->table);
 	mf_check_row_right(named->invoice, command->table, named->job->owner.role);
 	status = mf_status_name(named->job->status);
 	ereport(ERROR,
@@ -333,13 +335,18 @@ mf_refuse_missing(const MfNamed *named)
 }
 
 void
-mf_check_named(const MfNamed *named, bool locked)
+mf_check_named(const MfNamed *named, Oid table)
 {
 	if (!named->seen)
 		mf_refuse_missing(named);
-	if (locked && named->job == NULL)
+	if (!OidIsValid(table))
+		return;
+	if (named->refused)
+		mf_check_row_right(named->invoice, table, named->creator);
+	if (named->job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for invoice %lld", (long long) named->invoice),
 				 errdetail("Row-level security does not let role \"%s\" update it.", GetUserNameFromId(GetUserId(), false))));
+	mf_check_row_right(named->invoice, table, named->job->owner.role);
 }

@@ -66,9 +66,9 @@ extern void mf_action_run(MfAction action, const MfCommand *command, MfNamed *na
 
 /*
  * Raises an error unless the invoice exists for the current role and, if it was to be
- * locked, may be updated by it.
+ * locked, may be updated by it; "table" is mf_invoice then, else InvalidOid.
  */
-extern void mf_check_named(const MfNamed *named, bool locked);
+extern void mf_check_named(const MfNamed *named, Oid table);
 
 /* Raises the error for an id that the role does not see in mf_invoice. */
 pg_noreturn extern void mf_refuse_missing(const MfNamed *named);

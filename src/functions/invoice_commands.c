@@ -67,9 +67,7 @@ run_for_one(FunctionCallInfo fcinfo, MfAction action, MfNamed *named, bool locke
 	named->invoice = PG_GETARG_INT64(0);
 	start_command(&command, fcinfo);
 	action(&command, named, &result, 1);
-	mf_check_named(named, locked);
-	if (locked)
-		mf_check_row_right(named->invoice, command.table, named->job->owner.role);
+	mf_check_named(named, locked ? command.table : InvalidOid);
 	return result;
 }
 

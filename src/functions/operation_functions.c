@@ -22,6 +22,7 @@
 #include "store/operations.h"
 #include "store/row_rights.h"
 
+static MfOperation *checked_refund(Oid schema, int64 id, bool lock);
 static char *portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation);
 static Datum settle(FunctionCallInfo fcinfo, MfOperationKind kind, int reason);
 static const char *capture_value(FunctionCallInfo fcinfo, int64 id, const MfRefundedInvoice *invoice);
@@ -57,12 +58,18 @@ static MfOperation *
 locked_refund(FunctionCallInfo fcinfo)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfOperation *operation;
-	int64		id;
 
 	mf_require_argument(fcinfo, 0, "id");
-	id = PG_GETARG_INT64(0);
-	operation = mf_operation_lock(schema, id);
+	/* whoever may not change it does not wait for its lock */
+	(void) checked_refund(schema, PG_GETARG_INT64(0), false);
+	return checked_refund(schema, PG_GETARG_INT64(0), true);
+}
+
+static MfOperation *
+checked_refund(Oid schema, int64 id, bool lock)
+{
+	MfOperation *operation = mf_operation_read(schema, id, lock);
+
 	if (operation == NULL || operation->kind != MF_OPERATION_REFUND ||
 		(mf_is_under_policies(schema) && !mf_queue_is_visible(schema, operation->invoice)))
 		ereport(ERROR,
@@ -156,7 +163,7 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 	char	   *reason = required_reason(fcinfo, 2);
 
 	if (operation->status != MF_OPERATION_REVIEW)
-		refuse(operation, "SELECT * FROM mf_review");
+		refuse(operation, gettext_noop("mf_review shows what needs a decision."));
 	begin_change(&change, operation, psprintf("%s: %s", outcome, reason));
 	if (strcmp(outcome, "filed") == 0)
 	{
@@ -209,7 +216,7 @@ portal_refund_id(FunctionCallInfo fcinfo, const MfOperation *operation)
 static MfRefundedInvoice *
 locked_invoice(FunctionCallInfo fcinfo, int64 *id)
 {
-	mf_require_argument(fcinfo, 0, "id");
+	mf_require_argument(fcinfo, 0, "invoice");
 	*id = PG_GETARG_INT64(0);
 	return mf_operations_lock_invoice(get_func_namespace(fcinfo->flinfo->fn_oid), *id, NULL, NULL);
 }
@@ -307,12 +314,12 @@ mf_cancel_capture(PG_FUNCTION_ARGS)
 	(void) locked_invoice(fcinfo, &invoice);
 	id = mf_operations_find_settling(schema, invoice);
 	if (id != 0)
-		operation = mf_operation_lock(schema, id);
+		operation = mf_operation_read(schema, id, true);
 	if (operation == NULL || (operation->status != MF_OPERATION_QUEUED && operation->status != MF_OPERATION_REVIEW))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld has no capture or release to cancel", (long long) invoice),
-				 errhint("Only one that is queued or in review can be cancelled.")));
+				 errhint("Only one that is queued or in review can be cancelled. Give the column \"id\" of mf_invoice, not what mf_capture() has returned.")));
 	begin_change(&change, operation, reason ? reason : "cancelled");
 	change.to = MF_OPERATION_CANCELLED;
 	mf_operation_apply_alone(schema, &change);

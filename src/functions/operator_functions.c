@@ -54,7 +54,7 @@ mf_resolve(PG_FUNCTION_ARGS)
 	mf_require_argument(fcinfo, 0, "id");
 	invoice.invoice = PG_GETARG_INT64(0);
 	mf_queue_lock_named(schema, &invoice, 1);
-	mf_check_named(&invoice, true);
+	mf_check_named(&invoice, get_relname_relid("mf_invoice", schema));
 	decision = mf_required_text(fcinfo, 1, "decision");
 	reason = mf_reason_argument(fcinfo, 2);
 	if (reason == NULL)

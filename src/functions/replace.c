@@ -209,10 +209,10 @@ mf_replace(PG_FUNCTION_ARGS)
 				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "id" : "changes")));
 	check_changes(PG_GETARG_JSONB_P(1));
 	named.invoice = PG_GETARG_INT64(0);
+	mf_queue_find_refused(schema, &named, 1);
 	mf_queue_lock_named(schema, &named, 1);
-	mf_check_named(&named, true);
+	mf_check_named(&named, get_relname_relid("mf_invoice", schema));
 	creator = named.job->owner.role;
-	mf_check_row_right(named.invoice, get_relname_relid("mf_invoice", schema), creator);
 	check_old(schema, mf_int8_array(&named.invoice, 1), true);
 
 	values[0] = Int64GetDatum(named.invoice);
@@ -481,8 +481,5 @@ stop_sending(const MfCommand *command, MfNamed *named, int count)
 
 	mf_action_cancel(command, named, results, count);
 	for (i = 0; i < count; i++)
-	{
-		mf_check_named(&named[i], true);
-		mf_check_row_right(named[i].invoice, command->table, named[i].job->owner.role);
-	}
+		mf_check_named(&named[i], command->table);
 }

@@ -8,7 +8,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "database/sql_array.h"
 #include "database/sql_version.h"
@@ -40,6 +42,10 @@ static MfStatement visible_statement = {
 	"SELECT id::int8, status = 'sent' FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
 
+static MfStatement creators_statement = {
+	"SELECT id::int8, created_by_id::oid FROM @mf_invoice WHERE id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
+};
+
 static MfStatement archived_statement = {
 	"SELECT k.id::int8 FROM @mf_archive_key k WHERE k.id = ANY ($1)", 1, {INT8ARRAYOID}, NULL
 };
@@ -49,7 +55,7 @@ static MfStatement lock_as_caller_statement = {
 	"SELECT id::int8 FROM @mf_invoice WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
-static Datum named_ids(const MfNamed *named, int count, bool seen_only);
+static Datum named_ids(const MfNamed *named, int count, bool seen_only, bool refused_too);
 static MfNamed *get_named(MfNamed *named, int count, int64 invoice);
 static void find_archived(Oid schema, MfNamed *named, int count);
 static int	find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count);
@@ -155,7 +161,7 @@ find_archived(Oid schema, MfNamed *named, int count)
 
 	if (!mf_archive_any(schema) || mf_is_under_policies(schema))
 		return;
-	value = named_ids(named, count, false);
+	value = named_ids(named, count, false, true);
 	mf_sql_begin(&scope, schema);
 	rows = mf_sql_execute(&scope, &archived_statement, &value, NULL);
 	for (i = 0; i < rows; i++)
@@ -172,7 +178,7 @@ static int
 find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 {
 	MfSqlScope	scope;
-	Datum		value = named_ids(named, count, false);
+	Datum		value = named_ids(named, count, false, statement != &lock_as_caller_statement);
 	uint64		rows;
 	uint64		i;
 
@@ -190,7 +196,7 @@ find_as_caller(Oid schema, MfStatement *statement, MfNamed *named, int count)
 }
 
 static Datum
-named_ids(const MfNamed *named, int count, bool seen_only)
+named_ids(const MfNamed *named, int count, bool seen_only, bool refused_too)
 {
 	MfArray		invoices;
 	int			i;
@@ -198,7 +204,7 @@ named_ids(const MfNamed *named, int count, bool seen_only)
 	mf_array_init(&invoices, count);
 	for (i = 0; i < count; i++)
 	{
-		if (named[i].seen || !seen_only)
+		if ((named[i].seen || !seen_only) && (!named[i].refused || refused_too))
 			mf_array_add(&invoices, Int64GetDatum(named[i].invoice));
 	}
 	return mf_array_datum(&invoices, INT8OID);
@@ -234,6 +240,32 @@ mf_queue_may_exist(Oid schema, int64 invoice)
 }
 
 void
+mf_queue_find_refused(Oid schema, MfNamed *named, int count)
+{
+	Oid			table = get_relname_relid("mf_invoice", schema);
+	Oid			role = GetUserId();
+	MfSqlScope	scope;
+	Datum		value;
+	uint64		rows;
+	uint64		i;
+
+	/* all rows are those of whoever owns the table, and of operators */
+	if (mf_has_row_right(table, InvalidOid))
+		return;
+	value = named_ids(named, count, false, true);
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &creators_statement, &value, NULL);
+	for (i = 0; i < rows; i++)
+	{
+		MfNamed    *found = get_named(named, count, mf_result_int8(i, 1));
+
+		found->creator = mf_result_oid(i, 2);
+		found->refused = !mf_role_has_row_right(table, found->creator, role);
+	}
+	mf_sql_end(&scope);
+}
+
+void
 mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 {
 	int			locked = find_as_caller(schema, &lock_as_caller_statement, named, count);
@@ -245,7 +277,7 @@ mf_queue_lock_named(Oid schema, MfNamed *named, int count)
 	/* invoices before entries, as an UPDATE and its trigger do, so that sessions do not deadlock */
 	if (locked > 0)
 	{
-		value = named_ids(named, count, true);
+		value = named_ids(named, count, true, false);
 		mf_sql_begin(&scope, schema);
 		rows = mf_sql_execute(&scope, &lock_invoices_statement, &value, NULL);
 		for (i = 0; i < rows; i++)

@@ -48,11 +48,16 @@ typedef struct MfNamed
 								 * its entry, but verify if another database has made that to be sent. */
 	bool		sent;			/* its status is sent; set by mf_queue_find_named() only */
 	bool		archived;		/* it is not seen because it is archived, as the role may know */
+	bool		refused;		/* the role has no right to rows of its creator */
+	Oid			creator;		/* then; InvalidOid = a role that does not exist */
 } MfNamed;
+
+/* Sets "refused", so that whoever may not change an invoice does not wait for its lock. */
+extern void mf_queue_find_refused(Oid schema, MfNamed *named, int count);
 
 /*
  * Locks invoices with the rights of the current role, and their entries, and waits
- * for those who have locked them.  Raises 42501 if the role has no right to update
+ * for those who have locked them; leaves those out that are refused already.  Raises 42501 if the role has no right to update
  * mf_invoice.  "named" must be in the order of ids, each once: two sessions lock in
  * the same order and do not deadlock.
  */

@@ -188,7 +188,13 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 	};
 	const char	nulls[] = {' ', payment_id ? ' ' : 'n', key ? ' ' : 'n'};
 	bool		visible = !mf_is_under_policies(schema) || mf_queue_is_visible(schema, invoice);
+	Oid			table = get_relname_relid("mf_invoice", schema);
+	MfNamed		named = {.invoice = invoice};
 
+	if (visible)
+		mf_queue_find_refused(schema, &named, 1);
+	if (named.refused)
+		mf_check_row_right(invoice, table, named.creator);
 	mf_sql_begin(&scope, schema);
 	if (visible && mf_sql_execute(&scope, &lock_invoice_statement, values, NULL) > 0)
 	{
@@ -214,7 +220,7 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("invoice %lld does not exist", (long long) invoice),
 				 errhint("Give the column \"id\" of mf_invoice, not \"invoice_id\". An archived one is brought back by mf_unarchive().")));
-	mf_check_row_right(invoice, get_relname_relid("mf_invoice", schema), found->creator);
+	mf_check_row_right(invoice, table, found->creator);
 	return found;
 }
 

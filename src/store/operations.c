@@ -222,14 +222,14 @@ mf_operations_lock(const MfSqlScope *scope, const int64 *ids, int count)
 }
 
 MfOperation *
-mf_operation_lock(Oid schema, int64 id)
+mf_operation_read(Oid schema, int64 id, bool lock)
 {
 	MfSqlScope	scope;
 	MfOperation *operation = NULL;
 	Datum		value = Int64GetDatum(id);
 
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &wait_statement, &value, NULL) > 0)
+	if (!lock || mf_sql_execute(&scope, &wait_statement, &value, NULL) > 0)
 	{
 		value = mf_int8_array(&id, 1);
 		if (mf_sql_execute(&scope, &read_statement, &value, NULL) > 0)

@@ -102,10 +102,10 @@ extern List *mf_operations_claim(const MfSqlScope *scope, const char *account, i
 extern List *mf_operations_lock(const MfSqlScope *scope, const int64 *ids, int count);
 
 /*
- * The same for one row and its invoice, but waits for others, in a scope of its own.  NULL =
- * there is none, or its invoice was archived or deleted.
+ * One row, in a scope of its own.  With "lock" it and its invoice are locked, and others
+ * are waited for; NULL = there is none, or its invoice was archived or deleted.
  */
-extern MfOperation *mf_operation_lock(Oid schema, int64 id);
+extern MfOperation *mf_operation_read(Oid schema, int64 id, bool lock);
 
 /*
  * All rows of these invoices that answers may be about, not locked: refunds, or captures

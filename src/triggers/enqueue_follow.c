@@ -418,6 +418,6 @@ report_not_updated(const MfMapping *mapping, int64 invoice)
 	if (existence == MF_ROW_ARCHIVED)
 		mf_refuse_archived(invoice);
 	if (mf_is_under_policies(schema))
-		mf_check_named(&named, true);
+		mf_check_named(&named, get_relname_relid("mf_invoice", schema));
 	mf_change_suppressed();
 }
