@@ -39,6 +39,7 @@ CALL mf_test.insert_old('young paid', 'paid', '2020-02-01');
 BEGIN;
 SET LOCAL session_replication_role = replica;
 UPDATE mf_invoice SET payment_doubt = 'paid otherwise' WHERE reference = 'old doubted.1';
+UPDATE mf_invoice SET taken_over_from = 'https://elsewhere.example.com' WHERE reference = 'old paid.1';
 INSERT INTO mf_inquiry (invoice, account, due) SELECT id, account, 'infinity' FROM mf_invoice WHERE reference IN ('old asked about.1', 'old unpaid.1');
 INSERT INTO mf_dispute_state (invoice, dispute_id, status, opened_at, changed_at, event) SELECT id, '1', 'PENDING', now(), now(), 0 FROM mf_invoice WHERE reference = 'old disputed.1';
 COMMIT;
@@ -65,6 +66,7 @@ SELECT mf_archive('2020-02-01', 2), mf_archive('2020-02-01', 2), mf_archive('202
 RESET ROLE;
 SELECT customer_reference, archived_at IS NOT NULL AS archived FROM mf_invoice_all WHERE customer_reference ~ '^(old|young) ' ORDER BY id;
 SELECT count(*) AS all_as_before FROM mf_test.before b JOIN mf_invoice_all i ON i.id = (b.whole->>'id')::bigint AND to_jsonb(i) - 'archived_at' - 'detail' = b.whole;
+SELECT k.taken_over_from FROM mf_archive_key k JOIN mf_invoice_all i ON i.id = k.id WHERE i.customer_reference = 'old paid';
 SELECT bool_and(b.ledger = (SELECT jsonb_agg(to_jsonb(g) ORDER BY g.id) FROM mf_ledger g)) AS ledger_as_before FROM mf_test.before b;
 SELECT bool_and(i.detail->'attempts' @> jsonb_build_array(jsonb_strip_nulls(l.line))) AS attempts_as_before FROM mf_test.lines l JOIN mf_invoice_all i ON i.id = l.invoice WHERE i.archived_at IS NOT NULL;
 SELECT a.key, jsonb_array_length(a.value), (a.value->0) - 'id' - 'first_seen_at' - 'changed_at' - 'received_at' - 'last_received_at' - 'digest' - 'payment_id' - 'invoice_id' AS first
@@ -151,6 +153,35 @@ ROLLBACK;
 INSERT INTO mf_event (account, source, event_code, invoice_id, digest) SELECT account, 'webhook', 1, invoice_id, '\x01' FROM mf_invoice_all WHERE customer_reference = 'old expired';
 INSERT INTO mf_event (account, source, event_code, invoice, digest) SELECT account, 'webhook', 1, id, '\x02' FROM mf_invoice_all WHERE customer_reference = 'old paid';
 SELECT i.customer_reference, replace(u.next_step, i.id::text, 'N') AS next_step FROM mf_unmatched u JOIN mf_invoice_all i ON i.id = u.archived ORDER BY 1;
+
+-- A number counts where the invoice was found that has it: elsewhere it is a stranger's.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE mf_invoice SET paid_at = now(), taken_over_from = 'https://elsewhere.example.com' WHERE reference = 'young paid.1';
+INSERT INTO mf_invoice_number (invoice_id, invoice) SELECT invoice_id, id FROM mf_invoice WHERE reference = 'young paid.1';
+INSERT INTO mf_deposit_state (account, deposit_reference, due) VALUES ('myfatoorah', 'D', NULL);
+INSERT INTO mf_deposit_row (deposit, item, invoice_id, due_deposit) SELECT d.id, row_number() OVER (), i.invoice_id, 1 FROM mf_deposit_state d, mf_invoice_all i
+	WHERE d.deposit_reference = 'D' AND i.customer_reference IN ('old expired', 'young paid') ORDER BY i.id;
+CREATE PROCEDURE mf_test.point(address text) LANGUAGE sql AS $$
+	UPDATE mf_archive_key SET taken_over_from = address WHERE reference = 'old expired.1';
+	UPDATE mf_invoice SET taken_over_from = address WHERE reference = 'young paid.1'
+$$;
+CREATE VIEW mf_test.found AS SELECT (SELECT count(*) FROM mf_unmatched u WHERE u.archived IS NOT NULL AND u.source = 'webhook' AND u.event_name IS NULL AND u.invoice_id IS NOT NULL) AS unmatched,
+	(SELECT count(t.invoice) FROM mf_deposit_item t WHERE t.deposit_reference = 'D') AS items, (SELECT count(*) FROM mf_undeposited WHERE customer_reference = 'young paid') AS undeposited;
+ALTER VIEW mf_test.found OWNER TO regress_mf_chief;
+GRANT USAGE ON SCHEMA mf_test TO regress_mf_chief;
+CALL mf_test.point(NULL);
+SET LOCAL ROLE regress_mf_chief;
+SELECT * FROM mf_test.found;
+RESET ROLE;
+CALL mf_test.point('https://elsewhere.example.com');
+SET LOCAL ROLE regress_mf_chief;
+SELECT * FROM mf_test.found;
+RESET ROLE;
+SELECT o.option_value AS here FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o WHERE s.srvname = 'myfatoorah' AND o.option_name = 'base_url' \gset
+CALL mf_test.point(:'here');
+SELECT * FROM mf_test.found;
+ROLLBACK;
 
 -- MyFatoorah's invoice is that of an archived row: nobody else takes it over
 INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference) VALUES ('real', 7, 'old real');

@@ -59,7 +59,7 @@ COMMENT ON FUNCTION mf_account_facts(text) IS 'an account''s own currency, ISO 4
 
 CREATE FUNCTION mf_shares_numbers(account text, taken_over_from text, other text)
 RETURNS boolean
-LANGUAGE C STABLE PARALLEL UNSAFE COST 1000
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_shares_numbers(text, text, text) IS 'whether a number of MyFatoorah''s means the same in both accounts: their addresses are the same, or one is gone or cannot be used; the address of an invoice that was taken over is where it was found';
 
@@ -914,7 +914,8 @@ CREATE TABLE mf_archive_key (
 	reference text COLLATE "C" NOT NULL,
 	idempotency_key text COLLATE "C",
 	invoice_id bigint,
-	paid boolean NOT NULL
+	paid boolean NOT NULL,
+	taken_over_from text COLLATE "C"
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.1);
 
 CREATE UNIQUE INDEX mf_archive_key_reference_idx ON mf_archive_key (reference);
@@ -923,6 +924,7 @@ CREATE INDEX mf_archive_key_invoice_id_idx ON mf_archive_key (invoice_id) WHERE 
 
 COMMENT ON TABLE mf_archive_key IS 'keys of archived invoices, which no new row may use even after their month was dropped';
 COMMENT ON COLUMN mf_archive_key.created_at IS 'determines the partition of the row';
+COMMENT ON COLUMN mf_archive_key.taken_over_from IS 'that of the invoice: where its invoice_id counts';
 COMMENT ON COLUMN mf_archive_key.paid IS 'the invoice was sent, and had not expired or been cancelled at MyFatoorah: money may have been received for it';
 
 CREATE VIEW mf_invoice_all WITH (security_barrier) AS
@@ -1039,8 +1041,9 @@ CREATE VIEW mf_deposit_item WITH (security_barrier) AS
 	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
 		-- neither is a join, nor in the order of an index: a plan that knows little of the tables might walk all invoices for each row
 		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice i WHERE i.id = ANY (ARRAY(SELECT n.invoice FROM mf_invoice_number n WHERE n.invoice_id = r.invoice_id))
-			AND i.invoice_id = r.invoice_id AND i.account = d.account ORDER BY i.id + 0 LIMIT 1) i ON true
-		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account ORDER BY a.id + 0 LIMIT 1) k ON i.id IS NULL
+			AND i.invoice_id = r.invoice_id AND i.account = d.account AND (i.taken_over_from IS NULL OR mf_shares_numbers(NULL, i.taken_over_from, d.account)) ORDER BY i.id + 0 LIMIT 1) i ON true
+		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account AND (a.taken_over_from IS NULL OR mf_shares_numbers(NULL, a.taken_over_from, d.account))
+			ORDER BY a.id + 0 LIMIT 1) k ON i.id IS NULL
 	WHERE mf_invoice_visible(coalesce(i.id, k.id));
 COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
 COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
@@ -1054,8 +1057,9 @@ CREATE VIEW mf_undeposited WITH (security_barrier) AS
 	FROM mf_invoice i
 	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
 		-- looked up by the index for each invoice: as a join it would be a nested loop while the tables are not analyzed
-		AND (SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
-			AND (SELECT d.account = i.account AND d.supplier_code = 0 FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL;
+		AND ((SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
+			AND (SELECT d.account = i.account AND d.supplier_code = 0 FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL
+			OR NOT (i.taken_over_from IS NULL OR mf_shares_numbers(NULL, i.taken_over_from, i.account)));
 COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit of the account that was read; those of mf_invoice, not archived ones';
 COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
 
@@ -1955,6 +1959,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 		LEFT JOIN LATERAL (SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a WHERE a.id = e.invoice
 			UNION ALL
 			SELECT a.id, a.created_at, a.account, a.invoice_id FROM mf_archive_key a WHERE a.account = e.account AND a.invoice_id = e.invoice_id
+				AND (a.taken_over_from IS NULL OR mf_shares_numbers(NULL, a.taken_over_from, e.account))
 			LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
@@ -2071,7 +2076,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read;
-GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_numbers, mf_shares_webhooks TO myfatoorah_worker;
+GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_webhooks TO myfatoorah_worker;
+-- views call it as whoever reads them
+GRANT EXECUTE ON FUNCTION mf_shares_numbers TO myfatoorah_worker, myfatoorah_read;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,

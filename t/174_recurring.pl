@@ -101,8 +101,12 @@ foreach my $version ('v1', 'v2')
 	$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE invoice_id = $first", 'paid');
 	is(sql("SELECT recurring_id FROM mf_invoice WHERE id = $id"), $plan, "$version: until it is tied to the row");
 	is(books($plan), '2|2|2.500|2.500|2|f', "$version: and the books are whole");
+	my $forget = "SELECT string_agg(result, ', ' ORDER BY id) FROM mf_forget('lost $version')";
+	is(sql($forget), 'unfinished: its recurring payment goes on, forgotten', "$version: while it goes on its customer is not forgotten, whose next repetition names him");
 	sql("SELECT mf_cancel_recurring('$plan')");
 	is(sql("SELECT recurring_status FROM mf_recurring() WHERE recurring_id = '$plan'"), 'Canceled', "$version: cancelled");
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $id AND due IS NOT NULL", 0);
+	is(sql($forget), 'forgotten, forgotten_before', "$version: then he is");
 }
 
 # What is not signed in a webhook proves nothing.

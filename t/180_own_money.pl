@@ -177,6 +177,7 @@ point_to($ours);
 my $dropped = sql("SELECT mf_adopt('$dropped_number', 'theirs')");
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $dropped AND base_value IS NOT NULL", 'unpaid');
 sql('DROP SERVER theirs CASCADE');
+sql("INSERT INTO mf_archive_key (id, created_at, account, reference, invoice_id, paid, taken_over_from) VALUES (-1, '2001-01-01', 'third', 'archived.1', $dropped_number, true, '" . $theirs->url . "')");
 like(sql("SELECT mf_adopt('$dropped_number', 'third')"), qr/^\d+$/, 'that of a dropped account keeps nobody from the same number at another address');
 
 $node->stop;

@@ -359,7 +359,7 @@ find_holder(Oid schema, const char *account, const char *invoice_id, const char 
 	static MfStatement statement = {
 		"SELECT i.id::int8 FROM " MF_HAVING_NUMBER("$1::int8") " AND i.id <> $3 "
 		"  AND (i.account = $4 OR @mf_shares_numbers(i.account, i.taken_over_from, $4)) "
-		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND @mf_shares_numbers(i.account, NULL, $4) "
+		"UNION ALL SELECT i.id::int8 FROM @mf_archive_key i WHERE i.invoice_id = $1::int8 AND @mf_shares_numbers(i.account, i.taken_over_from, $4) "
 		"UNION ALL SELECT i.id::int8 FROM @mf_invoice i WHERE i.reference = $2 "
 		/* a repetition of its recurring payment has its reference, too */
 		"  AND ((i.recurring_type IS NULL AND i.recurring_id IS NULL) OR i.invoice_id IS NULL OR i.invoice_id = $1::int8) "

@@ -25,6 +25,7 @@
 #include "base/settings.h"
 #include "database/sql_array.h"
 #include "functions/invoice_actions.h"
+#include "store/events.h"
 #include "store/queue_internal.h"
 #include "store/row_rights.h"
 
@@ -68,8 +69,7 @@ static MfStatement insert_statements[] = {
 
 /* A recurring payment that has not ended, or may have begun: both links would begin one, and the customer be charged by two. */
 #define HAS_PLAN \
-	"(i.recurring_type IS NOT NULL AND (i.status IN ('sending', 'unknown', 'review') OR EXISTS (SELECT FROM @mf_event e " \
-	"  WHERE e.invoice = i.id AND e.source = 'plan' AND e.due IS NOT NULL)))"
+	"(i.recurring_type IS NOT NULL AND (i.status IN ('sending', 'unknown', 'review') OR " MF_PLAN_GOES_ON("i") "))"
 
 /* The first of locked invoices that may not be replaced; $2: nor may those that are being paid, or begin a recurring payment */
 static MfStatement refused_statement = {

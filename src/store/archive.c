@@ -47,8 +47,7 @@
 
 #define ARCHIVABLE(row) MF_SETTLED(row) \
 	"AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = " row ".id) " \
-	"AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = " row ".id) " \
-	"AND NOT EXISTS (SELECT FROM @mf_event e WHERE e.invoice = " row ".id AND e.source = 'plan' AND e.due IS NOT NULL) "
+	"AND NOT EXISTS (SELECT FROM @mf_reaction_queue q WHERE q.invoice = " row ".id) "
 
 /* along the primary key: rows that were inserted early stand first there */
 static MfStatement lock_statement = {
@@ -63,7 +62,7 @@ static MfStatement archivable_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-#define KEY_COLUMNS "id, created_at, account, reference, idempotency_key, invoice_id, paid"
+#define KEY_COLUMNS "id, created_at, account, reference, idempotency_key, invoice_id, paid, taken_over_from"
 
 /*
  * With the columns that the two tables have; a statement of its own: it sees the rows as they are since they were locked.
@@ -78,7 +77,7 @@ static MfStatement archivable_statement = {
 	"  FROM @mf_invoice o WHERE o.id = ANY ($1)), " \
 	"n AS (INSERT INTO @mf_invoice_archive (%s, archived_at, detail) SELECT * FROM m RETURNING %s, archived_at, detail), " \
 	"c AS MATERIALIZED (SELECT o.id, o.created_at, o.account, o.reference, o.idempotency_key, o.invoice_id, " \
-	"    o.status = 'sent' AND o.payment_status NOT IN ('expired', 'remote_cancelled') AS paid " \
+	"    o.status = 'sent' AND o.payment_status NOT IN ('expired', 'remote_cancelled') AS paid, o.taken_over_from " \
 	"  FROM @mf_invoice o WHERE o.id = ANY ($1)), " \
 	"k AS (INSERT INTO @mf_archive_key (" KEY_COLUMNS ") SELECT * FROM c RETURNING " KEY_COLUMNS "), " \
 	TAKE("a", "mf_attempt") ", " TAKE("h", "mf_transition") ", " TAKE("t", "mf_transaction") ", " TAKE("d", "mf_dispute_state") ", " \

@@ -101,6 +101,9 @@ extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);
 	"    'DisputeTransactionId', " data "->'DisputeTransactionId', 'DisputeStatus', " data "->'DisputeStatus', 'DisputeType', " data "->'DisputeType', " \
 	"    'DisputeChargeBackType', " data "->'DisputeChargeBackType', 'TransactionPaymentId', " data "->'TransactionPaymentId') " \
 	"  ELSE '{}' END) END"
+/* Whether the recurring payment that a row has begun goes on */
+#define MF_PLAN_GOES_ON(row) "EXISTS (SELECT FROM @mf_event e WHERE e.invoice = " row ".id AND e.source = 'plan' AND e.due IS NOT NULL)"
+
 #define MF_IS_ERASED(id) "EXISTS (SELECT FROM @mf_invoice w WHERE w.id = " id " AND w.erased_at IS NOT NULL)"
 
 /*

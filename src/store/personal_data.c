@@ -20,7 +20,6 @@
 #include "database/extension_functions.h"
 #include "database/function_args.h"
 #include "database/sql_array.h"
-#include "store/events.h"
 #include "store/inquiries.h"
 #include "store/personal_data.h"
 #include "store/row_rights.h"
@@ -166,12 +165,14 @@ static MfStatement named_statement = {
 static MfStatement erase_statement = {
 	"WITH l AS MATERIALIZED (SELECT i.id, i.status, i.payment_status, "
 	"  i.erased_at IS NOT NULL AS erased, " MF_SETTLED("i") " AS settled, "
-	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted "
+	"    i.duplicate_suspected OR i.payment_doubt IS NOT NULL OR i.disputed_at IS NOT NULL AS doubted, "
+	"    " MF_PLAN_GOES_ON("i") " AS begins_plan "
 	"  FROM @mf_invoice i WHERE i.id = ANY ($1)), "
 	"i AS MATERIALIZED (SELECT l.id FROM l WHERE l.settled), " ERASE("i")
 	"SELECT l.id::int8, CASE WHEN l.erased THEN 'forgotten_before' WHEN l.settled THEN CASE WHEN n.id IS NOT NULL "
 	"  THEN 'forgotten' END "
 	"  WHEN l.doubted THEN 'unfinished: a person has to decide' "
+	"  WHEN l.begins_plan THEN 'unfinished: its recurring payment goes on' "
 	"  ELSE 'unfinished: ' || CASE l.status WHEN 'sent' THEN l.payment_status ELSE l.status END END "
 	"FROM l LEFT JOIN n ON n.id = l.id ORDER BY l.id",
 	1, {INT8ARRAYOID}, NULL

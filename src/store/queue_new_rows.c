@@ -27,7 +27,6 @@
 #include "database/sql_array.h"
 #include "process/database_identity.h"
 #include "process/wakeup.h"
-#include "store/events.h"
 #include "store/inquiries_open.h"
 #include "store/invoice.h"
 #include "store/personal_data.h"

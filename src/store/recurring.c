@@ -66,7 +66,7 @@ static MfStatement missing_statement = {
 	"WHERE EXISTS (SELECT FROM @mf_invoice i WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id "
 	"    AND " BEGINS_PLAN("i") ") "
 	"  AND NOT EXISTS (SELECT FROM " MF_HAVING_NUMBER("n.invoice_id::int8") " AND @mf_shares_numbers(i.account, i.taken_over_from, $1)) "
-	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND @mf_shares_numbers(k.account, NULL, $1)) "
+	"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.invoice_id = n.invoice_id::int8 AND @mf_shares_numbers(k.account, k.taken_over_from, $1)) "
 	"ORDER BY n.invoice_id",
 	5, {TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };

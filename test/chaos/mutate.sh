@@ -628,8 +628,8 @@ mutate repetition_unnamed 'the reference that the list of recurring payments nam
 	's/length\(n\.listed\) BETWEEN 1 AND 100/false/' 174_recurring
 mutate plan_cancelled_late 'what was cancelled is awaited until its next payment' src/functions/direct_recurring.c \
 	's/if \(!XactReadOnly\)/if (XactReadOnly)/' 174_recurring
-mutate plan_archived 'a row whose recurring payment goes on is archived' src/store/archive.c \
-	's/e\.source = \x27plan\x27 AND e\.due IS NOT NULL/false/' 179_recurring_lasts
+mutate plan_archived 'a row whose recurring payment goes on is archived' src/store/personal_data.h \
+	's/AND NOT " MF_PLAN_GOES_ON\(row\) " "/AND true "/' 179_recurring_lasts
 mutate repetition_adopted 'a repetition is taken for the invoice that has begun the plan' src/flight/flight_lookup.c \
 	's/ && may_be_repetition\(flight\)\)\n\t\{/ \&\& false)\n\t{/' 092_two_primaries
 mutate plan_begun_twice 'a second invoice of a recurring payment is taken for a repetition' src/flight/flight_lookup.c \
