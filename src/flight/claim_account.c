@@ -209,13 +209,14 @@ mf_pause_account(MfThrottle *throttle, const char *by, const char *reason)
 void
 mf_pause_attend(MfRunTransaction run_apart)
 {
-	MfThrottle *throttle;
+	dlist_iter	iter;
 	bool		failed = false;
 
 	if (unwritten == 0 || GetCurrentTimestamp() < write_at)
 		return;
-	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
+	dlist_foreach(iter, &mf_throttles)
 	{
+		MfThrottle *throttle = dlist_container(MfThrottle, node, iter.cur);
 		char	   *error;
 
 		if (throttle->pause_by == NULL)

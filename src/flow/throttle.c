@@ -9,10 +9,8 @@
 
 #include <math.h>
 
-#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -30,24 +28,15 @@
 #define UNUSED_MS 600000
 #define FORGET_INTERVAL_MS 60000
 
-/* The key points to the name in the throttle itself. */
-typedef struct ThrottleEntry
-{
-	const char *account;
-	MfThrottle *throttle;
-} ThrottleEntry;
+dlist_head mf_throttles = DLIST_STATIC_INIT(mf_throttles);
 
 static HTAB *throttles_by_name = NULL;
-static MfThrottle *throttles = NULL;
 static TimestampTz forget_at = 0;
 
 static HTAB *owners = NULL;
 
 static MfThrottle *create_throttle(const char *account);
-static uint32 hash_name(const void *key, Size size);
-static int	compare_names(const void *a, const void *b, Size size);
 static bool is_unused(const MfThrottle *throttle, TimestampTz now);
-static void free_throttle(MfThrottle *throttle);
 static TimestampTz fill_bucket(MfTokenBucket *bucket, double rate, double capacity, TimestampTz now);
 static void record_success(MfThrottle *throttle, TimestampTz started_at, TimestampTz now);
 static int	outage_message(const MfThrottle *throttle, MfOutage outage);
@@ -58,71 +47,52 @@ static void show_waiting(MfThrottle *throttle, TimestampTz now);
 MfThrottle *
 mf_throttle_get(const char *account)
 {
-	ThrottleEntry *entry;
+	MfThrottle *throttle;
 
 	if (throttles_by_name == NULL)
 		throttles_by_name = hash_create("myfatoorah throttles", 64,
-										&(HASHCTL) {.keysize = sizeof(const char *), .entrysize = sizeof(ThrottleEntry),
-										.hash = hash_name, .match = compare_names},
-										HASH_ELEM | HASH_FUNCTION | HASH_COMPARE);
-	entry = (ThrottleEntry *) hash_search(throttles_by_name, &account, HASH_FIND, NULL);
-	if (entry == NULL)
-		return create_throttle(account);
-	entry->throttle->used_at = GetCurrentTimestamp();
-	return entry->throttle;
+										&(HASHCTL) {.keysize = NAMEDATALEN, .entrysize = sizeof(MfThrottle)},
+										HASH_ELEM | HASH_STRINGS);
+	throttle = (MfThrottle *) hash_search(throttles_by_name, account, HASH_FIND, NULL);
+	if (throttle == NULL)
+		throttle = create_throttle(account);
+	throttle->used_at = GetCurrentTimestamp();
+	return throttle;
 }
 
 static MfThrottle *
 create_throttle(const char *account)
 {
-	MfThrottle *throttle = (MfThrottle *) MemoryContextAllocZero(TopMemoryContext, sizeof(MfThrottle));
-	ThrottleEntry *entry;
+	MfOwner    *unknown = mf_owner_get(InvalidOid);
+	MfThrottle *throttle = (MfThrottle *) hash_search(throttles_by_name, account, HASH_ENTER, NULL);
 
-	throttle->account = MemoryContextStrdup(TopMemoryContext, account);
+	StaticAssertStmt(offsetof(MfThrottle, account) == 0, "the hash key comes first");
+	memset((char *) throttle + NAMEDATALEN, 0, sizeof(MfThrottle) - NAMEDATALEN);
 	throttle->metrics = mf_metrics_account(account);
-	throttle->owner = mf_owner_get(InvalidOid);
-	throttle->used_at = GetCurrentTimestamp();
+	throttle->owner = unknown;
 	throttle->claim.position_rank = DT_NOBEGIN;
 	dlist_init(&throttle->ready.flights);
 	dlist_init(&throttle->answers.in_flight);
-
-	entry = (ThrottleEntry *) hash_search(throttles_by_name, &throttle->account, HASH_ENTER, NULL);
-	entry->throttle = throttle;
-	throttle->next = throttles;
-	if (throttles != NULL)
-		throttles->previous = throttle;
-	throttles = throttle;
+	dlist_push_head(&mf_throttles, &throttle->node);
 	return throttle;
-}
-
-static uint32
-hash_name(const void *key, Size size)
-{
-	const char *name = *(const char *const *) key;
-
-	return DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
-}
-
-static int
-compare_names(const void *a, const void *b, Size size)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
 void
 mf_throttle_forget_unused(TimestampTz now)
 {
-	MfThrottle *throttle;
-	MfThrottle *next;
+	dlist_mutable_iter iter;
 
 	if (now < forget_at)
 		return;
 	forget_at = TimestampTzPlusMilliseconds(now, FORGET_INTERVAL_MS);
-	for (throttle = throttles; throttle != NULL; throttle = next)
+	dlist_foreach_modify(iter, &mf_throttles)
 	{
-		next = throttle->next;
-		if (is_unused(throttle, now))
-			free_throttle(throttle);
+		MfThrottle *throttle = dlist_container(MfThrottle, node, iter.cur);
+
+		if (!is_unused(throttle, now))
+			continue;
+		dlist_delete(&throttle->node);
+		(void) hash_search(throttles_by_name, throttle->account, HASH_REMOVE, NULL);
 	}
 }
 
@@ -136,26 +106,6 @@ is_unused(const MfThrottle *throttle, TimestampTz now)
 	if (throttle->failures > 0 || throttle->retry_at > now || throttle->inquire_at > now || throttle->pause_by != NULL)
 		return false;
 	return throttle->flights == 0 && TimestampTzPlusMilliseconds(throttle->used_at, UNUSED_MS) < now;
-}
-
-static void
-free_throttle(MfThrottle *throttle)
-{
-	(void) hash_search(throttles_by_name, &throttle->account, HASH_REMOVE, NULL);
-	if (throttle->previous != NULL)
-		throttle->previous->next = throttle->next;
-	else
-		throttles = throttle->next;
-	if (throttle->next != NULL)
-		throttle->next->previous = throttle->previous;
-	pfree(throttle->account);
-	pfree(throttle);
-}
-
-MfThrottle *
-mf_throttle_first(void)
-{
-	return throttles;
 }
 
 int

@@ -124,10 +124,9 @@ typedef struct MfReadyFlights
 
 typedef struct MfThrottle
 {
-	/* throttle.c: the list of throttles */
-	struct MfThrottle *next;
-	struct MfThrottle *previous;
-	char	   *account;
+	/* throttle.c */
+	char		account[NAMEDATALEN];	/* hash key */
+	dlist_node	node;			/* in mf_throttles */
 	int			metrics;		/* its element of MfMetrics.accounts */
 	TimestampTz used_at;		/* when it was last asked for */
 
@@ -183,8 +182,8 @@ extern MfThrottle *mf_throttle_get(const char *account);
 /* Frees throttles that have not been used for a while.  Does nothing if called again soon. */
 extern void mf_throttle_forget_unused(TimestampTz now);
 
-/* The first throttle; the others follow by "next". */
-extern MfThrottle *mf_throttle_first(void);
+/* All of them, by "node" */
+extern dlist_head mf_throttles;
 
 /*
  * How many requests may start now, beside those in flight.  If time alone changes

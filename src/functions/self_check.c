@@ -37,7 +37,6 @@
 static void check_part(const MfCheck *check, const char *item, void (*part) (void *argument));
 static void check_database_and_account(void *argument);
 static void check_extensions(void *argument);
-static bool names_change(const char *hint);
 static bool check_server(const MfCheck *check);
 static bool check_library(const MfCheck *check);
 static void require_version(void *argument);

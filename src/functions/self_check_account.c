@@ -138,7 +138,6 @@ static char *timeout_hint(const MfAccount *account);
 static bool check_copy(const MfCheck *check);
 static MfWaiting check_sending(const MfCheck *check, bool copy);
 static void check_invoices(const MfCheck *check);
-static uint64 begin_query(const MfCheck *check, MfSqlScope *scope, MfStatement *statement);
 static void report_locker(const MfCheck *check, uint64 row);
 static bool is_worker(int pid);
 static void check_times(const MfCheck *check);

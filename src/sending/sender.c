@@ -75,15 +75,17 @@ static int64 horizon_us(void);
 void
 mf_sender_try_now(uint32 what)
 {
-	MfThrottle *throttle;
+	dlist_iter	iter;
 
 	if (what & MF_TRY_ALL)
 	{
 		mf_claim_retry_keys();
 		sweeping |= sweep_waits;
 	}
-	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
+	dlist_foreach(iter, &mf_throttles)
 	{
+		MfThrottle *throttle = dlist_container(MfThrottle, node, iter.cur);
+
 		if (what & MF_TRY_ALL)
 			mf_throttle_reset(throttle);
 		else
@@ -419,7 +421,6 @@ const MfItem *
 mf_sender_round_failed(bool *smaller)
 {
 	dlist_iter	iter;
-	MfThrottle *throttle;
 
 	while (!dlist_is_empty(&mf_sender_state.claimed))
 	{
@@ -440,8 +441,8 @@ mf_sender_round_failed(bool *smaller)
 	mf_turns_round_failed();
 
 	/* the positions are past entries whose claim was rolled back */
-	for (throttle = mf_throttle_first(); throttle != NULL; throttle = throttle->next)
-		throttle->claim.position_rank = DT_NOBEGIN;
+	dlist_foreach(iter, &mf_throttles)
+		dlist_container(MfThrottle, node, iter.cur)->claim.position_rank = DT_NOBEGIN;
 	return mf_items_failed(smaller);
 }
 

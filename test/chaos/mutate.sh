@@ -170,7 +170,7 @@ mutate not_told 'the thread of the transport keeps to itself that a request has 
 mutate not_woken 'the thread of the transport is not told of a request' src/core/http/http_thread.c \
 	's/if \(wake\)\n\t\tmf_http_event_set/if (false)\n\t\tmf_http_event_set/' core/test_http_thread
 mutate lost_burst 'what has not started is lost when the thread of the transport ends' src/core/http/http_thread.c \
-	's/\thttp->to_start = to_start;\n//' core/test_http_thread
+	's/\tSTAILQ_CONCAT\(&http->to_start, &to_start\);\n//' core/test_http_thread
 mutate whole_burst 'nothing of a burst leaves before all of it has a connection' src/core/http/http_multi.c \
 	's/count\+\+ < AT_ONCE/++count/' core/test_http
 mutate open_lookups 'handlers run on the threads in which names are looked up' src/core/http/http_transfer.c \

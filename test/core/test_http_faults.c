@@ -491,7 +491,7 @@ test_status_of_before(void **state)
 	mf_http_stop_thread(http);
 
 	/* the handle as that exchange has left it, and one that ends before it has begun */
-	transfer = http->idle;
+	transfer = LIST_FIRST(&http->idle);
 	assert_int_equal(curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status), CURLE_OK);
 	assert_int_equal(status, 429);
 	record = mf_http_record_create(target, &request);

@@ -287,13 +287,13 @@ test_release(void **state)
 	exchange = await_one(http);
 	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
-	assert_ptr_equal(http->targets, target);
+	assert_ptr_equal(LIST_FIRST(&http->targets), target);
 	post(http, target, BODY, NULL);
 	mf_http_target_let_go(target);
 	exchange = await_one(http);
 	assert_int_equal(outcome_of(exchange), MF_OUTCOME_ACCEPTED);
 	mf_http_exchange_free(exchange);
-	assert_null(http->targets);
+	assert_true(LIST_EMPTY(&http->targets));
 	mf_http_destroy(http);
 	server_stop(server);
 }

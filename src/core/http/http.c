@@ -68,6 +68,11 @@ mf_http_create(char *error, size_t error_size)
 		snprintf(error, error_size, "out of memory");
 		return NULL;
 	}
+	STAILQ_INIT(&http->submitted);
+	STAILQ_INIT(&http->done);
+	STAILQ_INIT(&http->to_start);
+	STAILQ_INIT(&http->to_hand_out);
+	STAILQ_INIT(&http->ended);
 	http->deadline = -1;
 	http->first_resting = -1;
 	http->wake_fd = http->done_fd = -1;
@@ -87,21 +92,22 @@ mf_http_destroy(MfHttp *http)
 	if (http == NULL)
 		return;
 	mf_http_stop_thread(http);
-	while (http->running != NULL)
+	while (!LIST_EMPTY(&http->running))
 	{
-		MfHttpRecord *record = http->running->record;
+		MfHttpTransfer *transfer = LIST_FIRST(&http->running);
+		MfHttpRecord *record = transfer->record;
 
-		mf_http_multi_remove(http, http->running, false);
+		mf_http_multi_remove(http, transfer, false);
 		mf_http_exchange_free(&record->exchange);
 	}
 	mf_http_list_free(&http->submitted);
 	mf_http_list_free(&http->ended);
 	mf_http_list_free(&http->done);
-	while (http->targets != NULL)
+	while (!LIST_EMPTY(&http->targets))
 	{
-		MfHttpTarget *target = http->targets;
+		MfHttpTarget *target = LIST_FIRST(&http->targets);
 
-		http->targets = target->next;
+		LIST_REMOVE(target, link);
 		mf_http_target_free(target);
 	}
 	mf_http_multi_close(http);
@@ -124,10 +130,7 @@ mf_http_target_create(MfHttp *http, const MfHttpTargetOptions *options,
 	if (target == NULL)
 		return NULL;
 	target->number = ++http->last_target_number;
-	target->next = http->targets;
-	if (target->next != NULL)
-		target->next->prev = target;
-	http->targets = target;
+	LIST_INSERT_HEAD(&http->targets, target, link);
 	return target;
 }
 
@@ -157,12 +160,7 @@ mf_http_target_let_go(MfHttpTarget *target)
 	target->users--;
 	if (!target->released || target->users > 0)
 		return;
-	if (target->prev != NULL)
-		target->prev->next = target->next;
-	else
-		target->http->targets = target->next;
-	if (target->next != NULL)
-		target->next->prev = target->prev;
+	LIST_REMOVE(target, link);
 	mf_http_target_free(target);
 }
 
@@ -205,7 +203,7 @@ mf_http_send(MfHttp *http, MfHttpTarget *target, const MfHttpRequest *request, c
 	}
 	target->users++;
 	http->in_flight++;
-	mf_http_list_append(&http->submitted, record);
+	STAILQ_INSERT_TAIL(&http->submitted, record, link);
 	return &record->exchange;
 }
 
@@ -220,12 +218,12 @@ mf_http_perform(MfHttp *http)
 		return;
 	}
 	/* what starts only now has no events yet */
-	had_work = (http->busy > 0 || http->submitted.first == NULL);
+	had_work = (http->busy > 0 || STAILQ_EMPTY(&http->submitted));
 	mf_http_multi_start(http, &http->submitted);
 	if (had_work)
 		mf_http_multi_wait(http, 0);
 	mf_http_multi_step(http);
-	mf_http_list_move(&http->done, &http->ended);
+	STAILQ_CONCAT(&http->done, &http->ended);
 	if (http->signals_blocked)
 	{
 		pthread_sigmask(SIG_SETMASK, &http->signals, NULL);
@@ -245,6 +243,22 @@ mf_http_next_done(MfHttp *http)
 	return &record->exchange;
 }
 
+/* The record need not be in the list. */
+static void
+remove_record(MfHttpList *list, MfHttpRecord *record)
+{
+	MfHttpRecord *entry;
+
+	STAILQ_FOREACH(entry, list, link)
+	{
+		if (entry == record)
+		{
+			STAILQ_REMOVE(list, record, MfHttpRecord, link);
+			return;
+		}
+	}
+}
+
 void
 mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 {
@@ -255,8 +269,8 @@ mf_http_abort(MfHttp *http, MfHttpExchange *exchange)
 	else
 	{
 		/* not started, or not handed out yet */
-		mf_http_list_remove(&http->submitted, record);
-		mf_http_list_remove(&http->done, record);
+		remove_record(&http->submitted, record);
+		remove_record(&http->done, record);
 	}
 	http->in_flight--;
 	mf_http_target_let_go(record->target);
@@ -283,7 +297,7 @@ mf_http_fd(const MfHttp *http)
 long
 mf_http_timeout(MfHttp *http)
 {
-	if (http->submitted.first != NULL || http->done.first != NULL)
+	if (!STAILQ_EMPTY(&http->submitted) || !STAILQ_EMPTY(&http->done))
 		return 0;
 	return http->threaded ? -1 : mf_http_multi_timeout(http);
 }

@@ -71,61 +71,14 @@ mf_http_event_clear(int fd)
  * ----------
  */
 
-void
-mf_http_list_append(MfHttpList *list, MfHttpRecord *record)
-{
-	record->next = NULL;
-	if (list->last != NULL)
-		list->last->next = record;
-	else
-		list->first = record;
-	list->last = record;
-}
-
-void
-mf_http_list_move(MfHttpList *to, MfHttpList *from)
-{
-	if (from->first == NULL)
-		return;
-	if (to->last != NULL)
-		to->last->next = from->first;
-	else
-		to->first = from->first;
-	to->last = from->last;
-	from->first = from->last = NULL;
-}
-
 MfHttpRecord *
 mf_http_list_remove_first(MfHttpList *list)
 {
-	MfHttpRecord *record = list->first;
+	MfHttpRecord *record = STAILQ_FIRST(list);
 
-	if (record == NULL)
-		return NULL;
-	list->first = record->next;
-	if (list->first == NULL)
-		list->last = NULL;
-	record->next = NULL;
+	if (record != NULL)
+		STAILQ_REMOVE_HEAD(list, link);
 	return record;
-}
-
-void
-mf_http_list_remove(MfHttpList *list, const MfHttpRecord *record)
-{
-	MfHttpRecord *before = NULL;
-	MfHttpRecord **link;
-
-	for (link = &list->first; *link != NULL; link = &(*link)->next)
-	{
-		if (*link == record)
-		{
-			*link = record->next;
-			if (list->last == record)
-				list->last = before;
-			return;
-		}
-		before = *link;
-	}
 }
 
 bool

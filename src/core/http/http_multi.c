@@ -100,11 +100,11 @@ mf_http_multi_close(MfHttp *http)
 		curl_multi_cleanup(http->multi);
 	http->multi = NULL;
 	http->deadline = -1;
-	while (http->idle != NULL)
+	while (!LIST_EMPTY(&http->idle))
 	{
-		MfHttpTransfer *transfer = http->idle;
+		MfHttpTransfer *transfer = LIST_FIRST(&http->idle);
 
-		http->idle = transfer->next;
+		LIST_REMOVE(transfer, link);
 		mf_http_transfer_free(transfer);
 	}
 }
@@ -153,7 +153,7 @@ mf_http_multi_start(MfHttp *http, MfHttpList *records)
 		record->exchange.curl_code = CURLE_FAILED_INIT;
 		record->exchange.starved = true;
 		snprintf(record->exchange.curl_error, sizeof(record->exchange.curl_error), "%s", error);
-		mf_http_list_append(&http->ended, record);
+		STAILQ_INSERT_TAIL(&http->ended, record, link);
 	}
 }
 
@@ -161,12 +161,11 @@ mf_http_multi_start(MfHttp *http, MfHttpList *records)
 static MfHttpTransfer *
 take_idle(MfHttp *http, char *error, size_t error_size)
 {
-	MfHttpTransfer *transfer = http->idle;
+	MfHttpTransfer *transfer = LIST_FIRST(&http->idle);
 
 	if (transfer == NULL)
 		return mf_http_transfer_create(http, error, error_size);
-	http->idle = transfer->next;
-	transfer->next = NULL;
+	LIST_REMOVE(transfer, link);
 	return transfer;
 }
 
@@ -197,10 +196,7 @@ start_transfer(MfHttp *http, MfHttpRecord *record, char *error, size_t error_siz
 		return false;
 	}
 	record->exchange.transfer = transfer;
-	transfer->next = http->running;
-	if (transfer->next != NULL)
-		transfer->next->prev = transfer;
-	http->running = transfer;
+	LIST_INSERT_HEAD(&http->running, transfer, link);
 	http->busy++;
 	return true;
 }
@@ -209,20 +205,11 @@ void
 mf_http_multi_remove(MfHttp *http, MfHttpTransfer *transfer, bool keep)
 {
 	curl_multi_remove_handle(http->multi, transfer->easy);
-	if (transfer->prev != NULL)
-		transfer->prev->next = transfer->next;
-	else
-		http->running = transfer->next;
-	if (transfer->next != NULL)
-		transfer->next->prev = transfer->prev;
+	LIST_REMOVE(transfer, link);
 	transfer->record->exchange.transfer = NULL;
 	transfer->record = NULL;
-	transfer->prev = NULL;
 	if (keep)
-	{
-		transfer->next = http->idle;
-		http->idle = transfer;
-	}
+		LIST_INSERT_HEAD(&http->idle, transfer, link);
 	else
 		mf_http_transfer_free(transfer);
 
@@ -240,13 +227,13 @@ retry_on_new_connection(MfHttpTransfer *transfer)
 {
 	MfHttpRecord *record = transfer->record;
 	MfHttp	   *http = record->target->http;
-	MfHttpList	again = {NULL, NULL};
+	MfHttpList	again = STAILQ_HEAD_INITIALIZER(again);
 
 	mf_http_multi_remove(http, transfer, false);
 	record->fresh = true;
 	record->exchange.gate_reached = record->exchange.connection_reused = false;
 	record->exchange.curl_error[0] = '\0';
-	mf_http_list_append(&again, record);
+	STAILQ_INSERT_TAIL(&again, record, link);
 	mf_http_multi_start(http, &again);
 }
 
@@ -263,16 +250,16 @@ finish_transfer(MfHttpTransfer *transfer, CURLcode code)
 	}
 	mf_http_exchange_complete(transfer, code);
 	mf_http_multi_remove(http, transfer, code == CURLE_OK);
-	mf_http_list_append(&http->ended, record);
+	STAILQ_INSERT_TAIL(&http->ended, record, link);
 }
 
 /* Ends every running transfer, because the multi handle cannot go on. */
 static void
 fail_all(MfHttp *http, const char *why)
 {
-	while (http->running != NULL)
+	while (!LIST_EMPTY(&http->running))
 	{
-		MfHttpTransfer *transfer = http->running;
+		MfHttpTransfer *transfer = LIST_FIRST(&http->running);
 
 		snprintf(transfer->error, sizeof(transfer->error), "%s", why);
 		finish_transfer(transfer, CURLE_FAILED_INIT);
@@ -414,7 +401,7 @@ mf_http_multi_timeout(MfHttp *http)
 	int64_t		deadline = http->deadline;
 	int64_t		left;
 
-	if (http->ended.first != NULL || http->watch_failed)
+	if (!STAILQ_EMPTY(&http->ended) || http->watch_failed)
 		return 0;
 	if (http->busy == 0)
 	{

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/queue.h>
 
 #include "core/http/http.h"
 
@@ -69,7 +70,7 @@
 typedef struct MfHttpRecord
 {
 	MfHttpExchange exchange;	/* must be first */
-	struct MfHttpRecord *next;	/* in one of the lists */
+	STAILQ_ENTRY(MfHttpRecord) link;	/* in one of the lists */
 	MfHttpTarget *target;		/* valid until it is handed out */
 	MfHttpVerb	verb;
 	char	   *path;
@@ -81,17 +82,12 @@ typedef struct MfHttpRecord
 	bool		fresh;			/* started again, over a new connection */
 } MfHttpRecord;
 
-typedef struct MfHttpList
-{
-	MfHttpRecord *first;
-	MfHttpRecord *last;
-} MfHttpList;
+typedef STAILQ_HEAD(MfHttpList, MfHttpRecord) MfHttpList;
 
 /* An easy handle.  It runs one exchange after the other, of any target. */
 typedef struct MfHttpTransfer
 {
-	struct MfHttpTransfer *next;	/* among running or idle ones */
-	struct MfHttpTransfer *prev;
+	LIST_ENTRY(MfHttpTransfer) link;	/* among running or idle ones */
 	MfHttpRecord *record;		/* NULL while idle */
 	CURL	   *easy;
 	uint64_t	target_number;	/* whose options are set; 0 = none */
@@ -126,8 +122,7 @@ struct MfHttpTarget
 	int			tag;
 
 	/* the owner's */
-	MfHttpTarget *next;			/* in MfHttp.targets */
-	MfHttpTarget *prev;
+	LIST_ENTRY(MfHttpTarget) link;	/* in MfHttp.targets */
 	bool		released;
 	size_t		users;			/* exchanges not handed out, and holds */
 };
@@ -159,7 +154,7 @@ typedef struct MfHttpSocket
 struct MfHttp
 {
 	/* the owner's */
-	MfHttpTarget *targets;
+	LIST_HEAD(, MfHttpTarget) targets;
 	uint64_t	last_target_number;
 	size_t		in_flight;
 	MfHttpList	submitted;		/* since the latest mf_http_perform() */
@@ -200,9 +195,9 @@ struct MfHttp
 	int			socket_count;
 	int			first_resting;	/* -1 = none */
 	int64_t		closes_until[HOST_SLOTS];	/* mf_http_clock(): each request a connection of its own */
-	MfHttpTransfer *running;
+	LIST_HEAD(, MfHttpTransfer) running;
 	size_t		busy;			/* length of that list */
-	MfHttpTransfer *idle;		/* the latest first, linked by "next" */
+	LIST_HEAD(, MfHttpTransfer) idle;	/* the latest first */
 	int64_t		idle_since;		/* when the last one ended, mf_http_clock() */
 	MfHttpList	ended;
 };
@@ -214,10 +209,7 @@ extern bool mf_http_is_shortage(int error); /* is this errno one of descriptors 
 extern void mf_http_block_signals(sigset_t *saved); /* all of them, on this thread */
 extern void mf_http_event_set(int fd);	/* makes an eventfd readable */
 extern void mf_http_event_clear(int fd);
-extern void mf_http_list_append(MfHttpList *list, MfHttpRecord *record);
-extern void mf_http_list_move(MfHttpList *to, MfHttpList *from);	/* all, to the end */
 extern MfHttpRecord *mf_http_list_remove_first(MfHttpList *list);	/* NULL if empty */
-extern void mf_http_list_remove(MfHttpList *list, const MfHttpRecord *record);
 
 /* Likewise: whether an address is one of this machine; true if it cannot be found out. */
 extern bool mf_http_address_is_local(const struct sockaddr *address);

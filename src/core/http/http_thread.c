@@ -73,8 +73,6 @@ mf_http_start_thread(MfHttp *http, char *error, size_t error_size)
 void
 mf_http_stop_thread(MfHttp *http)
 {
-	MfHttpList	waiting;
-
 	if (!http->threaded)
 		return;
 	pthread_mutex_lock(&http->lock);
@@ -87,11 +85,9 @@ mf_http_stop_thread(MfHttp *http)
 	http->clock_due = 0;
 
 	/* the owner takes back what the thread has not started, in the same order */
-	mf_http_list_move(&http->done, &http->to_hand_out);
-	waiting = http->to_start;
-	mf_http_list_move(&waiting, &http->submitted);
-	http->submitted = waiting;
-	http->to_start.first = http->to_start.last = NULL;
+	STAILQ_CONCAT(&http->done, &http->to_hand_out);
+	STAILQ_CONCAT(&http->to_start, &http->submitted);
+	STAILQ_CONCAT(&http->submitted, &http->to_start);
 	close_events(http);
 }
 
@@ -99,30 +95,30 @@ static void *
 run_thread(void *arg)
 {
 	MfHttp	   *http = arg;
-	MfHttpList	to_start = {NULL, NULL};
+	MfHttpList	to_start = STAILQ_HEAD_INITIALIZER(to_start);
 
 	for (;;)
 	{
-		MfHttpList	ended = {NULL, NULL};
+		MfHttpList	ended = STAILQ_HEAD_INITIALIZER(ended);
 		long		timeout_ms;
 		int64_t		now;
 
-		mf_http_list_move(&ended, &http->ended);
+		STAILQ_CONCAT(&ended, &http->ended);
 		timeout_ms = mf_http_multi_timeout(http);
 		if (timeout_ms < 0 || timeout_ms > MF_WAIT_MAX_MS)
 			timeout_ms = MF_WAIT_MAX_MS;
 
 		pthread_mutex_lock(&http->lock);
-		if (ended.first != NULL && !http->done_signalled)
+		if (!STAILQ_EMPTY(&ended) && !http->done_signalled)
 		{
 			mf_http_event_set(http->done_fd);
 			http->done_signalled = true;
 		}
-		mf_http_list_move(&http->to_hand_out, &ended);
-		mf_http_list_move(&to_start, &http->to_start);
+		STAILQ_CONCAT(&http->to_hand_out, &ended);
+		STAILQ_CONCAT(&to_start, &http->to_start);
 		if (http->stop)
 			break;
-		if (to_start.first != NULL)
+		if (!STAILQ_EMPTY(&to_start))
 			timeout_ms = 0;
 		else if ((http->busy > 0 || http->watch_clock) && timeout_ms > CLOCK_CHECK_MS)
 			timeout_ms = CLOCK_CHECK_MS;
@@ -138,7 +134,7 @@ run_thread(void *arg)
 		mf_http_multi_step(http);
 	}
 	/* mf_http_stop_thread() gives these back to the owner */
-	http->to_start = to_start;
+	STAILQ_CONCAT(&http->to_start, &to_start);
 	pthread_mutex_unlock(&http->lock);
 	return NULL;
 }
@@ -149,9 +145,9 @@ mf_http_thread_exchange(MfHttp *http)
 	bool		wake;
 
 	pthread_mutex_lock(&http->lock);
-	wake = http->thread_waits && http->submitted.first != NULL;
-	mf_http_list_move(&http->to_start, &http->submitted);
-	mf_http_list_move(&http->done, &http->to_hand_out);
+	wake = http->thread_waits && !STAILQ_EMPTY(&http->submitted);
+	STAILQ_CONCAT(&http->to_start, &http->submitted);
+	STAILQ_CONCAT(&http->done, &http->to_hand_out);
 	if (http->done_signalled)
 		mf_http_event_clear(http->done_fd);
 	http->done_signalled = false;
