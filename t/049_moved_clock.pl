@@ -8,7 +8,7 @@ my $db = 'postgres';
 my $clock = MyFatoorah::Clock->new or plan skip_all => 'test/chaos/moved_clock.c cannot be compiled';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $send = { path => '/v2/SendPayment' };
-my $node = $mf->new_node('main', start => 0, conf => "myfatoorah.retry_delay = '60s'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.shutdown_wait = '10s'");
+my $node = $mf->new_node('main', start => 0, conf => "myfatoorah.retry_delay = '60s'\nmyfatoorah.lookup_delay = '20ms'\nmyfatoorah.shutdown_wait = '10s'\nmyfatoorah.poll_rate_limit = 60000");
 my ($hour, $day) = (3600, 86400);
 my @names;
 
@@ -77,6 +77,74 @@ $mf->insert($node, $db, 'long ago', send_at => "now() - interval '2 years'");
 set(-$day);
 sent_once('back 24 h', 'long ago');
 like(slurp_file($node->logfile), qr/clock_set_back: the clock was set back by 86\d\d\d seconds/, 'the log tells of it');
+
+#
+# What the worker cannot notice: it is off while the clock is set back, or the rows come after it has looked
+#
+my $year = 365 * $day;
+my $asks = $mf->insert($node, $db, 'asked', expiry_date => "now() + interval '10 days'");
+push @names, 'asked';
+wait_for("SELECT status FROM mf_invoice WHERE id = $asks", 'sent');
+
+# late: how many entries mf_check() says are due later than they can be
+sub late { return sql(q{SELECT substring(detail FROM 'later than it can be: (\d+)') FROM mf_check() WHERE item = 'agenda'}); }
+
+foreach my $by ($hour, $year)
+{
+	my $what = sprintf 'back %d h', $by / $hour;
+
+	# the server is stopped
+	sql(q{SELECT mf_pause('myfatoorah')});
+	$clock->move_by($by);
+	$mf->insert($node, $db, "stopped, $what");
+	sql("SELECT mf_refresh($asks)");
+	$node->stop;
+	$clock->move_by(-$by);
+	$clock->with(sub { $node->start });
+	wait_for("SELECT count(*) FROM mf_queue q WHERE due > now()", 0);
+	wait_for("SELECT count(*) FROM mf_inquiry WHERE due > now() + interval '2 days' OR (urgent AND due > now() + interval '1 minute')", 0);
+	is(late(), '', "$what, with the server stopped: nothing is late once a worker has begun");
+	sql(q{SELECT mf_resume('myfatoorah')});
+	sent_once("$what, with the server stopped", "stopped, $what");
+
+	# the worker is off, and a person looks first
+	sql('ALTER DATABASE postgres SET myfatoorah.worker_enabled = off');
+	$mf->wait_no_worker($node, $db);
+	$clock->move_by($by);
+	$mf->insert($node, $db, "off, $what");
+	$clock->move_by(-$by);
+	is(late(), 1, "$what, with the worker off: mf_check() says what is late");
+	is(sql('SELECT kind, invoices FROM mf_repair()'), 'late|1', 'mf_repair() has it due');
+	sql('ALTER DATABASE postgres RESET myfatoorah.worker_enabled');
+	sent_once("$what, with the worker off", "off, $what");
+
+	# transactions that were open meanwhile, one of them prepared, and the server restarted before its end; whether or not the worker has looked
+	$clock->move_by($by);
+	$mf->insert($node, $db, "committed, $what") if $by > $hour;
+	my $session = $mf->session($node, $db);
+	$session->query_safe('BEGIN; INSERT INTO mf_invoice ' . $mf->invoice("open, $what"));
+	sql('BEGIN; INSERT INTO mf_invoice ' . $mf->invoice("$_, $what") . "; PREPARE TRANSACTION '$_'") for 'prepared', 'prepared, kept';
+	$by > $hour ? set(-$by) : $clock->move_by(-$by);
+	sent_once("$what, what was committed meanwhile", $by > $hour ? "committed, $what" : ());
+	$session->query_safe("COMMIT; SELECT mf_refresh($asks)");
+	sql("COMMIT PREPARED 'prepared'");
+	sent_once("$what, with transactions open", "open, $what", "prepared, $what");
+	$session->quit;
+	$clock->with(sub { $node->restart });
+	$mf->wait_worker($node, $db);
+	sql("COMMIT PREPARED 'prepared, kept'");
+	sent_once("$what, with a transaction prepared before a restart", "prepared, kept, $what");
+}
+
+# What the wrong clock has called expired, and the questions about the others
+$clock->move_by($year);
+sql("SELECT mf_refresh($asks)");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $asks", 'expired');
+wait_for("SELECT count(*) FROM mf_inquiry WHERE due <= now()", 0);
+set(-$year);
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $asks", 'unpaid');
+wait_for("SELECT count(*) FROM mf_open", scalar @names);
+is(sql(q{SELECT count(*) FROM mf_inquiry WHERE due > now() + interval '2 days'}), 0, 'what the wrong clock has called expired can be paid again, and is asked about, as all others are');
 
 #
 # Bills: a period that is due while the clock is ahead is billed then, and once.

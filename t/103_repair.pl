@@ -156,16 +156,16 @@ sql(q{SET session_replication_role = replica; UPDATE mf_invoice SET account = 'p
 	UPDATE mf_invoice SET send_at = now() + interval '1 day' WHERE customer_reference = 'delayed';
 	UPDATE mf_queue q SET due = '2076-01-01', rank = '2076-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'late';
 	UPDATE mf_queue q SET due = 'infinity', rank = 'infinity' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'astray too'});
-like(check('agenda'), qr/entries under another account, of another kind or for a later time than their invoice's: 3;/, 'entries under another account are noticed, and those that are due later');
+like(check('agenda'), qr/entries under another account or of another kind than their invoice's: 2; what is due later than it can be: 2;/, 'entries under another account are noticed, and those that are due later');
 $before = $sandbox->count(%$send);
 sql(q{SELECT mf_resume('myfatoorah')});
-$mf->wait_for($node, $db, q{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'astray'}, 'paused');
+$mf->wait_status($node, $db, 'late');
+$mf->wait_for($node, $db, qq{SELECT q.account FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = '$_'}, 'paused') for 'astray', 'astray too';
 $mf->wait_for($node, $db, q{SELECT q.due = i.send_at FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'delayed'});
-is($sandbox->count(%$send), $before, 'nothing leaves under the account that they had, nor before its time');
-is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 2', 'mf_repair() mends those that are not due');
+is($sandbox->count(%$send), $before + 1, 'what was due too late is sent; nothing leaves under the account that they had, nor before its time');
 like(check('agenda'), qr/^t\|/, 'then all is well');
 sql(q{SELECT mf_resume('paused')});
-$mf->wait_status($node, $db, $_) for 'astray', 'astray too', 'late';
+$mf->wait_status($node, $db, $_) for 'astray', 'astray too';
 
 # Entries that do not fit their rows, or would not be due for years: such an entry is never claimed, so nobody would mend it.
 {
@@ -182,8 +182,8 @@ $mf->wait_status($node, $db, $_) for 'astray', 'astray too', 'late';
 			rank = CASE WHEN i.customer_reference LIKE '%-rank' THEN '2100-01-01' WHEN i.customer_reference LIKE '%-far' THEN '2100-01-01' ELSE 'infinity'::timestamptz END
 		FROM mf_invoice i WHERE i.id = q.invoice AND ($misfits);
 		UPDATE mf_queue q SET due = '2100-01-01', rank = '2100-01-01' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'review-send'});
-	like(check('agenda'), qr/of another kind or for a later time than their invoice's: 13;/, 'entries that do not fit their rows are counted');
-	is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 13', 'mf_repair() makes them fit');
+	like(check('agenda'), qr/of another kind than their invoice's: 7; what is due later than it can be: 9;/, 'entries that do not fit their rows are counted');
+	is(sql(q{SELECT string_agg(kind || ' ' || invoices, ', ') FROM mf_repair()}), 'astray 7, late 6', 'mf_repair() makes them fit');
 	like(check('agenda'), qr/^t\|/, 'then all is well');
 	sql(q{SELECT mf_resume('myfatoorah')});
 	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice i WHERE ($misfits) AND status IN ('sent', 'review')", scalar @kinds);

@@ -81,13 +81,14 @@ check_agenda(const MfCheck *check)
 	char	   *lost = mf_repair_lost_accounts(check->schema);
 	MfDamage	damage = mf_repair_find_damage(check->schema);
 
-	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0 || damage.operations > 0)
+	if (damage.unfinished > 0 || damage.unasked > 0 || damage.gone > 0 || damage.astray > 0 || damage.late > 0 || damage.operations > 0)
 		mf_check_report(check, "agenda", false,
 						psprintf("Unfinished invoices that are not on it: " INT64_FORMAT "; sent ones that are not asked about, or not found by their InvoiceId: " INT64_FORMAT
-								 "; entries without an invoice: " INT64_FORMAT "; entries under another account, of another kind or for a later time than their invoice's: " INT64_FORMAT
-								 "; refunds, captures and releases without a due time, for a later one, or under another account: " INT64_FORMAT
-								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, or sent while myfatoorah.poll_rate_limit was 0.",
-								 damage.unfinished, damage.unasked, damage.gone, damage.astray, damage.operations),
+								 "; entries without an invoice: " INT64_FORMAT "; entries under another account or of another kind than their invoice's: " INT64_FORMAT
+								 "; what is due later than it can be: " INT64_FORMAT
+								 "; refunds, captures and releases without a due time or under another account: " INT64_FORMAT
+								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, written while the clock was ahead, or sent while myfatoorah.poll_rate_limit was 0.",
+								 damage.unfinished, damage.unasked, damage.gone, damage.astray, damage.late, damage.operations),
 						"SELECT * FROM mf_repair() repairs that; each invoice is looked up before it is sent.");
 	else
 		mf_check_report(check, "agenda", true, "All unfinished invoices are on it.", NULL);

@@ -24,9 +24,6 @@
 /* The longest wait for a time: then the clock is looked at again */
 #define WAIT_UNTIL_MAX_MS 600000
 
-/* A clock that was set back by less is taken as it is: a leap second, or the time that two readings take. */
-#define SET_BACK_MIN_US (2 * USECS_PER_SEC)
-
 static int64 read_boot(void);
 
 int
@@ -92,7 +89,7 @@ mf_clock_set_back(void)
 	int64		back = ahead == PG_INT64_MIN ? 0 : ahead - now;
 
 	ahead = now;
-	return back >= SET_BACK_MIN_US ? back : 0;
+	return back >= MF_SET_BACK_MIN_US ? back : 0;
 }
 
 /* 0 if it cannot be read */

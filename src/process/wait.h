@@ -49,6 +49,9 @@ extern double mf_random_fraction(void);
  */
 extern bool mf_boot_clock(int64 *boot, int64 *microseconds);
 
+/* A clock that was set back by less is taken as it is: a leap second, or the time that two readings take. */
+#define MF_SET_BACK_MIN_US (2 * USECS_PER_SEC)
+
 /*
  * By how many microseconds the wall clock was set back since the call before, as the time
  * since the machine was started tells; 0 if that is less than two seconds.

@@ -15,8 +15,10 @@
 #include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "process/wait.h"
 #include "process/wakeup.h"
 
 /* What a worker is woken for; all zero = nothing */
@@ -25,6 +27,7 @@ typedef struct WorkerWakeup
 	int			changed_count;	/* as in MfSlot */
 	NameData	changed[MF_CHANGED_ACCOUNTS];
 	uint32		news;			/* bits of MfNews and MfTryNow; 0 = the worker is not to be woken */
+	TimestampTz written_at;		/* the latest time that rows may wait for which ought to be due */
 } WorkerWakeup;
 
 /* What is to be done at the commit of the current transaction */
@@ -44,6 +47,7 @@ static WorkerWakeup *wake_at_commit(uint32 news);
 static void register_callbacks(void);
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_release(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg);
+static void note_prepared(void);
 static void at_commit(const Pending *work);
 static void add_account(int *count, NameData *accounts, const char *account);
 static void wake_worker(Oid database, const WorkerWakeup *wakeup);
@@ -105,8 +109,11 @@ mf_restart_worker_at_commit(Oid database)
 static WorkerWakeup *
 wake_at_commit(uint32 news)
 {
+	TimestampTz now = Max(GetCurrentTransactionStartTimestamp(), GetCurrentTimestamp());
+
 	register_callbacks();
 	pending.worker.news |= MF_NEWS_AGENDA | news;
+	pending.worker.written_at = Max(pending.worker.written_at, now);
 	return &pending.worker;
 }
 
@@ -146,11 +153,23 @@ at_transaction_end(XactEvent event, void *arg)
 			memset(&pending, 0, sizeof(pending));
 			break;
 		case XACT_EVENT_PREPARE:
+			note_prepared();
 			memset(&pending, 0, sizeof(pending));
 			break;
 		default:
 			break;
 	}
+}
+
+static void
+note_prepared(void)
+{
+	MfSlot	   *slot = pending.worker.news != 0 ? mf_lock_slot(MyDatabaseId, LW_EXCLUSIVE) : NULL;
+
+	if (slot == NULL)
+		return;
+	slot->prepared_until = Max(slot->prepared_until, pending.worker.written_at);
+	LWLockRelease(mf_shared->lock);
 }
 
 static void
@@ -222,8 +241,14 @@ void
 mf_wake_worker(Oid database)
 {
 	WorkerWakeup wakeup;
+	MfSlot	   *slot = mf_lock_slot(database, LW_SHARED);
 
 	memset(&wakeup, 0, sizeof(wakeup));
+	if (slot != NULL)
+	{
+		wakeup.written_at = slot->prepared_until;
+		LWLockRelease(mf_shared->lock);
+	}
 	wakeup.changed_count = -1;
 	wakeup.news = MF_NEWS_AGENDA | MF_NEWS_INQUIRIES | MF_NEWS_OPERATIONS | MF_NEWS_PAUSE | MF_TRY_REACTIONS;
 	wake_worker(database, &wakeup);
@@ -234,15 +259,18 @@ static void
 wake_worker(Oid database, const WorkerWakeup *wakeup)
 {
 	MfSlot	   *slot = mf_lock_slot(database, LW_EXCLUSIVE);
+	bool		set_back;
 	int			i;
 
 	if (slot == NULL)
 		return;
-	if (wakeup->changed_count < 0)
+	/* the worker may have looked for what is late before such rows could be seen */
+	set_back = wakeup->written_at - GetCurrentTimestamp() >= MF_SET_BACK_MIN_US;
+	if (wakeup->changed_count < 0 || set_back)
 		slot->changed_count = -1;
 	for (i = 0; i < wakeup->changed_count; i++)
 		add_account(&slot->changed_count, slot->changed, NameStr(wakeup->changed[i]));
-	pg_atomic_fetch_or_u32(&slot->news, wakeup->news);
+	pg_atomic_fetch_or_u32(&slot->news, wakeup->news | (set_back ? MF_TRY_ALL : 0));
 	mf_set_latch_of(slot->proc_number);
 	LWLockRelease(mf_shared->lock);
 }

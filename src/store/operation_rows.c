@@ -147,13 +147,12 @@ static MfStatement unfinished_statement = {
 };
 
 /*
- * What no rule makes of an unfinished row of this database: it has no due time, or one
- * that is later than any back-off, or another account than its invoice.
+ * What no rule makes of an unfinished row of this database: it has no due time, or another
+ * account than its invoice.
  */
-#define UNTIMED "(o.due IS NULL OR (o.status <> 'filed' AND o.due > clock_timestamp() + interval '3 days'))"
 #define MISFITS \
 	"@mf_invoice i WHERE i.id = o.invoice AND o.origin = @mf_origin() " \
-	"  AND o.status IN ('queued', 'sending', 'filed', 'unknown') AND (" UNTIMED " OR o.account <> i.account)"
+	"  AND o.status IN ('queued', 'sending', 'filed', 'unknown') AND (o.due IS NULL OR o.account <> i.account)"
 
 static MfStatement misfits_statement = {
 	"SELECT count(*) FROM @mf_operation o, " MISFITS, 0, {0}, NULL
@@ -165,7 +164,7 @@ static MfStatement doubt_untimed_statement = {
 
 static MfStatement repair_statement = {
 	"WITH r AS (UPDATE @mf_operation o SET account = i.account, "
-	"    due = CASE WHEN " UNTIMED " THEN clock_timestamp() ELSE o.due END FROM " MISFITS " RETURNING 1) "
+	"    due = coalesce(o.due, clock_timestamp()) FROM " MISFITS " RETURNING 1) "
 	"SELECT 'operation', $1 + count(*) FROM r HAVING $1 + count(*) > 0",
 	1, {INT8OID}, NULL
 };

@@ -138,32 +138,6 @@ static MfStatement retry_put_off_statements[MF_ITEM_KINDS] = {
 	}
 };
 
-/*
- * After the clock was set back by $1 microseconds; $2 is mf_verify_wait().  What waits for a
- * send_at that its user gave waits for that; a look-up, which may have something sent again,
- * gets as long as it would from now on; other questions keep their distance.
- */
-#define SET_BACK(table, key, due, condition) \
-	"UPDATE " table " q SET due = " due " FROM (SELECT o." key " AS key FROM " table " o WHERE " condition \
-	" FOR UPDATE SKIP LOCKED) l WHERE q." key " = l.key"
-#define SET_BACK_QUESTION(table, key) \
-	SET_BACK(table, key, "greatest(now(), q.due - $1 * interval '1 us')", \
-			 "o.due > now() AND $2 > 0")
-
-static MfStatement set_back_statements[] = {
-	{"UPDATE @mf_queue q SET due = l.due, " MF_SET_RANK("l.due", "q.priority") " FROM (SELECT o.invoice, d.due "
-		"FROM @mf_queue o JOIN @mf_invoice i ON i.id = o.invoice, LATERAL (SELECT greatest(now(), "
-		"  CASE WHEN o.kind IN ('send', 'verify') AND i.send_at > i.created_at THEN i.send_at END) "
-		"  + CASE o.kind WHEN 'send' THEN 0 ELSE $2 END * interval '1 ms' AS due) d "
-		"WHERE o.kind NOT IN ('sending', 'review') AND greatest(o.due, o.rank) > d.due AND $1 > 0 FOR UPDATE OF o SKIP LOCKED) l "
-	"WHERE q.invoice = l.invoice", 2, {INT8OID, INT4OID}, NULL},
-	{SET_BACK("@mf_operation", "id", "now() + $2 * interval '1 ms'",
-			  "o.due > now() + $2 * interval '1 ms' AND $1 > 0"), 2, {INT8OID, INT4OID}, NULL},
-	{SET_BACK_QUESTION("@mf_inquiry", "invoice"), 2, {INT8OID, INT4OID}, NULL},
-	{SET_BACK_QUESTION("@mf_event", "id"), 2, {INT8OID, INT4OID}, NULL},
-	{SET_BACK_QUESTION("@mf_deposit_state", "id"), 2, {INT8OID, INT4OID}, NULL}
-};
-
 static MfStatement paused_statement = {
 	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
 	1, {TEXTARRAYOID}, NULL
@@ -338,14 +312,4 @@ mf_queue_retry_put_off(const MfSqlScope *scope, const Datum left_out[MF_ITEM_KIN
 		if (retry_put_off_statements[kind].text != NULL)
 			(void) mf_sql_execute(scope, &retry_put_off_statements[kind], &left_out[kind], NULL);
 	}
-}
-
-void
-mf_queue_clock_set_back(const MfSqlScope *scope, int64 back)
-{
-	Datum		values[] = {Int64GetDatum(back), Int32GetDatum(mf_verify_wait())};
-	int			i;
-
-	for (i = 0; i < (int) lengthof(set_back_statements); i++)
-		(void) mf_sql_execute(scope, &set_back_statements[i], values, NULL);
 }

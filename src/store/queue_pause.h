@@ -61,10 +61,4 @@ extern bool mf_queue_put_off(const MfSqlScope *scope, MfItemKind kind, int64 id,
  */
 extern void mf_queue_retry_put_off(const MfSqlScope *scope, const Datum left_out[MF_ITEM_KINDS]);
 
-/*
- * The clock was set back by so many microseconds: what is due by the times before waits
- * no longer than it would have.
- */
-extern void mf_queue_clock_set_back(const MfSqlScope *scope, int64 back);
-
 #endif							/* MF_QUEUE_PAUSE_H */

@@ -56,18 +56,66 @@
 	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind NOT IN ('reconcile', 'replay') " \
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
-/* an entry that waits for a time of the day may do so for two days */
-#define TIMED_OR(otherwise) \
-	"CASE WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' ELSE " otherwise " END"
-
 /*
- * Whether an entry is due later than any rule can have made it: a back-off puts off
- * by an hour at most, a look-up by less than three days with any setting.
+ * What is due later than any rule makes it now: it was written while the clock was ahead, or
+ * without the triggers of mf_invoice.  $1: now; $2: mf_verify_wait(); $3: the delay of polls.
+ *
+ * An entry waits for a send_at that its user gave.  Then what is to be sent is due, and a
+ * look-up, which may have something sent again, after its first delay.  Nothing that was
+ * written at a time that has not come may be later.  What has waited may wait for the longest
+ * delay of its kind; to judge that too short costs a question.
  */
-#define LATE "CASE i.status WHEN 'queued' THEN q.error IS NULL " \
-	"    AND greatest(q.due, q.rank) > " MF_NOW_OR_LATER_PLUS("i.send_at", TIMED_OR("interval '2 hours'")) " " \
-	"  WHEN 'sending' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' " \
-	"  WHEN 'unknown' THEN greatest(q.due, q.rank) > clock_timestamp() + interval '3 days' ELSE false END"
+#define LATE_ENTRIES \
+	"@mf_queue q JOIN @mf_invoice i ON i.id = q.invoice CROSS JOIN LATERAL (SELECT greatest($1, " \
+	"    CASE WHEN q.kind IN ('send', 'verify') AND i.send_at > i.created_at THEN least(i.send_at, '" MF_TIME_END_TEXT "') END) " \
+	"    + CASE q.kind WHEN 'send' THEN 0 ELSE $2 END * interval '1 ms' AS due) l " \
+	"WHERE greatest(q.due, q.rank) > $1 AND q.kind <> 'review' AND i.status <> 'review' AND greatest(q.due, q.rank) > l.due " \
+	"  + CASE WHEN i.created_at > $1 THEN interval '0' WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' " \
+	"    ELSE CASE WHEN q.kind = 'watch' THEN 5200 WHEN q.lookups > 0 OR q.error IS NOT NULL THEN 72 WHEN q.kind = 'send' THEN 0 ELSE 12 END " \
+	"      * $2 * interval '1 ms' END"
+
+/* What the clock that was ahead has called expired is asked about at once. */
+#define LATE_INQUIRIES \
+	"@mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.due > $1 + CASE WHEN i.payment_status = 'expired' " \
+	"  AND coalesce(i.expires_at, i.expiry_date) > $1 THEN interval '0' ELSE interval '15 min' + CASE WHEN q.urgent THEN interval '0' " \
+	"  WHEN i.payment_status IN ('unpaid', 'authorized') THEN ('{4,14,80,320}'::int4[])[least(q.answers, 3) + 1] * $3 * interval '1 ms' " \
+	"  ELSE interval '10 days' END + (q.failures + (q.error IS NOT NULL)::int4) * interval '1 h' END"
+
+/* A recurring payment is asked about when its next one should be there. */
+#define LATE_EVENTS \
+	"@mf_event q WHERE q.due > $1 + CASE WHEN q.event_code = 5 THEN interval '1 year' ELSE interval '15 min' END + q.failures * interval '1 h'"
+#define LATE_DEPOSITS "@mf_deposit_state q WHERE q.due > $1 + interval '7 h'"
+#define LATE_OPERATIONS \
+	"@mf_operation q WHERE q.due > $1 + CASE WHEN q.created_at > $1 THEN 2 * $2 * interval '1 ms' " \
+	"  WHEN q.status = 'filed' THEN 14 * $3 * interval '1 ms' ELSE greatest(72 * $2 * interval '1 ms', interval '5 h') END " \
+	"AND q.origin = @mf_origin()"
+
+#define LATE_ARGUMENTS 3, {TIMESTAMPTZOID, INT8OID, INT8OID}, NULL
+#define MAKE_DUE(table, key, due, late) \
+	"(UPDATE " table " t SET due = " due " FROM (SELECT q." key " AS key FROM " late " FOR UPDATE OF q SKIP LOCKED) l " \
+	"WHERE t." key " = l.key RETURNING 1)"
+
+static MfStatement late_statement = {
+	"WITH q AS (UPDATE @mf_queue t SET due = l.due, " MF_SET_RANK("l.due", "t.priority") " FROM (SELECT q.invoice, l.due "
+	"  FROM " LATE_ENTRIES " FOR UPDATE OF q SKIP LOCKED) l WHERE t.invoice = l.invoice RETURNING 1), "
+	"i AS " MAKE_DUE("@mf_inquiry", "invoice", "$1", LATE_INQUIRIES) ", "
+	"e AS " MAKE_DUE("@mf_event", "id", "$1", LATE_EVENTS) ", "
+	"d AS " MAKE_DUE("@mf_deposit_state", "id", "$1", LATE_DEPOSITS) ", "
+	"o AS " MAKE_DUE("@mf_operation", "id", "$1 + $2 * interval '1 ms'", LATE_OPERATIONS) " "
+	"SELECT 'late', count(*) FROM (SELECT FROM q UNION ALL SELECT FROM i UNION ALL SELECT FROM e UNION ALL SELECT FROM d "
+	"  UNION ALL SELECT FROM o) l HAVING count(*) > 0",
+	LATE_ARGUMENTS
+};
+
+static MfStatement count_late_statement = {
+	"SELECT (SELECT count(*) FROM " LATE_ENTRIES ") + (SELECT count(*) FROM " LATE_INQUIRIES ") "
+	"  + (SELECT count(*) FROM " LATE_EVENTS ") + (SELECT count(*) FROM " LATE_DEPOSITS ") + (SELECT count(*) FROM " LATE_OPERATIONS ")",
+	LATE_ARGUMENTS
+};
+
+static MfStatement prepared_statement = {
+	"SELECT max(prepared) FROM pg_prepared_xacts WHERE database = current_database()", 0, {0}, NULL
+};
 
 /* sets the role by its name, as for restored rows: the OID may be that of another server */
 #define ROLES_BY_NAME \
@@ -85,7 +133,7 @@ static MfStatement damage_statement = {
 	"    AND " UNFINISHED "), "
 	"  (SELECT count(*) FROM @mf_invoice i WHERE " UNKNOWN("$1") "), "
 	"  (SELECT count(*) FROM @mf_queue q WHERE NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = q.invoice)), "
-	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT " OR " LATE ") "
+	"  (SELECT count(*) FROM " ENTRIES " WHERE " ASTRAY " OR " MISFIT ") "
 	"  + (SELECT count(*) FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE " ASTRAY "), "
 	"  (SELECT string_agg(c.relname::text, ', ' ORDER BY c.relname) FROM pg_catalog.pg_class c "
 	"    WHERE c.relnamespace = $2 AND left(c.relname::text, 3) = 'mf_' AND c.relkind = 'r' "
@@ -96,7 +144,7 @@ static MfStatement damage_statement = {
 static MfStatement missing_statement = {
 	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
-	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT " OR " LATE ") "
+	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT ") "
 	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE " UNKNOWN("$1") ")",
 	1, {BOOLOID}, NULL
 };
@@ -132,11 +180,9 @@ static MfStatement gone_statement = {
 static MfStatement astray_statement = {
 	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.priority, b.misfit, "
 	"    CASE WHEN b.misfit THEN " KIND_BY_ROW " ELSE q.kind END AS kind, "
-	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " WHEN b.late AND i.status = 'queued' THEN greatest(i.send_at, "
-	"      clock_timestamp()) WHEN b.late THEN clock_timestamp() ELSE q.due END AS due "
-	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, "
-	"    LATERAL (SELECT " MISFIT " AS misfit, " LATE " AS late) b "
-	"  WHERE " ASTRAY " OR b.misfit OR b.late), "
+	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " ELSE q.due END AS due "
+	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, LATERAL (SELECT " MISFIT " AS misfit) b "
+	"  WHERE " ASTRAY " OR b.misfit), "
 	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, "
 	"  due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
 	"    lookups = CASE WHEN n.misfit THEN 0 ELSE q.lookups END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "
@@ -184,6 +230,7 @@ static MfStatement note_error_statement = {
 static uint64 repair(const MfSqlScope *scope, FunctionCallInfo fcinfo);
 static bool work_is_missing(const MfSqlScope *scope);
 static void log_damage(void *argument);
+static uint64 run_late(const MfSqlScope *scope, MfStatement *statement);
 
 PG_FUNCTION_INFO_V1(mf_repair);
 
@@ -241,6 +288,8 @@ mf_repair(PG_FUNCTION_ARGS)
 	if (missing)
 		mf_change_suppressed();
 	mf_progress_report(MF_PROGRESS_REPAIR, 5, STEPS);
+	(void) run_late(&scope, &late_statement);
+	(void) mf_return_rows(fcinfo);
 	(void) mf_sql_execute(&scope, &gone_statement, NULL, NULL);
 	(void) mf_return_rows(fcinfo);
 	mf_operations_repair(&scope);
@@ -289,6 +338,25 @@ work_is_missing(const MfSqlScope *scope)
 	return mf_result_bool(0, 1);
 }
 
+static uint64
+run_late(const MfSqlScope *scope, MfStatement *statement)
+{
+	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int64GetDatum(mf_verify_wait()), Int64GetDatum(mf_poll_delay)};
+
+	return mf_sql_execute(scope, statement, values, NULL);
+}
+
+TimestampTz
+mf_repair_late(const MfSqlScope *scope)
+{
+	if (run_late(scope, &late_statement) > 0)
+		ereport(LOG,
+				(mf_log_event("late_made_due", "what was due later than it can be is due now: %lld", (long long) mf_result_int8(0, 2)),
+				 errdetail("It was written while the clock was ahead, or without the triggers of mf_invoice.")));
+	(void) mf_sql_execute(scope, &prepared_statement, NULL, NULL);
+	return mf_result_timestamp(0, 1);
+}
+
 bool
 mf_repair_has_invoices(Oid schema, const char *account)
 {
@@ -318,6 +386,8 @@ mf_repair_find_damage(Oid schema)
 	damage.astray = mf_result_int8(0, 4);
 	damage.unlogged = mf_result_text(0, 5);
 	damage.open_types = count_open_types(&scope);
+	(void) run_late(&scope, &count_late_statement);
+	damage.late = mf_result_int8(0, 1);
 	mf_sql_end(&scope);
 	damage.operations = mf_operations_misfits(schema);
 	return damage;

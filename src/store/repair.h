@@ -18,7 +18,8 @@ typedef struct MfDamage
 	int64		unfinished;		/* unfinished invoices without an agenda entry */
 	int64		unasked;		/* open invoices without an inquiry, or not found by their InvoiceId */
 	int64		gone;			/* entries without an invoice */
-	int64		astray;			/* entries of another account or kind than their invoice, or due too late */
+	int64		astray;			/* entries of another account or kind than their invoice */
+	int64		late;			/* what is due later than any rule makes it */
 	int64		operations;		/* as of mf_operations_misfits() */
 	char	   *unlogged;		/* names of tables that are not logged, palloc'd; NULL = none */
 	int64		open_types;		/* row types of our tables that everybody may use */
@@ -31,6 +32,12 @@ extern char *mf_repair_lost_accounts(Oid schema);
 
 /* Whether any invoice names an account. */
 extern bool mf_repair_has_invoices(Oid schema, const char *account);
+
+/*
+ * Makes due what is due later than any rule makes it, as after the clock was set back.  Returns
+ * until when rows of prepared transactions may be so, too; 0 = there are none.
+ */
+extern TimestampTz mf_repair_late(const MfSqlScope *scope);
 
 /* Writes to the log what there is to repair, when a worker starts.  Raises no error. */
 extern void mf_repair_log_damage(Oid schema);

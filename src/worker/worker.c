@@ -71,7 +71,7 @@ static void begin_service(void);
 static WaitEventSet *create_event_set(void);
 static bool reload_settings(void);
 static void apply_settings(void);
-static int64 clock_set_back(void);
+static bool clock_set_back(void);
 static void serve(WaitEventSet *events);
 static void process_wakeup(void);
 static TimestampTz run_round(bool held);
@@ -100,7 +100,6 @@ mf_worker_main(Datum main_arg)
 {
 	Oid			database = DatumGetObjectId(main_arg);
 	WaitEventSet *events;
-	int64		back = 0;
 
 	mf_process_signals();
 	keep_freed_memory();
@@ -120,15 +119,14 @@ mf_worker_main(Datum main_arg)
 	mf_inquiry_wake();
 	events = create_event_set();
 	apply_settings();
+	mf_round_begin();
 
-	while (!ShutdownRequestPending && reload_settings() && (back = clock_set_back()) == 0)
+	while (!ShutdownRequestPending && reload_settings() && !clock_set_back())
 		serve(events);
 
 	mf_listener_end(my_slot, false);
 
 	drain(events);
-	if (back > 0)
-		mf_round_clock_set_back(back);
 	exit_worker(mf_worker_enabled ? MF_END_RESTART : MF_END_NOT_WANTED);
 }
 
@@ -169,11 +167,8 @@ apply_settings(void)
 	mf_inquiry_catch_up_settings();
 }
 
-/*
- * By how many microseconds the clock was set back; 0 = it was not.  Then the worker starts
- * anew: all times for which it waits are as far ahead as the clock was.
- */
-static int64
+/* Then the worker starts anew: all times for which it waits are as far ahead as the clock was. */
+static bool
 clock_set_back(void)
 {
 	int64		back = mf_clock_set_back();
@@ -181,8 +176,8 @@ clock_set_back(void)
 	if (back > 0)
 		ereport(LOG,
 				(mf_log_event("clock_set_back", "the clock was set back by %lld seconds", (long long) rint(back / 1e6)),
-				 errdetail("The worker starts anew. What waits is due as if the clock had not been set back, but for times that users have given.")));
-	return back;
+				 errdetail("The worker starts anew. What is due later than it can be now is due at once, but for times that users have given.")));
+	return back > 0;
 }
 
 /*

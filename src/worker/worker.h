@@ -44,11 +44,8 @@ extern void mf_round_try_now(uint32 what);
  */
 extern void mf_round_finish(void);
 
-/*
- * After the last rounds: the clock was set back by so many microseconds.  Moves the times
- * for which our tables wait, and makes due what was put off after failures.
- */
-extern void mf_round_clock_set_back(int64 back);
+/* Before the first round: what was written by another clock is due, and extensions look at theirs. */
+extern void mf_round_begin(void);
 
 /*
  * Processes a batch of each table for which it is time, by "run".  *next, when the worker

@@ -25,6 +25,7 @@
 #include "process/process.h"
 #include "sending/sender.h"
 #include "store/queue_pause.h"
+#include "store/repair.h"
 #include "worker/worker.h"
 
 /* Lock time-out of transactions apart from the round, which are not urgent */
@@ -68,7 +69,8 @@ static bool record_put_off(const MfSqlScope *scope, void *argument);
 static void log_put_off(const PutOff *put_off, const char *record_error);
 static int	put_off_message(const MfItem *item);
 static bool make_due(const MfSqlScope *scope, void *argument);
-static bool set_back(const MfSqlScope *scope, void *argument);
+static bool begin(const MfSqlScope *scope, void *argument);
+static void run_make_due(MfTransactionWork work);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 
 void
@@ -325,47 +327,51 @@ put_off_message(const MfItem *item)
 void
 mf_round_try_now(uint32 what)
 {
-	char	   *error;
-
 	if (what == 0)
 		return;
 	if (what & MF_TRY_REACTIONS)
 		mf_reaction_alarm = MF_REACTION_NOW;
 	if (what & (MF_TRY_LACKING | MF_TRY_ALL))
 		mf_sender_try_now(what);
-	if ((what & MF_TRY_ALL) && !run_transaction(make_due, NULL, &error) && error != NULL)
-		ereport(LOG,
-				(mf_log_event("retry_failed", "could not make due what was put off after failures"),
-				 errdetail_internal("%s", error)));
+	if (what & MF_TRY_ALL)
+		run_make_due(make_due);
 	MemoryContextReset(runner.context);
+}
+
+void
+mf_round_begin(void)
+{
+	run_make_due(begin);
+	MemoryContextReset(runner.context);
+}
+
+static void
+run_make_due(MfTransactionWork work)
+{
+	char	   *error;
+
+	if (!run_transaction(work, NULL, &error) && error != NULL)
+		ereport(LOG,
+				(mf_log_event("retry_failed", "could not make due what was put off, after failures or while the clock was ahead"),
+				 errdetail_internal("%s", error)));
 }
 
 static bool
 make_due(const MfSqlScope *scope, void *argument)
 {
 	mf_sender_try_put_off(scope);
-	mf_reaction_queue_retry(scope, NULL);
-	mf_reaction_alarm = MF_REACTION_NOW;
-	return true;
-}
-
-void
-mf_round_clock_set_back(int64 back)
-{
-	char	   *error;
-
-	if (!run_transaction(set_back, &back, &error) && error != NULL)
-		ereport(LOG,
-				(mf_log_event("retry_failed", "could not make due what waits since before the clock was set back"),
-				 errdetail_internal("%s", error)));
+	return begin(scope, argument);
 }
 
 static bool
-set_back(const MfSqlScope *scope, void *argument)
+begin(const MfSqlScope *scope, void *argument)
 {
-	make_due(scope, NULL);
-	mf_queue_clock_set_back(scope, *(int64 *) argument);
+	if (mf_queue_awaits_decision(scope))
+		return true;
+	my_slot->prepared_until = mf_repair_late(scope);
+	mf_reaction_queue_retry(scope, NULL);
 	mf_reaction_call_timed(scope);
+	mf_reaction_alarm = MF_REACTION_NOW;
 	return true;
 }
 
