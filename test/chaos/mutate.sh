@@ -311,7 +311,7 @@ mutate replace_twice 'two invoices are to be paid in place of one' src/functions
 mutate replace_paid 'a paid invoice is to be paid once more' src/functions/replace.c \
 	's/AND \(" WAS_PAID\n/AND (false "\n/' regress/replace
 mutate replace_beside_payment 'an invoice is replaced while it is being paid' src/functions/replace.c \
-	's/OR \(\$2 AND \(" IS_BEING_PAID "/OR (\$2 AND (false"/' regress/replace
+	's/OR \(\$2 AND \(" IS_BEING_PAID " OR/OR (\$2 AND (false OR/' regress/replace
 mutate replace_left 'what has replaced an invoice, and was replaced itself, does not name the last one' src/functions/replace.c \
 	's/\tadd_family\(schema, &command, &olds, &news\);\n//' regress/replace
 mutate replace_sends 'a replaced invoice is sent all the same' src/functions/replace.c \
