@@ -51,16 +51,16 @@
 	"    AND o.reason IS NOT NULL) OR " IS_OF_OPERATION ")), " \
 	ERASE_EVENTS(i) ", " \
 	"d AS (UPDATE @mf_dispute_state o SET reason = NULL FROM " i " WHERE o.invoice = i.id AND o.reason IS NOT NULL), " \
-	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
-	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
-	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
-	"      'payment_error'] AS members) p " \
-	"  WHERE o.invoice = i.id), " \
 	ERASE_OPERATIONS(i)
 
 /* erases the locked invoices "i" */
 #define ERASE(i) \
 	"n AS (UPDATE @mf_invoice o SET " EMPTY_COLUMNS " FROM " i " WHERE o.id = i.id RETURNING o.id), " \
+	"r AS (UPDATE @mf_reaction_queue o SET old_row = o.old_row - p.members, new_row = o.new_row - p.members " \
+	"  FROM " i ", (SELECT ARRAY['customer_name', 'customer_email', 'customer_mobile', 'mobile_country_code', " \
+	"    'customer_civil_id', 'user_defined_field', 'customer_address', 'shipping_consignee', 'last_error', " \
+	"      'payment_error'] AS members) p " \
+	"  WHERE o.invoice = i.id), " \
 	ERASE_LINES(i)
 
 /* an archived invoice has all its data in one row; members that are null are left out of it */
