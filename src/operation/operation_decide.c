@@ -154,8 +154,7 @@ refusal(const MfOperation *operation)
 	if (operation->invoice_id == NULL)
 		return pstrdup("the row of its invoice has no InvoiceId any more");
 	if (operation->kind == MF_OPERATION_REFUND && !operation->fits)
-		return psprintf("%s is more than what is left to be refunded, %s", operation->value,
-						operation->left ? operation->left : "0");
+		return psprintf("%s is more than what is left to be refunded, %s", operation->value, operation->left);
 	if (operation->kind != MF_OPERATION_REFUND && strcmp(operation->payment_status, "authorized") != 0)
 		return psprintf("the invoice is \"%s\", and not authorized any more", operation->payment_status);
 	return NULL;

@@ -83,7 +83,7 @@ typedef struct MfOperation
 	bool		may_exist;		/* it was asked for before, here or in a database that this one was copied from */
 	int32		confirmed_from;	/* mf_http_target_checksum() of where the invoice was shown as ours; 0 = nowhere yet */
 	bool		fits;			/* of a refund: no more than what is left of the invoice and the payment */
-	char	   *left;			/* the latter, for messages */
+	char	   *left;			/* the latter, for messages; 0 if there is no invoice */
 
 	/* of the latest attempt */
 	bool		ended;			/* it has an outcome: */
