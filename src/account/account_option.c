@@ -37,55 +37,67 @@ typedef struct AccountOption
 	Oid			catalog;		/* of the objects that have it */
 	bool		superuser_only;
 	bool		is_text;		/* checked when it is set only, and kept as it is */
-	void		(*parse) (const char *name, const char *value, void *result);
+	bool		(*parse) (const char *name, const char *value, void *result);	/* false = invalid */
+	const char *hint;			/* about an invalid value; NULL = the function reports it itself */
 	size_t		place;			/* of the result, in MfAccount; of options of servers */
 } AccountOption;
 
 static const AccountOption *find_option(const char *name, Oid catalog);
 pg_noreturn static void report_unknown(const char *name, Oid catalog);
-static void parse_country(const char *name, const char *value, void *result);
-static void parse_environment(const char *name, const char *value, void *result);
-static void check_url(const char *name, const char *value, void *result);
-static void parse_in_flight(const char *name, const char *value, void *result);
-static void parse_rate(const char *name, const char *value, void *result);
-static void parse_timeout(const char *name, const char *value, void *result);
-static void check_path(const char *name, const char *value, void *result);
-static void check_time_zone(const char *name, const char *value, void *result);
-static void parse_clock(const char *name, const char *value, void *result);
-static void parse_hours(const char *name, const char *value, void *result);
-static void parse_switch(const char *name, const char *value, void *result);
-static void parse_api(const char *name, const char *value, void *result);
-static void check_secret(const char *name, const char *value, void *result);
+static void parse_option(const AccountOption *option, const char *value, MfAccount *account);
+static bool parse_country(const char *name, const char *value, void *result);
+static bool parse_environment(const char *name, const char *value, void *result);
+static bool check_url(const char *name, const char *value, void *result);
+static bool parse_in_flight(const char *name, const char *value, void *result);
+static bool parse_rate(const char *name, const char *value, void *result);
+static bool parse_timeout(const char *name, const char *value, void *result);
+static bool check_path(const char *name, const char *value, void *result);
+static bool check_time_zone(const char *name, const char *value, void *result);
+static bool parse_clock(const char *name, const char *value, void *result);
+static bool parse_hours(const char *name, const char *value, void *result);
+static bool parse_switch(const char *name, const char *value, void *result);
+static bool parse_api(const char *name, const char *value, void *result);
+static bool check_secret(const char *name, const char *value, void *result);
 static int	read_clock(const char **text);
 
-#define SERVER_VALUE(parse, member) ForeignServerRelationId, false, false, parse, offsetof(MfAccount, member)
-#define SERVER_TEXT(superuser_only, check, member) \
-	ForeignServerRelationId, superuser_only, true, check, offsetof(MfAccount, member)
-#define MAPPING_TEXT(superuser_only, check) UserMappingRelationId, superuser_only, true, check, 0
+#define SERVER_VALUE(parse, member, hint) \
+	ForeignServerRelationId, false, false, parse, hint, offsetof(MfAccount, member)
+#define SERVER_TEXT(superuser_only, check, member, hint) \
+	ForeignServerRelationId, superuser_only, true, check, hint, offsetof(MfAccount, member)
+#define MAPPING_TEXT(superuser_only, check) UserMappingRelationId, superuser_only, true, check, NULL, 0
+
+#define TIMEOUT_HINT \
+	gettext_noop("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")
+#define SWITCH_HINT gettext_noop("Valid values are: on, off.")
 
 /* Secrets are options of user mappings, because everybody can read those of servers. */
 static const AccountOption account_options[] = {
-	{"country", SERVER_VALUE(parse_country, country)},
-	{"environment", SERVER_VALUE(parse_environment, live)},
-	{"base_url", SERVER_TEXT(false, check_url, base_url)},
-	{"max_in_flight", SERVER_VALUE(parse_in_flight, max_in_flight)},
-	{"rate_limit", SERVER_VALUE(parse_rate, rate_limit)},
-	{"timeout", SERVER_VALUE(parse_timeout, timeout_ms)},
-	{"connect_timeout", SERVER_VALUE(parse_timeout, connect_timeout_ms)},
-	{"ca_file", SERVER_TEXT(true, check_path, ca_file)},
-	{"time_zone", SERVER_TEXT(false, check_time_zone, time_zone)},
-	{"own_mappings", SERVER_VALUE(parse_switch, own_mappings)},
-	{"send_time", SERVER_VALUE(parse_clock, send_time)},
-	{"quiet_hours", SERVER_VALUE(parse_hours, quiet)},
-	{"callbacks", SERVER_VALUE(parse_switch, callbacks)},
-	{"api", SERVER_VALUE(parse_api, api)},
+	{"country", SERVER_VALUE(parse_country, country, "Valid countries are: " MF_COUNTRY_LIST ".")},
+	{"environment", SERVER_VALUE(parse_environment, live, gettext_noop("Valid environments are: test, live."))},
+	{"base_url", SERVER_TEXT(false, check_url, base_url, NULL)},
+	{"max_in_flight", SERVER_VALUE(parse_in_flight, max_in_flight,
+								   gettext_noop("Give a whole number from 1 to 1000."))},
+	{"rate_limit", SERVER_VALUE(parse_rate, rate_limit,
+								gettext_noop("Give requests per second, from 0.001 to 10000, or 0 for no limit."))},
+	{"timeout", SERVER_VALUE(parse_timeout, timeout_ms, TIMEOUT_HINT)},
+	{"connect_timeout", SERVER_VALUE(parse_timeout, connect_timeout_ms, TIMEOUT_HINT)},
+	{"ca_file", SERVER_TEXT(true, check_path, ca_file, NULL)},
+	{"time_zone", SERVER_TEXT(false, check_time_zone, time_zone,
+							  gettext_noop("Give a name of pg_timezone_names, such as \"Asia/Kuwait\"."))},
+	{"own_mappings", SERVER_VALUE(parse_switch, own_mappings, SWITCH_HINT)},
+	{"send_time", SERVER_VALUE(parse_clock, send_time,
+							   gettext_noop("Give a time of the day, from 00:00 to 23:59, such as 09:00."))},
+	{"quiet_hours", SERVER_VALUE(parse_hours, quiet,
+								 gettext_noop("Give two different times of the day, such as 22:00-08:00."))},
+	{"callbacks", SERVER_VALUE(parse_switch, callbacks, SWITCH_HINT)},
+	{"api", SERVER_VALUE(parse_api, api, gettext_noop("Valid values are: auto, v2, v3."))},
 	{"api_key", MAPPING_TEXT(false, check_secret)},
 	{"api_key_file", MAPPING_TEXT(true, check_path)},
 	{"webhook_secret", MAPPING_TEXT(false, check_secret)},
 	{"webhook_secret_file", MAPPING_TEXT(true, check_path)},
 	{"webhook_secret_previous", MAPPING_TEXT(false, check_secret)},
 	{"webhook_secret_previous_file", MAPPING_TEXT(true, check_path)},
-	{NULL, InvalidOid, false, false, NULL, 0}
+	{NULL, InvalidOid, false, false, NULL, NULL, 0}
 };
 
 /* With MyFatoorah's live hosts; the test host serves all countries, in KWD. */
@@ -130,7 +142,7 @@ mf_account_validator(PG_FUNCTION_ARGS)
 					 errmsg("permission denied to set option \"%s\"", option->name),
 					 errdetail("Only superusers may name files of the server."),
 					 errhint("Ask a superuser to set it, or use the form of the option that takes the value itself.")));
-		option->parse(option->name, defGetString(def), (char *) &account + option->place);
+		parse_option(option, defGetString(def), &account);
 		if (strcmp(option->name, "api_key") == 0 || strcmp(option->name, "api_key_file") == 0)
 		{
 			if (has_key)
@@ -158,7 +170,7 @@ mf_account_read_options(List *options, MfAccount *account)
 		if (option != NULL && option->is_text)
 			*(char **) ((char *) account + option->place) = pstrdup(defGetString(def));
 		else if (option != NULL)
-			option->parse(option->name, defGetString(def), (char *) account + option->place);
+			parse_option(option, defGetString(def), account);
 	}
 }
 
@@ -196,6 +208,16 @@ report_unknown(const char *name, Oid catalog)
 }
 
 static void
+parse_option(const AccountOption *option, const char *value, MfAccount *account)
+{
+	if (!option->parse(option->name, value, (char *) account + option->place))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", option->name, value),
+				 errhint("%s", dgettext(TEXTDOMAIN, option->hint))));
+}
+
+static bool
 parse_country(const char *name, const char *value, void *result)
 {
 	const MfCountry *country;
@@ -205,30 +227,23 @@ parse_country(const char *name, const char *value, void *result)
 		if (pg_strcasecmp(country->iso, value) == 0)
 		{
 			*(const MfCountry **) result = country;
-			return;
+			return true;
 		}
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-			 errhint("Valid countries are: %s.", MF_COUNTRY_LIST)));
+	return false;
 }
 
-static void
+static bool
 parse_environment(const char *name, const char *value, void *result)
 {
 	bool		live = strcmp(value, "live") == 0;
 
-	if (!live && strcmp(value, "test") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Valid environments are: test, live.")));
 	*(bool *) result = live;
+	return live || strcmp(value, "test") == 0;
 }
 
 /* The value may hold a password, so it is not in the error. */
-static void
+static bool
 check_url(const char *name, const char *value, void *result)
 {
 	char		error[MF_HTTP_ERROR_SIZE];
@@ -239,123 +254,90 @@ check_url(const char *name, const char *value, void *result)
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail_internal("%s", error),
 				 errhint("Give https://host[:port]; http is only allowed for this machine.")));
+	return true;
 }
 
-static void
+static bool
 parse_in_flight(const char *name, const char *value, void *result)
 {
-	int			number;
+	int		   *number = (int *) result;
 
-	if (!parse_int(value, &number, 0, NULL) ||
-		number < MF_MAX_IN_FLIGHT_MIN || number > MF_MAX_IN_FLIGHT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a whole number from %d to %d.",
-						 MF_MAX_IN_FLIGHT_MIN, MF_MAX_IN_FLIGHT_MAX)));
-	*(int *) result = number;
+	return parse_int(value, number, 0, NULL) && *number >= MF_MAX_IN_FLIGHT_MIN && *number <= MF_MAX_IN_FLIGHT_MAX;
 }
 
-static void
+static bool
 parse_rate(const char *name, const char *value, void *result)
 {
-	double		rate;
+	double	   *rate = (double *) result;
 
-	if (!parse_real(value, &rate, 0, NULL) || rate < 0 || rate > MF_RATE_LIMIT_MAX ||
-		(rate > 0 && rate < 0.001))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give requests per second, from 0.001 to %d, or 0 for no limit.",
-						 MF_RATE_LIMIT_MAX)));
-	*(double *) result = rate;
+	return parse_real(value, rate, 0, NULL) && (*rate == 0 || (*rate >= 0.001 && *rate <= MF_RATE_LIMIT_MAX));
 }
 
 /* Milliseconds; a number without a unit is in seconds. */
-static void
+static bool
 parse_timeout(const char *name, const char *value, void *result)
 {
 	double		milliseconds;
 	bool		bare = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value);
-	bool		valid = parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, NULL);
 
+	if (!parse_real(value, &milliseconds, bare ? 0 : GUC_UNIT_MS, NULL))
+		return false;
 	if (bare)
 		milliseconds *= 1000;
-	if (!valid || milliseconds < MF_TIMEOUT_MIN || milliseconds > MF_TIMEOUT_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a time between 100ms and 600s, such as \"30s\"; without a unit it is in seconds.")));
+	if (milliseconds < MF_TIMEOUT_MIN || milliseconds > MF_TIMEOUT_MAX)
+		return false;
 	*(int *) result = (int) rint(milliseconds);
+	return true;
 }
 
-static void
+static bool
 check_path(const char *name, const char *value, void *result)
 {
 	if (value[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" must not be empty", name)));
+	return true;
 }
 
-static void
+static bool
 check_time_zone(const char *name, const char *value, void *result)
 {
 	pg_tz	   *zone = pg_tzset(value);
 
-	if (zone == NULL || !pg_tz_acceptable(zone))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a name of pg_timezone_names, such as \"Asia/Kuwait\".")));
+	return zone != NULL && pg_tz_acceptable(zone);
 }
 
 /* Seconds after midnight */
-static void
+static bool
 parse_clock(const char *name, const char *value, void *result)
 {
 	const char *p = value;
-	int			seconds = read_clock(&p);
 
-	if (seconds < 0 || *p != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give a time of the day, from 00:00 to 23:59, such as 09:00.")));
-	*(int *) result = seconds;
+	*(int *) result = read_clock(&p);
+	return *(int *) result >= 0 && *p == '\0';
 }
 
-static void
+static bool
 parse_hours(const char *name, const char *value, void *result)
 {
 	MfHours    *hours = (MfHours *) result;
 	const char *p = value;
 
 	hours->from = read_clock(&p);
-	hours->to = -1;
-	if (hours->from >= 0 && *p == '-')
-	{
-		p++;
-		hours->to = read_clock(&p);
-	}
-	if (hours->from < 0 || hours->to < 0 || hours->from == hours->to || *p != '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Give two different times of the day, such as 22:00-08:00.")));
+	if (hours->from < 0 || *p++ != '-')
+		return false;
+	hours->to = read_clock(&p);
+	return hours->to >= 0 && hours->from != hours->to && *p == '\0';
 }
 
-static void
+static bool
 parse_switch(const char *name, const char *value, void *result)
 {
-	if (!parse_bool(value, (bool *) result))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-				 errhint("Valid values are: on, off.")));
+	return parse_bool(value, (bool *) result);
 }
 
-static void
+static bool
 parse_api(const char *name, const char *value, void *result)
 {
 	static const char *const words[] = {[MF_API_AUTO] = "auto", [MF_API_V2] = "v2", [MF_API_V3] = "v3"};
@@ -366,17 +348,14 @@ parse_api(const char *name, const char *value, void *result)
 		if (strcmp(words[i], value) == 0)
 		{
 			*(MfAccountApi *) result = (MfAccountApi) i;
-			return;
+			return true;
 		}
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for option \"%s\": \"%s\"", name, value),
-			 errhint("Valid values are: auto, v2, v3.")));
+	return false;
 }
 
 /* The value must not be in any message. */
-static void
+static bool
 check_secret(const char *name, const char *value, void *result)
 {
 	if (strcmp(name, "api_key") == 0 && value[0] != '\0' && strlen(value) < MF_KEY_MIN)
@@ -391,6 +370,7 @@ check_secret(const char *name, const char *value, void *result)
 				 errmsg("invalid value for option \"%s\"", name),
 				 errdetail("It is empty, too long, or contains white space."),
 				 errhint("Copy it from the portal again, without spaces or line breaks.")));
+	return true;
 }
 
 int
