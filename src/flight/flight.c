@@ -67,6 +67,7 @@ static size_t held_bytes = 0;
 static int	deposit_count = 0;
 
 static bool is_under_way(int64 invoice, UnderWayKind kind);
+static MfRequest fill_request(const MfJob *job, const MfAccount *account);
 static MfFlight *create_flight(MemoryContext context, MfJobKind kind, const MfAccount *account, MfHttpTarget *target,
 							   char *body, size_t body_len);
 
@@ -140,7 +141,7 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 				 MfHttpTarget *target, const char *reference, bool v3)
 {
 	bool		is_lookup = job->kind != MF_JOB_SEND;
-	MfRequest	filled = job->request;
+	MfRequest	filled = fill_request(job, account);
 	const MfRequest *request = &filled;
 	size_t		body_len;
 	char	   *body = NULL;
@@ -154,7 +155,6 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 		if (v3)
 			body = mf_flight_v3_body(job, account, &body_len);
 		v3 = body != NULL;
-		mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
 		if (!v3)
 			body = mf_request_body(request, account, job->reference, &body_len);
 	}
@@ -194,10 +194,24 @@ mf_flight_create(MemoryContext context, const MfJob *job, const MfAccount *accou
 char *
 mf_flight_v3_body(const MfJob *job, const MfAccount *account, size_t *len)
 {
+	MfRequest	filled = fill_request(job, account);
+
+	return mf_request_v3_body(&filled, account, job->reference, len, NULL);
+}
+
+/*
+ * The request of a row: with the URLs of this database, and in the currency that the account had
+ * when the row was inserted, which is another now if its country or environment has changed.
+ */
+static MfRequest
+fill_request(const MfJob *job, const MfAccount *account)
+{
 	MfRequest	filled = job->request;
 
+	if (job->currency != (Datum) 0)
+		(void) mf_request_keep_currency(&filled, job->currency, account);
 	mf_fill_urls(&filled, account, job->invoice, job->reference, job->callbacks);
-	return mf_request_v3_body(&filled, account, job->reference, len, NULL);
+	return filled;
 }
 
 /* Creates a flight, with a context of its own in that one.  From here on, only memory can run out. */

@@ -108,7 +108,10 @@ static MfStatement retire_statement = {
 
 /* With the rights of the current role.  What must be new is left out: the key, the time to send, and the end of the link. */
 static MfStatement copy_statement = {
-	"SELECT i.created_by_id, ARRAY[jsonb_populate_record(i, '{\"idempotency_key\": null, \"send_at\": null, \"expiry_date\": null}'::jsonb || $2)] "
+	"SELECT i.created_by_id, ARRAY[jsonb_populate_record(i, '{\"idempotency_key\": null, \"send_at\": null, \"expiry_date\": null}'::jsonb "
+	/* the amount stays one of its currency, if the account has another one now */
+	"  || CASE WHEN i.display_currency_iso IS NULL AND i.currency <> (@mf_account_facts(coalesce($2->>'account', i.account))).currency "
+	"    THEN jsonb_build_object('display_currency_iso', i.currency) ELSE '{}' END || $2)] "
 	"FROM @mf_invoice i WHERE i.id = $1",
 	2, {INT8OID, JSONBOID}, NULL
 };

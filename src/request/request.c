@@ -322,6 +322,16 @@ mf_clean_text(const char *text, MfCleaning cleaning)
 	return mf_from_utf8(utf8);
 }
 
+bool
+mf_request_keep_currency(MfRequest *request, Datum currency, const MfAccount *account)
+{
+	if (!request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] || strcmp(TextDatumGetCString(currency), account->currency) == 0)
+		return false;
+	request->values[MF_SP_DISPLAY_CURRENCY_ISO] = currency;
+	request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] = false;
+	return true;
+}
+
 void
 mf_fill_urls(MfRequest *request, const MfAccount *account, int64 invoice, const char *reference,
 			 MfCallbacks callbacks)

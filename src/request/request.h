@@ -134,6 +134,12 @@ typedef enum MfCallbacks
 } MfCallbacks;
 
 /*
+ * Sets display_currency_iso to "currency", a text, if it is null and the account has another currency: since its
+ * country or environment has changed.  Returns whether it has.
+ */
+extern bool mf_request_keep_currency(MfRequest *request, Datum currency, const MfAccount *account);
+
+/*
  * Sets WebhookUrl, CallBackUrl and ErrorUrl to URLs of the listener, by the setting
  * myfatoorah.public_url; without that it does nothing.  CallBackUrl and ErrorUrl
  * are set only if callbacks are on: otherwise the customer sees MyFatoorah's own

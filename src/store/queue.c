@@ -211,6 +211,7 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));
 	job->callbacks = isnull[14] ? MF_CALLBACKS_BY_ACCOUNT :
 		DatumGetBool(values[14]) ? MF_CALLBACKS_ON : MF_CALLBACKS_OFF;
+	job->currency = isnull[16] ? (Datum) 0 : values[16];
 	memcpy(job->request.values, &values[MF_FIRST_FIELD - 1], sizeof(job->request.values));
 	memcpy(job->request.isnull, &isnull[MF_FIRST_FIELD - 1], sizeof(job->request.isnull));
 	if (desc->natts >= MF_FIRST_FIELD + MF_SP_COUNT)

@@ -93,6 +93,7 @@ typedef struct MfJob
 	bool		cancel_requested;	/* it is not to be sent; always so if it was replaced */
 	int64		replaced_by;	/* 0 = no other invoice is to be paid in its place */
 	MfCallbacks callbacks;
+	Datum		currency;		/* text, of invoice_value: that of the account when the row was inserted, if no other; 0 = unknown */
 	ItemPointerData queue_tid;	/* of the locked rows; set by claims only */
 	ItemPointerData invoice_tid;
 	MfRequest	request;

@@ -53,7 +53,7 @@
 #define MF_INVOICE_COLUMNS \
 	"id::int8, status::text, attempts::int4, account::text, created_by_id::oid, own_key::bool, could_login::bool, " \
 	"could_insert::bool, reference::text, send_at::timestamptz, cancel_requested::bool, duplicate_suspected::bool, " \
-	"created_at::timestamptz, invoice_id::int8, callbacks::bool, replaced_by::int8, " \
+	"created_at::timestamptz, invoice_id::int8, callbacks::bool, replaced_by::int8, currency::text, " \
 	"customer_name::text, invoice_value::numeric, notification_option::text, customer_email::text, " \
 	"customer_mobile::text, mobile_country_code::text, display_currency_iso::text, language::text, " \
 	"  customer_reference::text, " \
@@ -62,7 +62,7 @@
 	"shipping_consignee::jsonb, suppliers::jsonb, processing_details::jsonb, invoice_payment_methods::int4[], " \
 	"source_info::text, payment_method_id::int4, recurring_type::text, interval_days::int4, iteration::int4, " \
 	"retry_count::int4"
-#define MF_FIRST_FIELD 17			/* number of customer_name in them */
+#define MF_FIRST_FIELD 18			/* number of customer_name in them */
 
 /*
  * When to look up an invoice that another server may send as soon as it is due;

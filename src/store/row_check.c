@@ -85,13 +85,18 @@ mf_row_check(MfRow *row, Relation table, MfFieldErrors *errors)
 {
 	RowCheck	check = {row, table, NULL, 0, errors == NULL};
 	MfRequest	request;
+	bool		kept = false;
 
 	run_check(&check, check_account, MF_IC_ACCOUNT, errors);
 
 	request.table = table;
 	memcpy(request.values, &row->values[MF_IC_CUSTOMER_NAME], sizeof(request.values));
 	memcpy(request.isnull, &row->isnull[MF_IC_CUSTOMER_NAME], sizeof(request.isnull));
+	if (check.account != NULL && !row->isnull[MF_IC_CURRENCY])
+		kept = mf_request_keep_currency(&request, row->values[MF_IC_CURRENCY], check.account);
 	mf_request_check(&request, check.account, errors);
+	if (kept)
+		request.isnull[MF_SP_DISPLAY_CURRENCY_ISO] = true;
 	memcpy(&row->values[MF_IC_CUSTOMER_NAME], request.values, sizeof(request.values));
 	memcpy(&row->isnull[MF_IC_CUSTOMER_NAME], request.isnull, sizeof(request.isnull));
 

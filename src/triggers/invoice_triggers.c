@@ -275,6 +275,7 @@ guard_update(TriggerData *trigger)
 	MfRow		after;
 	MfStatus	from;
 	const MfAccount *account;
+	bool		new_currency;
 	bool		moved;
 	bool		renamed;
 
@@ -303,8 +304,13 @@ guard_update(TriggerData *trigger)
 	if (from != MF_STATUS_QUEUED && from != MF_STATUS_REJECTED)
 		refuse_late_change(DatumGetInt64(before.values[MF_IC_ID]), from);
 
+	/* the amount stays one of its currency, even if the account has another one now */
+	new_currency = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) ||
+		!mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO);
+	after.isnull[MF_IC_CURRENCY] |= new_currency;
 	account = check_row(&after, trigger->tg_relation, 0);
-	set_currency(&after, account);
+	if (new_currency)
+		set_currency(&after, account);
 	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
 	renamed = from == MF_STATUS_QUEUED &&
 		!mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);

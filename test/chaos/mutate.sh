@@ -572,6 +572,8 @@ mutate webhook_stranger "another merchant's webhook is about an invoice of ours"
 	's/"  AND \@mf_shares_webhooks\(i\.account, " account "\)\)\)"/")"/' 183_webhooks_of_a_merchant
 mutate former_name_lost 'webhooks under the former name of an account are refused' src/inbound/inbound.c \
 	's/if \(messages\[i\]\.account != NULL \&\& /if (false \&\& /' 183_webhooks_of_a_merchant
+mutate currency_lost 'an amount becomes one of the currency that the account has by the time of sending' src/request/request.c \
+	's/if \(!request->isnull\[MF_SP_DISPLAY_CURRENCY_ISO\] \|\| strcmp\(TextDatum/if (request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] || strcmp(TextDatum/' 068_money
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
 	's/strcmp\(address, other->base_url\) == 0/strcmp(account->name, other->name) == 0/' 181_numbers_of_two_rows
 mutate number_twice 'nobody is told that two invoices have a payment of the same number' src/inquiry/inquiry_money.c \
