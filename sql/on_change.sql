@@ -47,6 +47,17 @@ SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 SELECT mf_test.as_role('regress_mf_books', $$SELECT mf_on_change('"Tell"(mf_invoice, mf_invoice)')$$) AS the_owner;
 SELECT function, owner, registered_by, failures, retry_at FROM mf_reaction;
 
+-- Its name does not depend on the session
+SET ROLE regress_mf_books;
+CREATE FUNCTION quiet(old mf_invoice, new mf_invoice) RETURNS void LANGUAGE sql AS '';
+SET quote_all_identifiers = on;
+SELECT mf_on_change('quiet(mf_invoice, mf_invoice)');
+RESET quote_all_identifiers;
+SELECT mf_on_change('quiet(mf_invoice, mf_invoice)');
+SELECT function FROM mf_reaction WHERE function ~ 'quiet';
+SELECT mf_off_change('quiet');
+RESET ROLE;
+
 -- It is told once the change is committed
 INSERT INTO mf_invoice (customer_name, invoice_value, send_at) VALUES ('on change', 1, now() + interval '1 day');
 SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'on change';

@@ -144,7 +144,14 @@ mf_user_call_owner(const MfUserCall *call)
 char *
 mf_registered_name(Oid function)
 {
-	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
+	bool		quote_all = quote_all_identifiers;
+	char	   *name;
+
+	/* one name, whoever asks */
+	quote_all_identifiers = false;
+	name = quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
+	quote_all_identifiers = quote_all;
+	return name;
 }
 
 void
