@@ -221,14 +221,19 @@ sql('ALTER ROLE keeper_of_books RENAME TO myfatoorah_billing');
 #
 # A link that could not be sent before it expired, as where an account was paused for long, or the clock was wrong
 #
-sql(q{SELECT mf_pause('myfatoorah')});
-$bill = bill('too late', unsent => 1, notification_option => q('EML'), customer_email => q('a@example.com'));
-$link = link_of($bill);
-sql("SET session_replication_role = replica; UPDATE mf_invoice SET expiry_date = now() - interval '1 minute' WHERE id = $link");
-sql(q{SELECT mf_resume('myfatoorah')});
-wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND b.invoice <> $link", 'sent');
-is(sql("SELECT k.retired_why, (SELECT reason ~ '^not sent, because expiry_date' FROM mf_history h WHERE h.invoice = $link AND to_status = 'rejected'), b.link_error IS NULL, i.notification_option FROM mf_link k JOIN mf_bill b ON b.id = k.bill JOIN mf_invoice i ON i.id = b.invoice WHERE k.invoice = $link"),
-	'expired|t|t|EML', 'a link that was not sent in time is replaced, as one that has expired, and the new one mailed');
+foreach my $renew ('true', 'false')
+{
+	sql("INSERT INTO mf_billing_policy (account, renew) VALUES ('myfatoorah', $renew) ON CONFLICT (account) DO UPDATE SET renew = $renew");
+	sql(q{SELECT mf_pause('myfatoorah')});
+	$bill = bill("too late, renew $renew", unsent => 1, notification_option => q('EML'), customer_email => q('a@example.com'));
+	$link = link_of($bill);
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET expiry_date = now() - interval '1 minute' WHERE id = $link");
+	sql(q{SELECT mf_resume('myfatoorah')});
+	wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill AND b.invoice <> $link", 'sent');
+	is(sql("SELECT k.retired_why, (SELECT reason ~ '^not sent, because expiry_date' FROM mf_history h WHERE h.invoice = $link AND to_status = 'rejected'), b.link_error IS NULL, i.notification_option FROM mf_link k JOIN mf_bill b ON b.id = k.bill JOIN mf_invoice i ON i.id = b.invoice WHERE k.invoice = $link"),
+		'expired|t|t|EML', "a link that was not sent in time is replaced, as one that has expired, and the new one mailed (renew = $renew)");
+}
+sql('UPDATE mf_billing_policy SET renew = true');
 
 #
 # A tick with a time ahead, and the clock

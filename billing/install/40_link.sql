@@ -187,7 +187,7 @@ BEGIN
 	IF live.invoice IS NOT NULL THEN
 		PERFORM @extschema@.mf_link_retire(b.id, as_of, 'expired'::text);
 		UPDATE @extschema@.mf_bill t SET invoice = NULL, link_tries = 0 WHERE t.id = b.id;
-		IF NOT (@extschema@.mf_policy(b.account)).renew THEN
+		IF NOT (@extschema@.mf_policy(b.account)).renew AND EXISTS (SELECT FROM @extschema@.mf_invoice i WHERE i.id = live.invoice AND i.sent_at IS NOT NULL) THEN
 			RETURN NULL;
 		END IF;
 	END IF;
