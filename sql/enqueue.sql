@@ -165,6 +165,11 @@ INSERT INTO estate.twice VALUES ('both', 1);
 SELECT count(*) FROM pg_temp.mine WHERE customer_name = 'both';
 CREATE TRIGGER c AFTER INSERT ON estate.twice FOR EACH ROW EXECUTE FUNCTION mf_enqueue('customer_name=who', 'invoice_value=much', 'account=''held''', 'id=first');
 SELECT mf_test.try($$INSERT INTO estate.twice VALUES ('three', 1)$$);
+CREATE TABLE estate.guarded (who text, much int, invoice bigint);
+CREATE FUNCTION estate.keep_invoice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.invoice := OLD.invoice; RETURN NEW; END $$;
+CREATE TRIGGER a AFTER INSERT ON estate.guarded FOR EACH ROW EXECUTE FUNCTION mf_enqueue('customer_name=who', 'invoice_value=much', 'account=''held''', 'id=invoice');
+CREATE TRIGGER b BEFORE UPDATE ON estate.guarded FOR EACH ROW EXECUTE FUNCTION estate.keep_invoice();
+SELECT mf_test.try($$INSERT INTO estate.guarded VALUES ('guarded', 1)$$);
 
 -- Rights are those of whoever inserts the row. Names that somebody puts in the way are not looked at.
 SET client_min_messages = error;

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "database/sql_array.h"
 #include "triggers/enqueue_private.h"
 
 static void check_trigger(const TriggerData *trigger);
@@ -182,12 +183,13 @@ write_back_id(MfMapping *mapping, TriggerData *trigger, Datum id)
 {
 	Datum		values[] = {id, PointerGetDatum(&trigger->tg_trigtuple->t_self)};
 
-	if (mf_sql_run(mapping->write_back, values, NULL, InvalidSnapshot, false) != SPI_OK_UPDATE || SPI_processed != 1)
+	if (mf_sql_run(mapping->write_back, values, NULL, InvalidSnapshot, false) != SPI_OK_UPDATE_RETURNING || SPI_processed != 1 ||
+		!mf_result_bool(0, 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("could not write the invoice's id into column \"%s\" of table \"%s\"",
 						NameStr(TupleDescAttr(RelationGetDescr(trigger->tg_relation), mapping->id_column - 1)->attname),
 						RelationGetRelationName(trigger->tg_relation)),
 				 errdetail("Another trigger has changed or hidden the row meanwhile."),
-				 errhint("Give this trigger a name that sorts before that of the other.")));
+				 errhint("Give this trigger a name that sorts before that of the other, and have triggers BEFORE UPDATE leave the column as it is.")));
 }

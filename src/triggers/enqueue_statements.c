@@ -120,18 +120,19 @@ prepare_undo(const MfMapping *mapping)
 						  2, types);
 }
 
-/* The UPDATE of a user's row; $1 is the id of its invoice, $2 its ctid. */
+/* The UPDATE of a user's row, which returns whether the row has the id; $1 is the id of its invoice, $2 its ctid. */
 static MfPlan *
 prepare_write_back(const MfMapping *mapping, Relation relation)
 {
 	Oid			types[2] = {INT8OID, TIDOID};
-	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation), mapping->id_column - 1);
+	const char *column = quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation), mapping->id_column - 1)->attname));
 
 	return mf_sql_prepare(mapping->schema, RelationGetRelid(relation), false,
-						  psprintf("UPDATE ONLY %s SET %s = $1 WHERE ctid OPERATOR(pg_catalog.=) $2",
+						  psprintf("UPDATE ONLY %s SET %s = $1 WHERE ctid OPERATOR(pg_catalog.=) $2 "
+								   "RETURNING coalesce(CAST(%s AS pg_catalog.numeric) OPERATOR(pg_catalog.=) $1, false)",
 								   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 															  RelationGetRelationName(relation)),
-								   quote_identifier(NameStr(column->attname))),
+								   column, column),
 						  2, types);
 }
 
