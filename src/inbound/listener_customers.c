@@ -18,20 +18,19 @@
 /* One customer who waits; in TopMemoryContext, with the URLs of "message" */
 typedef struct Customer
 {
-	struct Customer *next;
 	MfHttpdRequest *request;
 	MfInbound	message;		/* what is known of the payment */
 	TimestampTz wait_until;
 } Customer;
 
-static Customer *customers = NULL;	/* the latest comes first */
+static List *customers = NIL;	/* in TopMemoryContext; who has waited longest comes first */
 
 static bool is_decided(const MfInbound *message);
 static void send_to_page(MfHttpdRequest *request, const MfInbound *message);
 static void add_customer(MfHttpdRequest *request, const MfInbound *message);
 static void make_room(int max_waiting, int64 invoice);
-static void answer_and_remove(Customer **link);
-static int	remove_disconnected(bool *removed);
+static void answer_and_free(Customer *customer);
+static bool remove_disconnected(void);
 static bool read_payments(const MfSqlScope *scope, void *argument);
 
 void
@@ -77,7 +76,8 @@ send_to_page(MfHttpdRequest *request, const MfInbound *message)
 static void
 add_customer(MfHttpdRequest *request, const MfInbound *message)
 {
-	Customer   *customer = (Customer *) MemoryContextAllocZero(TopMemoryContext, sizeof(Customer));
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Customer   *customer = (Customer *) palloc0(sizeof(Customer));
 
 	customer->request = request;
 	customer->message.kind = MF_INBOUND_CALLBACK;
@@ -86,12 +86,12 @@ add_customer(MfHttpdRequest *request, const MfInbound *message)
 	customer->message.invoice = message->invoice;
 	customer->message.arabic = message->arabic;
 	if (message->call_back_url != NULL)
-		customer->message.call_back_url = MemoryContextStrdup(TopMemoryContext, message->call_back_url);
+		customer->message.call_back_url = pstrdup(message->call_back_url);
 	if (message->error_url != NULL)
-		customer->message.error_url = MemoryContextStrdup(TopMemoryContext, message->error_url);
+		customer->message.error_url = pstrdup(message->error_url);
 	customer->wait_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MF_CUSTOMER_WAIT_MS);
-	customer->next = customers;
-	customers = customer;
+	customers = lappend(customers, customer);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -101,30 +101,26 @@ add_customer(MfHttpdRequest *request, const MfInbound *message)
 static void
 make_room(int max_waiting, int64 invoice)
 {
-	Customer  **link;
-	Customer  **oldest = NULL;
-	int			count = 0;
+	Customer   *leaving = list_length(customers) >= max_waiting ? (Customer *) linitial(customers) : NULL;
+	ListCell   *lc;
 
-	for (link = &customers; *link != NULL; link = &(*link)->next)
+	foreach(lc, customers)
 	{
-		if ((*link)->message.invoice == invoice)
-		{
-			answer_and_remove(link);
-			return;
-		}
-		oldest = link;
-		count++;
+		Customer   *customer = (Customer *) lfirst(lc);
+
+		if (customer->message.invoice == invoice)
+			leaving = customer;
 	}
-	if (count >= max_waiting)
-		answer_and_remove(oldest);
+	if (leaving != NULL)
+	{
+		customers = list_delete_ptr(customers, leaving);
+		answer_and_free(leaving);
+	}
 }
 
 static void
-answer_and_remove(Customer **link)
+answer_and_free(Customer *customer)
 {
-	Customer   *customer = *link;
-
-	*link = customer->next;
 	send_to_page(customer->request, &customer->message);
 	if (customer->message.call_back_url != NULL)
 		pfree(unconstify(char *, customer->message.call_back_url));
@@ -136,11 +132,11 @@ answer_and_remove(Customer **link)
 TimestampTz
 mf_customers_alarm(void)
 {
-	Customer   *customer;
+	ListCell   *lc;
 	TimestampTz alarm = 0;
 
-	for (customer = customers; customer != NULL; customer = customer->next)
-		alarm = mf_earlier(alarm, customer->wait_until);
+	foreach(lc, customers)
+		alarm = mf_earlier(alarm, ((Customer *) lfirst(lc))->wait_until);
 	return alarm;
 }
 
@@ -148,13 +144,12 @@ bool
 mf_customers_attend(MfListener *listener)
 {
 	TimestampTz now;
-	Customer  **link;
+	ListCell   *lc;
 	MemoryContext old = CurrentMemoryContext;
-	bool		answered = false;
-	int			count = remove_disconnected(&answered);
+	bool		answered = remove_disconnected();
 
-	pg_atomic_write_u32(&listener->state->waiting, count);
-	if (count == 0)
+	pg_atomic_write_u32(&listener->state->waiting, list_length(customers));
+	if (customers == NIL)
 	{
 		pg_atomic_write_u32(&listener->state->reread, 0);
 		return answered;
@@ -166,69 +161,61 @@ mf_customers_attend(MfListener *listener)
 	/* tried again when the worker has recorded another answer, and when the time of a customer is over */
 	(void) mf_transaction_run(&listener->runner, read_payments, NULL, NULL);
 	MemoryContextSwitchTo(old);
-	for (link = &customers; *link != NULL;)
+	foreach(lc, customers)
 	{
-		Customer   *customer = *link;
+		Customer   *customer = (Customer *) lfirst(lc);
 
 		if (!is_decided(&customer->message) && customer->wait_until > now)
 		{
 			/* it is in the context that is reset below */
 			customer->message.payment_status = NULL;
-			link = &customer->next;
 			continue;
 		}
-		answer_and_remove(link);
+		customers = foreach_delete_current(customers, lc);
+		answer_and_free(customer);
 		answered = true;
 	}
 	MemoryContextReset(listener->runner.context);
 	return answered;
 }
 
-/*
- * Removes customers who have closed their connections; returns how many are left.  Their
- * requests are answered, too, because that frees them.
- */
-static int
-remove_disconnected(bool *removed)
+/* Removes customers who have closed their connections.  Their requests are answered, because that frees them. */
+static bool
+remove_disconnected(void)
 {
-	Customer  **link;
-	int			count = 0;
+	ListCell   *lc;
+	bool		removed = false;
 
-	for (link = &customers; *link != NULL;)
+	foreach(lc, customers)
 	{
-		if ((*link)->request->left)
-		{
-			answer_and_remove(link);
-			*removed = true;
+		Customer   *customer = (Customer *) lfirst(lc);
+
+		if (!customer->request->left)
 			continue;
-		}
-		link = &(*link)->next;
-		count++;
+		customers = foreach_delete_current(customers, lc);
+		answer_and_free(customer);
+		removed = true;
 	}
-	return count;
+	return removed;
 }
 
 /* Updates what is known of all payments; payment_status is in the current context. */
 static bool
 read_payments(const MfSqlScope *scope, void *argument)
 {
-	MfInbound  *messages;
-	Customer   *customer;
-	int			count = 0;
+	int			count = list_length(customers);
+	MfInbound  *messages = (MfInbound *) palloc(count * sizeof(MfInbound));
+	ListCell   *lc;
 
-	for (customer = customers; customer != NULL; customer = customer->next)
-		count++;
-	messages = (MfInbound *) palloc0(count * sizeof(MfInbound));
-	count = 0;
-	for (customer = customers; customer != NULL; customer = customer->next)
-		messages[count++] = customer->message;
+	foreach(lc, customers)
+		messages[foreach_current_index(lc)] = ((Customer *) lfirst(lc))->message;
 	mf_inbound_reread(scope, messages, count);
-	count = 0;
-	for (customer = customers; customer != NULL; customer = customer->next)
+	foreach(lc, customers)
 	{
-		customer->message.payment_status = messages[count].payment_status;
-		customer->message.settled = messages[count].settled;
-		count++;
+		MfInbound  *message = &((Customer *) lfirst(lc))->message;
+
+		message->payment_status = messages[foreach_current_index(lc)].payment_status;
+		message->settled = messages[foreach_current_index(lc)].settled;
 	}
 	return true;
 }
@@ -236,6 +223,10 @@ read_payments(const MfSqlScope *scope, void *argument)
 void
 mf_customers_answer_all(void)
 {
-	while (customers != NULL)
-		answer_and_remove(&customers);
+	ListCell   *lc;
+
+	foreach(lc, customers)
+		answer_and_free((Customer *) lfirst(lc));
+	list_free(customers);
+	customers = NIL;
 }

@@ -32,13 +32,11 @@
 /* One request; in TopMemoryContext */
 typedef struct Visitor
 {
-	struct Visitor *next;
 	MfHttpdRequest *request;
 	TimestampTz wait_until;
 } Visitor;
 
-static Visitor *line = NULL;	/* the first is being answered if "asked" */
-static int	line_length = 0;
+static List *line = NIL;		/* in TopMemoryContext; the first is being answered if "asked" */
 static bool asked = false;
 static TimestampTz start_after = 0; /* no process is started before */
 static const char **prefixes = NULL;
@@ -47,6 +45,7 @@ static MfSlot *slot = NULL;
 
 static bool read_prefixes(const MfSqlScope *scope, void *argument);
 static const char **copy_prefixes(const List *list);
+static Visitor *first_visitor(void);
 static void ask(const MfHttpdRequest *request);
 static bool take_answer(MfRouteAnswer *answer);
 static void withdraw(void);
@@ -57,7 +56,6 @@ static MfRouteHealth *health_of(const char *prefix);
 static void forget_prefixes(void);
 static void fail(MfHttpdRequest *request, const char *error, Oid owner);
 static void refuse(MfHttpdRequest *request);
-static void remove_visitor(Visitor **link);
 static bool drop_late(TimestampTz now);
 
 void
@@ -127,22 +125,20 @@ mf_routes_install(MfHttpd *httpd)
 void
 mf_routes_add(MfListener *listener, MfHttpdRequest *request)
 {
-	Visitor   **link = &line;
+	MemoryContext old;
 	Visitor    *visitor;
 
-	if (line_length >= listener->max_waiting)
+	if (list_length(line) >= listener->max_waiting)
 	{
 		fail(request, "too many requests wait", InvalidOid);
 		return;
 	}
-	visitor = (Visitor *) MemoryContextAlloc(TopMemoryContext, sizeof(Visitor));
-	visitor->next = NULL;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	visitor = (Visitor *) palloc(sizeof(Visitor));
 	visitor->request = request;
 	visitor->wait_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WAIT_MS);
-	while (*link != NULL)
-		link = &(*link)->next;
-	*link = visitor;
-	line_length++;
+	line = lappend(line, visitor);
+	MemoryContextSwitchTo(old);
 	mf_httpd_watch(request);
 }
 
@@ -152,60 +148,55 @@ mf_routes_run(void)
 	static MfRouteAnswer answer;
 	bool		answered;
 
-	if (line == NULL)
+	if (line == NIL)
 		return false;
 	answered = drop_late(GetCurrentTimestamp());
 	if (asked && take_answer(&answer))
 	{
-		pass_on(line->request, &answer);
+		pass_on(first_visitor()->request, &answer);
 		asked = false;
-		remove_visitor(&line);
+		pfree(first_visitor());
+		line = list_delete_first(line);
 		answered = true;
 	}
-	if (line == NULL)
+	if (line == NIL)
 		return answered;
 	if (!asked)
-		ask(line->request);
+		ask(first_visitor()->request);
 	start_process();
 	return answered;
+}
+
+static Visitor *
+first_visitor(void)
+{
+	return (Visitor *) linitial(line);
 }
 
 /* Answers those who have waited for too long or have left. */
 static bool
 drop_late(TimestampTz now)
 {
-	Visitor   **link = &line;
 	bool		dropped = false;
+	ListCell   *lc;
 
-	while (*link != NULL)
+	foreach(lc, line)
 	{
-		Visitor    *visitor = *link;
+		Visitor    *visitor = (Visitor *) lfirst(lc);
 
 		if (!visitor->request->left && visitor->wait_until > now)
-		{
-			link = &visitor->next;
 			continue;
-		}
-		if (visitor == line && asked)
+		if (foreach_current_index(lc) == 0 && asked)
 			withdraw();
 		if (visitor->request->left)
 			refuse(visitor->request);
 		else
 			fail(visitor->request, "no function has answered in time", InvalidOid);
-		remove_visitor(link);
+		line = foreach_delete_current(line, lc);
+		pfree(visitor);
 		dropped = true;
 	}
 	return dropped;
-}
-
-static void
-remove_visitor(Visitor **link)
-{
-	Visitor    *visitor = *link;
-
-	*link = visitor->next;
-	pfree(visitor);
-	line_length--;
 }
 
 /* Passes a request to the process. */
@@ -358,17 +349,18 @@ TimestampTz
 mf_routes_alarm(void)
 {
 	/* the line is in the order of arrival */
-	return line == NULL ? 0 : mf_earlier(line->wait_until, start_after > GetCurrentTimestamp() ? start_after : 0);
+	return line == NIL ? 0 : mf_earlier(first_visitor()->wait_until, start_after > GetCurrentTimestamp() ? start_after : 0);
 }
 
 void
 mf_routes_answer_all(void)
 {
-	if (line != NULL && asked)
+	ListCell   *lc;
+
+	if (asked)
 		withdraw();
-	while (line != NULL)
-	{
-		refuse(line->request);
-		remove_visitor(&line);
-	}
+	foreach(lc, line)
+		refuse(((Visitor *) lfirst(lc))->request);
+	list_free_deep(line);
+	line = NIL;
 }
