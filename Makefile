@@ -2,7 +2,7 @@
 #
 #   make, make install        build and install into the PostgreSQL that PG_CONFIG names
 #   make check                all tests, in a scratch directory; installs nothing into that PostgreSQL
-#   make installcheck         the tests of pg_regress, on a running server into which it was installed
+#   make installcheck         the tests of pg_regress, on a running server into which it was installed; leaves that as it was
 #   make dist                 the source as a tarball
 #   make deb, make rpm        packages of Debian, and of RPM systems, built and tried in chroots
 #   make docker-check         what docker/ says, done in chroots
@@ -17,7 +17,7 @@
 
 # Targets of our own. They work where no PostgreSQL is installed yet, so PGXS is not read for them;
 # its own `check`, which only says that it does not exist, is thereby out of the way too.
-OWN_TARGETS = check $(if $(MF_INSTALLCHECK),,installcheck) dist deb rpm docker-check matrix attack chaos chaos-mutate billing-year ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
+OWN_TARGETS = check installcheck dist deb rpm docker-check matrix attack chaos chaos-mutate billing-year ha demo demo-shell demo-stop bench valgrind sanitize fuzz format format-check help
 
 ifneq (,$(filter $(OWN_TARGETS),$(MAKECMDGOALS)))
 ifneq (,$(filter-out $(OWN_TARGETS),$(MAKECMDGOALS)))
@@ -37,11 +37,9 @@ else
 check:
 	@scripts/check.sh
 
-# REGRESS="name ..."; see scripts/installcheck.sh, which comes back here with MF_INSTALLCHECK set
-ifeq (,$(MF_INSTALLCHECK))
+# REGRESS="name billing/name ..."; see scripts/installcheck.sh
 installcheck:
 	@scripts/installcheck.sh
-endif
 
 # myfatoorah-VERSION.tar.gz of what is committed; the same bytes each time
 dist:

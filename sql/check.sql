@@ -124,6 +124,6 @@ SELECT 'the session goes on' AS afterwards;
 
 -- It can be called more than once in a query, and in any place.
 SELECT item, ok FROM unnest(ARRAY['nowhere', 'trouble']) a, mf_check(a) WHERE item IN ('account', 'key');
-SELECT mf_check('nowhere') OFFSET 3;
+SELECT mf_check('nowhere') OFFSET 4;
 SELECT mf_test.try('SELECT mf_check(NULL)');
 DROP SERVER trouble CASCADE;

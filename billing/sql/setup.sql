@@ -6,6 +6,3 @@
 \set ECHO all
 CREATE EXTENSION myfatoorah_billing;
 SELECT extname, extnamespace::regnamespace AS schema FROM pg_extension WHERE extname LIKE 'myfatoorah%' ORDER BY 1;
--- The default time limit of a function is for a quiet machine.
-ALTER SYSTEM SET myfatoorah.on_change_timeout = '20s';
-SELECT pg_reload_conf();
