@@ -1,6 +1,6 @@
 # An InvoiceId that a person has given the wrong row: mf_resolve() refuses one that another row has; an event is that of
 # the row whose reference it carries; and a row that was given a stranger's number is brought back.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -16,9 +16,9 @@ $mf->wait_worker($node, $db);
 # "ok", or SQLSTATE, message and hint
 sub attempt
 {
-	my ($code, undef, $err) = $node->psql($db, $_[0], extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
 
-	return $code == 0 ? 'ok' : join ': ', $err =~ /ERROR:  (\w{5}): (.*)/, $err =~ /^HINT:  (.*)/m;
+	return $got->{ok} ? 'ok' : join ': ', grep { defined } $got->{error}, $got->{HINT};
 }
 
 sub column

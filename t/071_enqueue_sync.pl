@@ -1,5 +1,5 @@
 # mf_enqueue('on_update=sync', 'on_delete=cancel'): a queued invoice follows the row that it was made of, one that has left stops it.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -16,13 +16,10 @@ $mf->wait_worker($node, $db);
 # "ok" and what it gives; or SQLSTATE, message, and what names the way out
 sub attempt
 {
-	my ($sql, $role) = @_;
-	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
 
-	return "ok $out" if $code == 0;
-	my $text = join ': ', $err =~ /ERROR:  (\w{5}): (.*)/;
-	$text .= " | $_" for $err =~ /^(?:DETAIL|HINT):  (.*)/mg;
-	return $text =~ s/(invoice |mf_cancel\(|mf_refresh\(|mf_resolve\(|id = )\d+/$1N/gr;
+	return "ok $got->{out}" if $got->{ok};
+	return join(' | ', $got->{error}, $got->{said} =~ /^(?:DETAIL|HINT):  (.*)/mg) =~ s/(invoice |mf_cancel\(|mf_refresh\(|mf_resolve\(|id = )\d+/$1N/gr;
 }
 
 # the invoice of a flat

@@ -1,5 +1,5 @@
 # mf_validate(): all that INSERT would refuse of a rent roll, without writing; and which row of a batch an error is about.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -12,17 +12,12 @@ $mf->wait_worker($node, $db);
 # "ok" and what it gives; or SQLSTATE and message, the column and table that drivers get, and the context without that of SQL
 sub attempt
 {
-	my ($sql, $role) = @_;
-	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
+	my ($context) = $got->{said} =~ /^CONTEXT:  (.*?)(?=^[A-Z]+(?: [A-Z]+)?:|\z)/ms;
 
-	return "ok $out" if $code == 0;
-	my $text = join ': ', $err =~ /ERROR:  (\w{5}): (.*)/;
-	my ($column) = $err =~ /^COLUMN NAME:  (\S+)/m;
-	my ($table) = $err =~ /^TABLE NAME:  (\S+)/m;
-	my ($context) = $err =~ /^CONTEXT:  (.*?)(?=^[A-Z]+(?: [A-Z]+)?:|\z)/ms;
-
+	return "ok $got->{out}" if $got->{ok};
 	$context = join '; ', grep { /^(?:invoice with|row \d)/ } split /\n/, $context // '';
-	return join ' | ', $text, grep { $_ } join('.', grep { $_ } $table, $column), $context;
+	return join ' | ', $got->{error}, grep { $_ } join('.', grep { $_ } @$got{'TABLE NAME', 'COLUMN NAME'}), $context;
 }
 
 #

@@ -1,5 +1,5 @@
 # mf_send_payment(record => true) and mf_adopt(): rows of invoices that a session has made itself, or that were made elsewhere.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -16,11 +16,10 @@ $mf->wait_worker($node, $db);
 # "ok" and what it gives, or SQLSTATE and message; then warnings
 sub attempt
 {
-	my ($sql, $role) = @_;
-	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-	my $text = $code == 0 && $err !~ /ERROR/ ? "ok $out" : join ': ', $err =~ /ERROR:  (\w{5}): (.*)/;
+	my $got = attempted(@_);
 
-	return join(' | ', $text, $err =~ /WARNING:  \w{5}: (.*)/g, $err =~ /^HINT:  (Cancel it.*)/mg) =~ s/(?<=invoice )\d{6,}/N/r =~ s/(?<=mf_adopt\(')\d+/N/r;
+	return join(' | ', $got->{ok} ? "ok $got->{out}" : $got->{error}, $got->{said} =~ /WARNING:  \w{5}: (.*)/g, $got->{said} =~ /^HINT:  (Cancel it.*)/mg)
+	  =~ s/(?<=invoice )\d{6,}/N/r =~ s/(?<=mf_adopt\(')\d+/N/r;
 }
 
 sub sent

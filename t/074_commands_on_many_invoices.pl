@@ -1,5 +1,5 @@
 # mf_cancel(), mf_retry() and mf_refresh() of many invoices: each has its result, and one that cannot be done holds up none.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -13,10 +13,9 @@ $mf->wait_worker($node, $db);
 # what it gives, or SQLSTATE and message
 sub attempt
 {
-	my ($sql, $role) = @_;
-	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
 
-	return $code == 0 ? $out : join ': ', $err =~ /ERROR:  (\w{5}): (.*)/;
+	return $got->{ok} ? $got->{out} : $got->{error};
 }
 
 # results of a call for the invoices of these names, in the order of their ids

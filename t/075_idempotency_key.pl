@@ -1,5 +1,5 @@
 # mf_invoice.idempotency_key: what has the same key is the same invoice, however often the month is run.
-use MyFatoorah::Test qw(sql ask);
+use MyFatoorah::Test qw(sql ask attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -17,12 +17,9 @@ $mf->wait_worker($node, $db);
 # "ok" and what it gives, or SQLSTATE and message; with the column and the constraint that drivers get
 sub attempt
 {
-	my ($sql, $role) = @_;
-	my ($code, $out, $err) = $node->psql($db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
 
-	return "ok $out" if $code == 0;
-	my ($state, $message) = $err =~ /ERROR:  (\w{5}): (.*)/;
-	return join ', ', "$state: $message" =~ s/invoice \d+/invoice N/r, grep { $_ } $err =~ /^(?:COLUMN|CONSTRAINT) NAME:  (\S+)/mg;
+	return $got->{ok} ? "ok $got->{out}" : join ', ', $got->{error} =~ s/invoice \d+/invoice N/r, grep { $_ } $got->{said} =~ /^(?:COLUMN|CONSTRAINT) NAME:  (\S+)/mg;
 }
 
 #

@@ -1,5 +1,5 @@
 # The months of the archive are tables that a dump carries, that go with the extension, and that can be dropped one by one.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => "wal_level = logical\nmyfatoorah.worker_enabled = off");
@@ -23,9 +23,9 @@ sub in { return $node->safe_psql(@_); }
 
 sub attempt
 {
-	my ($code, undef, $err) = $node->psql($db, $_[0]);
+	my $got = attempted(@_);
 
-	return $code == 0 ? 'ok' : ($err =~ /^(?:psql:\S+ )?ERROR:  (.*)/m)[0];
+	return $got->{ok} ? 'ok' : $got->{error} =~ s/^\w+: //r;
 }
 
 # insert_old(month, how many): finished, each with what hangs on it

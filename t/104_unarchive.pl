@@ -1,6 +1,6 @@
 # What moves to the archive and back moves as it is, or not at all, whatever triggers users have on the tables of both; and what comes in
 # meanwhile is not lost.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => 'myfatoorah.worker_enabled = off');
@@ -8,9 +8,9 @@ my $db = 'postgres';
 
 sub attempt
 {
-	my ($code, undef, $err) = $node->psql($db, $_[0], extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my $got = attempted(@_);
 
-	return $code == 0 ? 'ok' : ($err =~ /^(?:psql:\S+ )?ERROR:  (.*)/m)[0];
+	return $got->{ok} ? 'ok' : $got->{error};
 }
 
 sub moved_by { return qq{27000: a trigger or rule has changed or suppressed what moves, in table "$_[0]"}; }

@@ -1,6 +1,6 @@
 # A month of the archive that was detached: what myfatoorah says of its rows, and how they come back. A detachment that was
 # interrupted, and how archiving goes on.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(sql attempted);
 
 my $mf = 'MyFatoorah::Cluster';
 my $node = $mf->new_node('main', conf => 'myfatoorah.worker_enabled = off');
@@ -9,9 +9,9 @@ my $db = 'postgres';
 # "ok", or the message and the hint
 sub attempt
 {
-	my ($code, undef, $err) = $node->psql($db, $_[0]);
+	my $got = attempted(@_);
 
-	return $code == 0 ? 'ok' : join ': ', $err =~ /ERROR:  (.*)/, $err =~ /^HINT:  (.*)/m;
+	return $got->{ok} ? 'ok' : join ': ', grep { defined } $got->{error} =~ s/^\w+: //r, $got->{HINT};
 }
 
 # A finished invoice of that day; its id

@@ -59,6 +59,19 @@ sub as
 	return $code == 0 && $err !~ /ERROR/ ? "ok $out" : $err =~ /ERROR: +(.*)/ ? $1 =~ s/\binvoice \d+/invoice N/r : "? $err";
 }
 
+# attempted(statement, role): what comes of it, in a session of that role if one is given: ok; out, its result; error, "SQLSTATE:
+# message"; the other fields of what it says by their names, such as HINT and "COLUMN NAME"; said, all of that
+sub attempted
+{
+	my ($sql, $role) = @_;
+	my ($code, $out, $said) = ($asked_node // $MyFatoorah::Cluster::first_node)
+	  ->psql($asked_db, ($role ? "SET SESSION AUTHORIZATION $role; " : '') . $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my %got = (ok => $code == 0 && $said !~ /ERROR/, out => $out, said => $said, error => join ': ', $said =~ /ERROR:  (\w{5}): (.*)/);
+
+	$got{$1} //= $2 while $said =~ /^([A-Z]+(?: NAME)?):  (.*)/mg;
+	return \%got;
+}
+
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
 sub import
 {
