@@ -25,7 +25,7 @@ INSERT INTO mf_plan (account, plan_key, template, starts_on, every) VALUES ('hou
 RESET ROLE;
 SELECT since AS rule_since, done_to FROM mf_reminder_rule WHERE account = 'houses' \gset
 
--- All columns of text in tables of ours, of both extensions, that have a value
+-- All columns of text in tables of ours, of both extensions, that have a value; mf_account keeps former names, for webhooks of older invoices
 CREATE FUNCTION pg_temp.columns_with(value text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	c record;
@@ -33,7 +33,7 @@ DECLARE
 BEGIN
 	FOR c IN SELECT a.attrelid::regclass AS relation, a.attname AS name FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.deptype = 'e'
 			JOIN pg_extension e ON e.oid = d.refobjid
-		WHERE e.extname LIKE 'myfatoorah%' AND r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = ANY ('{text,name,varchar}'::regtype[]) ORDER BY 1, 2
+		WHERE e.extname LIKE 'myfatoorah%' AND r.relkind IN ('r', 'p') AND r.relname <> 'mf_account' AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = ANY ('{text,name,varchar}'::regtype[]) ORDER BY 1, 2
 	LOOP
 		EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I = $1)', c.relation, c.name) INTO found USING value;
 		IF found THEN
