@@ -175,4 +175,24 @@ set($day);
 billed('ahead 24 h: no period is billed again, nobody reminded again, and the new bill is', 3, 2);
 is($sandbox->count(%$send), 3 + @names + 1, 'all requests but the one that was refused have made an invoice');
 
+# A tick of the wrong clock that has to wait for an answer: the bill is looked at again, and so is who has paid, before it gets another link.
+sql(q{SELECT mf_pause_plan(id, 'a year of it') FROM mf_plan});
+my $bill = $mf->insert_bill($node, $db, 'kept', link_days => 30);
+my $number = sql("SELECT i.invoice_id FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill");
+my $question = { path => '/v2/GetPaymentStatus' };
+my $before = $sandbox->count(%$question);
+$sandbox->faults({ path => 'GetPaymentStatus', delay_ms => -1, times => -1 });
+$clock->move_by($year);
+sql('SELECT mf_resume()');
+wait_for("SELECT count(*) FROM mf_link WHERE bill = $bill AND asked_at > now() - interval '1 day'", 1);
+set(-$year);
+$sandbox->clear_faults;
+wait_for("SELECT count(*) FROM mf_bill WHERE id = $bill AND link_due > now() + interval '40 days'", 0);
+pass('back a year: the bill is looked at when its link ends');
+$sandbox->invoice($number, 'pay');
+sql('ALTER SYSTEM SET myfatoorah.poll_rate_limit = 0; SELECT pg_reload_conf()');
+set(31 * $day);
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(sql("SELECT count(*) FROM mf_link WHERE bill = $bill"), 1, 'and who has paid meanwhile gets no other one');
+
 done_testing();

@@ -120,14 +120,6 @@ COMMENT ON FUNCTION mf_billing_wake(timestamptz) IS 'has mf_billing_tick() calle
 --
 -- What several parts need
 --
--- A tick may be given a time ahead, for a trial.  What it puts off, it puts off by that time, so it is marked with it, and a
--- tick with an earlier time looks at it again.
-CREATE FUNCTION mf_ahead(as_of timestamptz)
-RETURNS timestamptz
-LANGUAGE sql STRICT VOLATILE PARALLEL SAFE
-RETURN CASE WHEN as_of > pg_catalog.clock_timestamp() THEN as_of END;
-COMMENT ON FUNCTION mf_ahead(timestamptz) IS 'a time if it is ahead of the clock, else null';
-
 CREATE FUNCTION mf_row_changes(before jsonb, after jsonb)
 RETURNS jsonb
 LANGUAGE sql STRICT IMMUTABLE PARALLEL SAFE

@@ -100,7 +100,7 @@ COMMENT ON COLUMN mf_bill.link_tries IS 'result: looks in a row that had to wait
 COMMENT ON COLUMN mf_bill.link_error IS 'result: why there is no link; null if nothing is wrong';
 COMMENT ON COLUMN mf_bill.snoozed_until IS 'result: no reminder before this day; see mf_snooze()';
 COMMENT ON COLUMN mf_bill.erased_at IS 'result: when the customer''s name, address and numbers were erased; null if they were not';
-COMMENT ON COLUMN mf_bill.link_ahead IS 'result: by what time ahead of the clock its link was looked at; a tick with an earlier time looks again; null: by the clock';
+COMMENT ON COLUMN mf_bill.link_ahead IS 'result: by what time its link was looked at; a tick with an earlier time, after a trial or while the clock was ahead, looks again';
 
 -- All links that a bill ever had.  The index finds them, and makes two live ones of a bill impossible: of its live one
 -- it has 0, of each other one that link's number.

@@ -95,8 +95,8 @@ AS $$
 DECLARE
 	again timestamptz := @extschema@.mf_bill_link(mf_bill_link_again.bill, as_of);
 BEGIN
-	UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = @extschema@.mf_ahead(as_of)
-		WHERE t.id = mf_bill_link_again.bill AND (t.link_due IS DISTINCT FROM again OR t.link_ahead IS DISTINCT FROM @extschema@.mf_ahead(as_of));
+	UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = as_of
+		WHERE t.id = mf_bill_link_again.bill AND (t.link_due IS DISTINCT FROM again OR t.link_ahead > as_of);
 	PERFORM @extschema@.mf_billing_wake(again);
 	RETURN again;
 END
@@ -128,7 +128,7 @@ BEGIN
 		SELECT l.invoice, l.asked_at, l.asked_for, greatest(mf_bill_asked.since, l.retired_at) AS since, i.status, i.payment_status, l.retired_at,
 			EXISTS (SELECT FROM @extschema@.mf_inquiry q WHERE q.invoice = l.invoice AND q.urgent) AS awaited,
 			EXISTS (SELECT FROM @extschema@.mf_transaction t WHERE t.invoice = l.invoice AND t.transaction_status = 'InProgress'
-				AND t.changed_at > clock_timestamp() - interval '10 minutes') AS in_progress
+				AND abs(extract(epoch FROM clock_timestamp() - t.changed_at)) < 600) AS in_progress
 		FROM @extschema@.mf_link l JOIN @extschema@.mf_invoice i ON i.id = l.invoice
 		WHERE l.bill = mf_bill_asked.bill AND i.payment_status IN ('unpaid', 'authorized') AND i.status IN ('sent', 'sending', 'unknown', 'review')
 		ORDER BY l.invoice
@@ -138,7 +138,8 @@ BEGIN
 			settled := settled AND k.retired_at IS NULL;
 		ELSIF k.payment_status = 'authorized' OR k.in_progress THEN
 			settled := false;
-		ELSIF k.asked_at IS NULL OR k.asked_for < k.since OR (k.asked_at < k.since AND k.since <= clock_timestamp()) THEN
+		-- an answer of a time that has not come is none
+		ELSIF k.asked_at IS NULL OR k.asked_at > clock_timestamp() OR k.asked_for < k.since OR (k.asked_at < k.since AND k.since <= clock_timestamp()) THEN
 			PERFORM @extschema@.mf_refresh(k.invoice);
 			UPDATE @extschema@.mf_link l SET asked_at = clock_timestamp(), asked_for = greatest(mf_bill_asked.as_of, k.since) WHERE l.invoice = k.invoice;
 			settled := false;

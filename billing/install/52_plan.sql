@@ -73,7 +73,7 @@ COMMENT ON COLUMN mf_plan.created_by_id IS 'result: OID of that role: its member
 COMMENT ON COLUMN mf_plan.updated_at IS 'result: when what you write was last changed';
 COMMENT ON COLUMN mf_plan.updated_by IS 'result: by which role';
 COMMENT ON COLUMN mf_plan.erased_at IS 'result: when what the template says of the customer was erased; null if it was not';
-COMMENT ON COLUMN mf_plan.ahead IS 'result: by what time ahead of the clock it was put off; a tick with an earlier time looks again; null: by the clock';
+COMMENT ON COLUMN mf_plan.ahead IS 'result: by what time it was put off; a tick with an earlier time, after a trial or while the clock was ahead, looks again';
 COMMENT ON COLUMN mf_plan.resumed_to IS 'result: periods up to this number are billed, whatever catch_up says: mf_resume_plan() was told so';
 
 -- The key makes it impossible to bill a period twice.
@@ -634,7 +634,7 @@ EXCEPTION WHEN OTHERS THEN
 	IF @extschema@.mf_is_transient(state) THEN
 		RAISE;
 	END IF;
-	UPDATE @extschema@.mf_plan t SET last_error = replace(message, format('role with OID %s ', t.created_by_id), format('role "%s" ', t.created_by)), tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
+	UPDATE @extschema@.mf_plan t SET last_error = replace(message, format('role with OID %s ', t.created_by_id), format('role "%s" ', t.created_by)), tries = least(t.tries + 1, 1000), ahead = as_of,
 		next_at = as_of + @extschema@.mf_delay(t.tries, interval '1 minute', interval '1 day') WHERE t.id = mf_plan_try.plan;
 END
 $$;

@@ -72,7 +72,7 @@ COMMENT ON COLUMN mf_reminder_queue.due IS 'not before this time';
 COMMENT ON COLUMN mf_reminder_queue.asked_since IS 'MyFatoorah is to have answered since then that nothing is paid';
 COMMENT ON COLUMN mf_reminder_queue.tries IS 'looks in a row that had to wait, or failed';
 COMMENT ON COLUMN mf_reminder_queue.error IS 'why the latest look failed';
-COMMENT ON COLUMN mf_reminder_queue.ahead IS 'by what time ahead of the clock it was put off; a tick with an earlier time looks again; null: by the clock';
+COMMENT ON COLUMN mf_reminder_queue.ahead IS 'by what time it was put off; a tick with an earlier time, after a trial or while the clock was ahead, looks again';
 
 --
 -- Times
@@ -456,14 +456,14 @@ BEGIN
 		CONTINUE WHEN NOT FOUND;
 		BEGIN
 			again := @extschema@.mf_bill_remind(q.bill, as_of);
-			UPDATE @extschema@.mf_reminder_queue t SET due = again, error = NULL, ahead = @extschema@.mf_ahead(as_of) WHERE t.bill = q.bill AND again IS NOT NULL;
+			UPDATE @extschema@.mf_reminder_queue t SET due = again, error = NULL, ahead = as_of WHERE t.bill = q.bill AND again IS NOT NULL;
 			DELETE FROM @extschema@.mf_reminder_queue t WHERE t.bill = q.bill AND again IS NULL;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
 			IF @extschema@.mf_is_transient(state) THEN
 				RAISE;
 			END IF;
-			UPDATE @extschema@.mf_reminder_queue t SET error = @extschema@.mf_bill_words(message), tries = least(t.tries + 1, 1000), ahead = @extschema@.mf_ahead(as_of),
+			UPDATE @extschema@.mf_reminder_queue t SET error = @extschema@.mf_bill_words(message), tries = least(t.tries + 1, 1000), ahead = as_of,
 				due = as_of + @extschema@.mf_delay(t.tries, interval '1 second', interval '1 day') WHERE t.bill = q.bill;
 		END;
 		done := done + 1;

@@ -46,7 +46,7 @@ BEGIN
 	FOR b IN SELECT t.id FROM @extschema@.mf_bill t WHERE t.link_due <= as_of ORDER BY t.link_due, t.id LIMIT most FOR NO KEY UPDATE SKIP LOCKED LOOP
 		EXIT WHEN @extschema@.mf_tick_over(started);
 		again := @extschema@.mf_bill_link(b, as_of);
-		UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = @extschema@.mf_ahead(as_of) WHERE t.id = b;
+		UPDATE @extschema@.mf_bill t SET link_due = again, link_ahead = as_of WHERE t.id = b;
 		done := done + 1;
 	END LOOP;
 	-- those that were locked are due again soon
@@ -63,16 +63,19 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
+DECLARE
+	-- what others do meanwhile is of a later time than this tick, and of none that has not come
+	come constant timestamptz := greatest(as_of, clock_timestamp());
 BEGIN
 	-- what somebody has locked is left to them
 	UPDATE @extschema@.mf_bill t SET link_due = CASE WHEN t.link_due IS NOT NULL THEN as_of END, link_tries = 0, link_error = NULL, link_ahead = NULL WHERE t.id IN (SELECT b.id FROM @extschema@.mf_bill b
-		WHERE b.link_ahead > as_of LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
+		WHERE b.link_ahead > come LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
 	UPDATE @extschema@.mf_plan t SET next_at = CASE WHEN t.next_at IS NOT NULL THEN as_of END, ahead = NULL WHERE t.id IN (SELECT p.id FROM @extschema@.mf_plan p
-		WHERE p.ahead > as_of LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
+		WHERE p.ahead > come LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
 	UPDATE @extschema@.mf_reminder_queue t SET due = as_of, tries = 0, error = NULL, ahead = NULL WHERE t.bill IN (SELECT q.bill FROM @extschema@.mf_reminder_queue q
-		WHERE q.ahead > as_of LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
-	RETURN EXISTS (SELECT FROM @extschema@.mf_bill b WHERE b.link_ahead > as_of) OR EXISTS (SELECT FROM @extschema@.mf_plan p WHERE p.ahead > as_of)
-		OR EXISTS (SELECT FROM @extschema@.mf_reminder_queue q WHERE q.ahead > as_of);
+		WHERE q.ahead > come LIMIT most FOR NO KEY UPDATE SKIP LOCKED);
+	RETURN EXISTS (SELECT FROM @extschema@.mf_bill b WHERE b.link_ahead > come) OR EXISTS (SELECT FROM @extschema@.mf_plan p WHERE p.ahead > come)
+		OR EXISTS (SELECT FROM @extschema@.mf_reminder_queue q WHERE q.ahead > come);
 END
 $$;
 COMMENT ON FUNCTION mf_tick_back(timestamptz, integer) IS 'has what ticks with a later time have put off looked at; returns whether there is more of it';

@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "functions/role_quota.h"
+#include "process/wait.h"
 #include "process/worker_slots.h"
 
 /* A role may use up the quota of this many seconds at once. */
@@ -90,7 +91,8 @@ lock_quota(Oid role, TimestampTz now)
 		if (slot->quotas[i].role == role || slot->quotas[i].used_at < quota->used_at)
 			quota = &slot->quotas[i];
 	}
-	if (quota->role != role)
+	/* after the clock was set back its turns would be far ahead */
+	if (quota->role != role || quota->used_at - now >= MF_SET_BACK_MIN_US)
 	{
 		memset(quota, 0, sizeof(*quota));
 		quota->role = role;
