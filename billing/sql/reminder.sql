@@ -31,7 +31,8 @@ BEGIN
 		COMMIT;
 		at := greatest(at, next);
 	END LOOP;
-	RAISE NOTICE 'next: %', coalesce((next AT TIME ZONE 'Asia/Kuwait')::text, 'none');
+	-- whoever had to wait for an answer is some seconds later
+	RAISE NOTICE 'next: %', coalesce((date_trunc('minute', next) AT TIME ZONE 'Asia/Kuwait')::text, 'none');
 END
 $$;
 -- A bill whose link was sent
