@@ -132,4 +132,4 @@ SELECT mf_release(:ghada) > 0 AS asked;
 CALL pg_temp.wait_state('ghada', 'capture cancelled, release released');
 -- nothing is asked about any more
 CALL mf_test.wait_for($$ NOT EXISTS (SELECT FROM mf_operation WHERE due IS NOT NULL) $$);
-UPDATE mf_inquiry SET urgent = false, due = now() + interval '1 day' WHERE invoice IN (SELECT id FROM pg_temp.mine);
+UPDATE mf_inquiry SET urgent = false, due = now() + interval '30 min' WHERE invoice IN (SELECT id FROM pg_temp.mine);

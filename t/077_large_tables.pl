@@ -139,21 +139,21 @@ my $flush = sql('SHOW server_version_num') >= 150000 ? 'SELECT pg_stat_force_nex
 # A year of invoices: paid ones, and a few that are open and asked about later, or queued and due later, which a start of
 # the worker looks through
 sql(qq{SET session_replication_role = replica;
-	CREATE TEMP TABLE year AS SELECT n, CASE n % 20 WHEN 0 THEN 'queued' ELSE 'sent' END AS status FROM generate_series(1, $many) n;
+	CREATE TEMP TABLE year AS SELECT n, CASE n % 100 WHEN 0 THEN 'queued' ELSE 'sent' END AS status FROM generate_series(1, $many) n;
 	INSERT INTO mf_invoice (id, account, customer_name, invoice_value, reference, status, payment_status, invoice_id, invoice_url, sent_at, send_at, attempts, created_by_id)
 		OVERRIDING SYSTEM VALUE
-		SELECT -n, 'myfatoorah', 'year', 1, 'year.' || n, status, CASE WHEN n % 20 > 1 THEN 'paid' ELSE 'unpaid' END, CASE status WHEN 'sent' THEN n END,
+		SELECT -n, 'myfatoorah', 'year', 1, 'year.' || n, status, CASE WHEN n % 100 > 1 THEN 'paid' ELSE 'unpaid' END, CASE status WHEN 'sent' THEN n END,
 			CASE status WHEN 'sent' THEN 'https://example.com/' || n END, now(), now() + interval '1 day', 1, 10 FROM year;
 	INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, invoice_id, changed_to_sent)
 		SELECT -n, 1, 'year.' || n, 'x', now(), now(), now(), 'accepted', n, true FROM year WHERE status = 'sent';
 	INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) SELECT -n, 'myfatoorah', 'send', now() + interval '1 day', now() + interval '1 day', 0 FROM year WHERE status = 'queued';
-	INSERT INTO mf_inquiry (invoice, account, due) SELECT -n, 'myfatoorah', now() + interval '1 day' FROM year WHERE n % 20 = 1;
-	INSERT INTO mf_transaction (invoice, payment_id, transaction_status) SELECT -n, 'year' || n, 'Succss' FROM year WHERE n % 20 > 1;
-	INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT -n, 'status reader', 'unpaid', 'paid', 1 FROM year WHERE n % 20 > 1;
+	INSERT INTO mf_inquiry (invoice, account, due, answers) SELECT -n, 'myfatoorah', now() + interval '1 day', 3 FROM year WHERE n % 100 = 1;
+	INSERT INTO mf_transaction (invoice, payment_id, transaction_status) SELECT -n, 'year' || n, 'Succss' FROM year WHERE n % 100 > 1;
+	INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT -n, 'status reader', 'unpaid', 'paid', 1 FROM year WHERE n % 100 > 1;
 	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, answered_at)
-		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), now() FROM year WHERE n % 20 > 1;
+		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), now() FROM year WHERE n % 100 > 1;
 	$flush});
-$loaded = $many * 19 / 20;
+$loaded = $many * 99 / 100;
 $mf->wait_for($node, $db, q{SELECT n_tup_ins >= } . $loaded . q{ FROM pg_stat_user_tables WHERE relname = 'mf_attempt'});
 
 foreach my $known ('unknown to the planner', 'known to the planner')

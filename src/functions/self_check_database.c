@@ -87,7 +87,7 @@ check_agenda(const MfCheck *check)
 								 "; entries without an invoice: " INT64_FORMAT "; entries under another account or of another kind than their invoice's: " INT64_FORMAT
 								 "; what is due later than it can be: " INT64_FORMAT
 								 "; refunds, captures and releases without a due time or under another account: " INT64_FORMAT
-								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, written while the clock was ahead, or sent while myfatoorah.poll_rate_limit was 0.",
+								 ". Rows were loaded, changed or lost without the triggers of mf_invoice, written while the clock was ahead, put off while myfatoorah.poll_delay or lookup_delay was longer, or sent while poll_rate_limit was 0.",
 								 damage.unfinished, damage.unasked, damage.gone, damage.astray, damage.late, damage.operations),
 						"SELECT * FROM mf_repair() repairs that; each invoice is looked up before it is sent.");
 	else

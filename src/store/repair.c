@@ -56,6 +56,10 @@
 	"WHEN 'sending' THEN q.kind <> 'sending' WHEN 'unknown' THEN q.kind NOT IN ('reconcile', 'replay') " \
 	"WHEN 'review' THEN q.kind <> 'review' ELSE false END"
 
+/* each entry with its invoice; OFFSET 0 keeps the planner from reading all invoices */
+#define WITH_INVOICE(table) table " q CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i"
+#define ENTRIES WITH_INVOICE("@mf_queue")
+
 /*
  * What is due later than any rule makes it now: it was written while the clock was ahead, or
  * without the triggers of mf_invoice.  $1: now; $2: mf_verify_wait(); $3: the delay of polls.
@@ -66,7 +70,7 @@
  * delay of its kind; to judge that too short costs a question.
  */
 #define LATE_ENTRIES \
-	"@mf_queue q JOIN @mf_invoice i ON i.id = q.invoice CROSS JOIN LATERAL (SELECT greatest($1, " \
+	ENTRIES " CROSS JOIN LATERAL (SELECT greatest($1, " \
 	"    CASE WHEN q.kind IN ('send', 'verify') AND i.send_at > i.created_at THEN least(i.send_at, '" MF_TIME_END_TEXT "') END) " \
 	"    + CASE q.kind WHEN 'send' THEN 0 ELSE $2 END * interval '1 ms' AS due) l " \
 	"WHERE greatest(q.due, q.rank) > $1 AND q.kind <> 'review' AND i.status <> 'review' AND greatest(q.due, q.rank) > l.due " \
@@ -76,7 +80,7 @@
 
 /* What the clock that was ahead has called expired is asked about at once. */
 #define LATE_INQUIRIES \
-	"@mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice WHERE q.due > $1 + CASE WHEN i.payment_status = 'expired' " \
+	WITH_INVOICE("@mf_inquiry") " WHERE q.due > $1 + CASE WHEN i.payment_status = 'expired' " \
 	"  AND coalesce(i.expires_at, i.expiry_date) > $1 THEN interval '0' ELSE interval '15 min' + CASE WHEN q.urgent THEN interval '0' " \
 	"  WHEN i.payment_status IN ('unpaid', 'authorized') THEN ('{4,14,80,320}'::int4[])[least(q.answers, 3) + 1] * $3 * interval '1 ms' " \
 	"  ELSE interval '10 days' END + (q.failures + (q.error IS NOT NULL)::int4) * interval '1 h' END"
@@ -122,9 +126,6 @@ static MfStatement prepared_statement = {
 	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
 	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
 	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
-
-/* each entry with its invoice; OFFSET 0 keeps the planner from reading all invoices */
-#define ENTRIES "@mf_queue q CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i"
 
 /* by two small indexes: an invoice with an InvoiceId is unfinished only if a duplicate is suspected */
 static MfStatement damage_statement = {
