@@ -214,6 +214,7 @@ static MfStatement purge_statement = {
 };
 
 static int *merge_repetitions(MfEvent *events, int count);
+static bool is_later(const char *number, const char *other);
 static bool is_event(const MfEvent *event, const char *account, const uint8 *digest);
 static void add_event(MfArray *columns, const MfEvent *event, int deliveries);
 
@@ -272,13 +273,22 @@ merge_repetitions(MfEvent *events, int count)
 				break;
 		}
 		deliveries[j]++;
-		/* of several callbacks of an invoice, the latest PaymentId counts; of webhooks, the latest number */
+		/* of several callbacks of an invoice, the latest PaymentId counts; of webhooks, the highest number */
 		if (events[i].payment_id != NULL)
 			events[j].payment_id = events[i].payment_id;
-		if (events[i].event_reference != NULL)
+		if (is_later(events[i].event_reference, events[j].event_reference))
 			events[j].event_reference = events[i].event_reference;
 	}
 	return deliveries;
+}
+
+/* Whether a webhook's number, "WH-24349", is higher than another one's; NULL = none. */
+static bool
+is_later(const char *number, const char *other)
+{
+	int			longer = number != NULL && other != NULL ? (int) strlen(number) - (int) strlen(other) : 0;
+
+	return number != NULL && (other == NULL || longer > 0 || (longer == 0 && strcmp(number, other) > 0));
 }
 
 /* Whether an event has this key. */
