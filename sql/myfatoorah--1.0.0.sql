@@ -1638,7 +1638,7 @@ CREATE FUNCTION mf_resolve_refund(id bigint, outcome text, reason text, refund_i
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_resolve_refund(bigint, text, text, bigint) IS 'decides about a refund in review: filed (with the RefundId that the portal shows) or refused (the portal shows none)';
+COMMENT ON FUNCTION mf_resolve_refund(bigint, text, text, bigint) IS 'decides about a refund in review: filed (with the RefundId that the portal shows) or refused (the portal shows none); or takes a RefundId back that was wrong: review';
 
 CREATE FUNCTION mf_capture(invoice bigint, value numeric DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint
@@ -2015,9 +2015,15 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		  UNION ALL
 		  SELECT o.invoice, NULL, NULL, NULL, pg_catalog.concat_ws(': ', pg_catalog.concat_ws(' ', o.kind, o.id, 'of ' || o.value, o.currency), o.last_error),
 			   CASE WHEN o.kind <> 'refund' THEN pg_catalog.format('Look the payment up in the MyFatoorah portal. If it was captured or released: SELECT mf_refresh(%s). If not: SELECT mf_cancel_capture(%s, ''reason''), and call mf_capture() or mf_release() again', o.invoice, o.invoice)
+			   WHEN f.refund_id IS NOT NULL THEN
+				pg_catalog.format('MyFatoorah lists RefundId %s of the same amount, first seen at %s, without ExternalIdentifier. Look it up in the MyFatoorah portal, by its comment and time. If it is this one: SELECT mf_resolve_refund(%s, ''filed'', ''reason'', refund_id => %s). If it is another: SELECT mf_resolve_refund(%s, ''refused'', ''reason''), and insert a new refund if the portal has none for this one', f.refund_id, f.created_at, o.id, f.refund_id, o.id)
 			   ELSE pg_catalog.format('Look the refund up in the MyFatoorah portal, by its comment, amount and ExternalIdentifier %s. If it is there: SELECT mf_resolve_refund(%s, ''filed'', ''reason'', refund_id => NUMBER). If it is not: SELECT mf_retry_refund(%s, ''reason''), or mf_resolve_refund(%s, ''refused'', ''reason'')',
 				o.reference, o.id, o.id, o.id) END
-		  FROM mf_operation o WHERE o.status = 'review') q
+		  FROM mf_operation o LEFT JOIN LATERAL (SELECT p.refund_id, p.created_at FROM mf_operation p
+				WHERE p.invoice = o.invoice AND p.kind = o.kind AND p.value = o.value AND p.created_by IS NULL AND p.reference IS NULL
+					AND p.created_at >= coalesce((SELECT pg_catalog.min(a.started_at) FROM mf_operation_attempt a WHERE a.operation = o.id), o.created_at)
+				ORDER BY p.refund_id LIMIT 1) f ON true
+		  WHERE o.status = 'review') q
 		JOIN mf_invoice i ON i.id = q.invoice
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
 	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))

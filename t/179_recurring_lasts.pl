@@ -154,5 +154,39 @@ $mf->wait_for($node, 'restored', "SELECT payment_status FROM mf_invoice WHERE in
 is($node->safe_psql('restored', "SELECT count(*), count(DISTINCT invoice_id) FROM mf_invoice WHERE recurring_id = '$plan'"), '5|5', 'until it is resumed: then each repetition has one row');
 is($node->safe_psql('restored', q{SELECT count(*), count(DISTINCT invoice_id) FROM mf_invoice WHERE customer_reference = 'many' AND recurring_type IS NULL}), 2 * $many . '|' . 2 * $many, 'those of the others, too');
 
+#
+# A repetition is known by itself: the row that began its plan, or the month of the archive in which that is, may be gone.
+#
+foreach my $gone ('deleted', 'dropped')
+{
+	my ($base, undef, $ended) = $mf->begin_plan($node, 'restored', $sandbox, $gone, account => "'kuwait'", customer_reference => "'$gone'");
+	my $number = $sandbox->charge($ended)->{id};
+
+	awaited('restored');
+	$mf->wait_for($node, 'restored', "SELECT payment_status FROM mf_invoice WHERE invoice_id = $number", 'paid');
+	my $id = $node->safe_psql('restored', "SELECT id FROM mf_invoice WHERE invoice_id = $number");
+	$node->safe_psql('restored', "SELECT mf_cancel_recurring('$ended', 'kuwait')");
+	$mf->wait_for($node, 'restored', "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $base AND due IS NOT NULL", 0);
+	$mf->wait_idle($node, 'restored');
+	if ($gone eq 'deleted')
+	{
+		$node->safe_psql('restored', "DELETE FROM mf_invoice WHERE id = $base");
+	}
+	else
+	{
+		$node->safe_psql('restored', "SET session_replication_role = replica; UPDATE mf_invoice SET created_at = CASE id WHEN $base THEN timestamptz '2020-03-15' ELSE '2020-04-15' END WHERE id IN ($base, $id);
+			DELETE FROM mf_inquiry WHERE invoice IN ($base, $id)");
+		$node->safe_psql('restored', q{SELECT mf_archive('2020-05-01')});
+		my ($month) = $node->safe_psql('restored', "SELECT tableoid::regclass FROM mf_invoice_archive WHERE id = $base");
+		$node->safe_psql('restored', "DROP TABLE $month; SELECT mf_unarchive(ARRAY[$id])");
+	}
+	$sandbox->invoice($number, 'refund', { amount => '0.250' });
+	$node->safe_psql('restored', "SELECT mf_refresh($id)");
+	ok($mf->wait_for($node, 'restored', "SELECT payment_status FROM mf_invoice WHERE id = $id", 'partly_refunded'), "$gone: a refund of the repetition is booked");
+	is($node->safe_psql('restored', "SELECT payment_error FROM mf_invoice WHERE id = $id"), '', "$gone: and nothing is said against it");
+	my $another = $node->safe_psql('restored', "INSERT INTO mf_refund (invoice, value) VALUES ($id, 0.5) RETURNING id");
+	ok($mf->wait_for($node, 'restored', "SELECT status FROM mf_refund WHERE id = $another", 'filed'), "$gone: and one is asked for");
+}
+
 $node->stop;
 done_testing();

@@ -142,6 +142,9 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 		refuse(operation, gettext_noop("Only a refund that was refused, or is in review, can be asked for again."));
 	if (operation->reference == NULL || operation->refund_id != NULL)
 		refuse(operation, gettext_noop("MyFatoorah has this refund. Insert a new one."));
+	if (operation->possible_id != NULL)
+		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "MyFatoorah lists RefundId %s of the same amount, which may be this one. If it is not, insert a new refund."),
+								   operation->possible_id));
 	invoice = mf_operations_lock_invoice(schema, operation->invoice, NULL, NULL);
 	if (operation->status == MF_OPERATION_REFUSED && mf_amount_compare(operation->value, invoice->left) > 0)
 		refuse(operation, psprintf(dgettext(TEXTDOMAIN, "What is left to be refunded is %s."), invoice->left));
@@ -153,7 +156,15 @@ mf_retry_refund(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A person decides about a refund in review; MyFatoorah is asked about one that it has. */
+/* Whether it has a RefundId by a person's decision, which nothing of MyFatoorah confirms. */
+static bool
+was_resolved(const MfOperation *operation)
+{
+	return operation->status == MF_OPERATION_FILED && operation->refund_id != NULL && operation->refund_reference == NULL &&
+		(operation->answered_id == NULL || strcmp(operation->refund_id, operation->answered_id) != 0);
+}
+
+/* A person decides about a refund in review, or anew; MyFatoorah is asked about one that it has. */
 Datum
 mf_resolve_refund(PG_FUNCTION_ARGS)
 {
@@ -162,8 +173,11 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 	char	   *outcome = mf_required_text(fcinfo, 1, "outcome");
 	char	   *reason = required_reason(fcinfo, 2);
 
-	if (operation->status != MF_OPERATION_REVIEW)
-		refuse(operation, gettext_noop("mf_review shows what needs a decision."));
+	bool		undo = strcmp(outcome, "review") == 0;
+
+	if (undo ? !was_resolved(operation) : operation->status != MF_OPERATION_REVIEW)
+		refuse(operation, undo ? gettext_noop("Only a refund with a refund_id that mf_resolve_refund() has given it, and that no list of MyFatoorah has shown, is decided anew.") :
+			   gettext_noop("mf_review shows what needs a decision."));
 	begin_change(&change, operation, psprintf("%s: %s", outcome, reason));
 	if (strcmp(outcome, "filed") == 0)
 	{
@@ -171,13 +185,19 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 		change.refund_id = portal_refund_id(fcinfo, operation);
 		change.due = GetCurrentTimestamp();
 	}
+	else if (!PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("refund_id cannot be given with outcome \"%.40s\"", outcome),
+				 errhint("If the portal shows the refund, the outcome is filed.")));
+	else if (undo)
+	{
+		change.to = MF_OPERATION_REVIEW;
+		change.refund_id = "0";
+		change.error = psprintf("its RefundId was %s by mistake: %s", operation->refund_id, reason);
+	}
 	else if (strcmp(outcome, "refused") == 0)
 	{
-		if (!PG_ARGISNULL(3))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("refund_id cannot be given with outcome \"refused\""),
-					 errhint("If the portal shows the refund, the outcome is filed.")));
 		change.to = MF_OPERATION_REFUSED;
 		change.error = reason;
 	}
@@ -185,7 +205,7 @@ mf_resolve_refund(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for outcome: \"%.40s\"", outcome),
-				 errhint("Valid values are: filed, refused.")));
+				 errhint("Valid values are: filed, refused, review.")));
 	mf_operation_apply_alone(get_func_namespace(fcinfo->flinfo->fn_oid), &change);
 	PG_RETURN_VOID();
 }

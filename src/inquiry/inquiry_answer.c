@@ -19,6 +19,7 @@
 static MfInquiryNext *add_next(MfInquiryBatch *batch, MfFlight *flight);
 static MfPaymentChange *add_change(MfInquiryBatch *batch, const MfPaymentRow *row);
 static bool is_of_row(const MfSqlScope *scope, const MfFlight *flight, const MfPaymentRow *row);
+static bool is_same_or_earlier(const char *reference, const char *ours);
 static bool is_same_text(const char *utf8, const char *ours);
 static bool is_elsewhere(const MfFlight *flight, const MfPaymentRow *row);
 static char *address_error(const MfFlight *flight, const MfPaymentRow *row);
@@ -141,15 +142,15 @@ add_change(MfInquiryBatch *batch, const MfPaymentRow *row)
  * reference of one of its attempts, whatever the row contains now, or one that it had
  * before, which has the same stem and a lower number.  An InvoiceId alone proves
  * nothing, because other hosts and environments use the same numbers.  An invoice that was
- * taken over has the customer's reference only, or none, so it counts at its address only.
+ * taken over has the customer's reference only, or none, or, as a repetition of a recurring
+ * payment, that with which its own begins, so it counts at its address only.
  */
 static bool
 is_of_row(const MfSqlScope *scope, const MfFlight *flight, const MfPaymentRow *row)
 {
 	const char *utf8 = flight->found.values[MF_PS_CUSTOMER_REFERENCE];
 	const char *ours = mf_to_utf8(row->reference);
-	int			our_stem;
-	int			stem;
+	const char *dot = strrchr(ours, '.');
 
 	if (is_elsewhere(flight, row))
 		return false;
@@ -159,10 +160,22 @@ is_of_row(const MfSqlScope *scope, const MfFlight *flight, const MfPaymentRow *r
 		return true;
 	if (utf8 == NULL)
 		return false;
-	if (mf_reference_number(utf8, &stem) <= mf_reference_number(ours, &our_stem) &&
-		stem == our_stem && strncmp(utf8, ours, stem) == 0)
+	if (is_same_or_earlier(utf8, ours) ||
+		(row->taken_over_from != NULL && dot != NULL && mf_reference_is_made(ours, strlen(ours)) &&
+		 is_same_or_earlier(utf8, pnstrdup(ours, dot - ours))))
 		return true;
 	return mf_queue_has_attempt(scope, row->invoice, mf_from_utf8_lossy(utf8));
+}
+
+/* Whether a reference is ours, or one that our row had before: of a lower number. */
+static bool
+is_same_or_earlier(const char *reference, const char *ours)
+{
+	int			our_stem;
+	int			stem;
+
+	return mf_reference_number(reference, &stem) <= mf_reference_number(ours, &our_stem) &&
+		stem == our_stem && strncmp(reference, ours, stem) == 0;
 }
 
 /* Whether an invoice that was taken over was asked about at another address. */

@@ -29,6 +29,7 @@ typedef enum Sign
 	SIGN_REFUND_ID,
 	SIGN_REFERENCE,
 	SIGN_ANSWER,				/* to the request, which proved nothing */
+	SIGN_FOREIGN,				/* RefundId of a row that an earlier answer has made */
 	SIGN_NONE
 } Sign;
 
@@ -52,6 +53,8 @@ static int	find_row(const Settlement *settlement, const MfFlight *flight, char *
 static void change_row(Settlement *settlement, const MfOperation *row, char *const *refund, MfOperationStatus status);
 static void add_foreign(Settlement *settlement, const MfFlight *flight, char *const *refund, MfOperationStatus status);
 static void count_not_found(Settlement *settlement, const MfFlight *flight);
+static const char *possible_refund(const Settlement *settlement, const MfOperation *row);
+static char *contradiction(const MfOperation *row, char *const *refund, MfOperationStatus status);
 
 void
 mf_inquiry_settle_refunds(const MfSqlScope *scope, MfInquiryBatch *batch)
@@ -155,7 +158,8 @@ mf_inquiry_refund_status(const char *word, MfOperationStatus *status)
 /*
  * The row of a refund, -1 = none: by its RefundId, by the reference of any of its attempts, or
  * by the RefundId in an answer to the request.  Each row has one.  A RefundId that no list has
- * shown, because MyFatoorah has answered with another one's, gives way to the row's reference.
+ * shown, because MyFatoorah has answered with another one's, gives way to the row's reference; so
+ * does one of a foreign row, which was listed before the answer was recorded, or without a reference.
  */
 static int
 find_row(const Settlement *settlement, const MfFlight *flight, char *const *refund, Sign sign)
@@ -167,7 +171,8 @@ find_row(const Settlement *settlement, const MfFlight *flight, char *const *refu
 	{
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
 		int			number = foreach_current_index(lc);
-		const char *id = sign == SIGN_REFUND_ID ? row->refund_id : sign == SIGN_ANSWER ? row->answered_id : NULL;
+		const char *id = sign == (row->is_foreign ? SIGN_FOREIGN : SIGN_REFUND_ID) ? row->refund_id :
+			sign == SIGN_ANSWER ? row->answered_id : NULL;
 
 		if (row->invoice != flight->invoice || settlement->matched[number])
 			continue;
@@ -180,18 +185,24 @@ find_row(const Settlement *settlement, const MfFlight *flight, char *const *refu
 	return -1;
 }
 
-/* A row that is being sent is left to its answer; what was refunded stays so. */
+/* A row that is being sent is left to its answer; what was refunded stays so, and what is said against that needs a person, once. */
 static void
 change_row(Settlement *settlement, const MfOperation *row, char *const *refund, MfOperationStatus status)
 {
 	MfOperationChange *change = &settlement->changes[settlement->change_count];
+	bool		was_refunded = row->status == MF_OPERATION_REFUNDED;
+	char	   *doubt = contradiction(row, refund, status);
+	char	   *told = psprintf("MyFatoorah has RefundId %s ", refund[MF_RF_REFUND_ID]);
+	bool		was_told = row->last_error != NULL && strncmp(row->last_error, told, strlen(told)) == 0;
 
-	if (row->status == MF_OPERATION_SENDING || row->status == MF_OPERATION_REFUNDED)
+	if (row->status == MF_OPERATION_SENDING)
 		return;
-	if (row->status == status && row->refund_id != NULL && row->refund_reference != NULL)
+	if (was_refunded && (doubt == NULL ? !was_told : row->last_error != NULL && strcmp(doubt, row->last_error) == 0))
+		return;
+	if (!was_refunded && row->status == status && row->refund_id != NULL && row->refund_reference != NULL)
 		return;
 	mf_operation_change_begin(change, row, ACTOR);
-	change->to = status;
+	change->to = was_refunded ? row->status : status;
 	change->lookups = 0;
 	change->refund_id = refund[MF_RF_REFUND_ID];
 	change->refund_reference = mf_from_utf8_lossy(refund[MF_RF_REFUND_REFERENCE]);
@@ -199,17 +210,25 @@ change_row(Settlement *settlement, const MfOperation *row, char *const *refund, 
 		mf_amount_is_plausible(refund[MF_RF_REFUND_AMOUNT]) ? refund[MF_RF_REFUND_AMOUNT] : NULL;
 	change->rrn = mf_from_utf8_lossy(refund[MF_RF_RRN]);
 	change->reason = psprintf("RefundId %s, RefundStatus %s", refund[MF_RF_REFUND_ID], mf_from_utf8_lossy(refund[MF_RF_REFUND_STATUS]));
-	change->error = status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
-	if (row->value != NULL && mf_amount_compare(row->value, refund[MF_RF_AMOUNT]) != 0)
-	{
-		change->error = psprintf("MyFatoorah has RefundId %s with an amount of %s", refund[MF_RF_REFUND_ID], refund[MF_RF_AMOUNT]);
-		if (status == MF_OPERATION_REFUNDED)
-			mf_payment_doubt(settlement->scope, row->invoice, psprintf("%s, and refund %lld is one of %s", change->error,
-																	   (long long) row->id, row->value), false);
-	}
-	if (status == MF_OPERATION_FILED)
+	change->error = doubt != NULL ? doubt : status == MF_OPERATION_REFUSED ? "rejected by MyFatoorah" : NULL;
+	if (doubt != NULL && change->to == MF_OPERATION_REFUNDED)
+		mf_payment_doubt(settlement->scope, row->invoice, psprintf("%s, and refund %lld is one of %s", doubt, (long long) row->id,
+																   row->value), false);
+	if (change->to == MF_OPERATION_FILED)
 		change->due = TimestampTzPlusMilliseconds(settlement->now, (int64) mf_poll_delay * MF_FILED_POLLS);
 	settlement->change_count++;
+}
+
+/* What an answer says against a row; NULL = nothing */
+static char *
+contradiction(const MfOperation *row, char *const *refund, MfOperationStatus status)
+{
+	if (row->value != NULL && mf_amount_compare(row->value, refund[MF_RF_AMOUNT]) != 0)
+		return psprintf("MyFatoorah has RefundId %s with an amount of %s", refund[MF_RF_REFUND_ID], refund[MF_RF_AMOUNT]);
+	if (row->status == MF_OPERATION_REFUNDED && status != MF_OPERATION_REFUNDED)
+		return psprintf("MyFatoorah has RefundId %s as \"%s\", which was refunded", refund[MF_RF_REFUND_ID],
+						mf_from_utf8_lossy(refund[MF_RF_REFUND_STATUS]));
+	return NULL;
 }
 
 static void
@@ -247,6 +266,7 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 	{
 		const MfOperation *row = (const MfOperation *) lfirst(lc);
 		MfOperationChange *change = &settlement->changes[settlement->change_count];
+		const char *id;
 
 		if (row->invoice != flight->invoice || (!clear && row->may_exist) ||
 			(row->status != MF_OPERATION_UNKNOWN && row->status != MF_OPERATION_QUEUED) ||
@@ -255,7 +275,34 @@ count_not_found(Settlement *settlement, const MfFlight *flight)
 		mf_operation_change_begin(change, row, ACTOR);
 		mf_inquiry_not_found(change, row, flight, settlement->now);
 		settlement->change_count++;
+		id = possible_refund(settlement, row);
+		if (id == NULL || change->to == MF_OPERATION_UNKNOWN)
+			continue;
+		change->to = MF_OPERATION_REVIEW;
+		change->due = 0;
+		change->lookups = 0;
+		change->reference = NULL;
+		change->error = psprintf("MyFatoorah lists RefundId %s of the same amount without ExternalIdentifier, which may be this one: %s",
+								 id, row->last_error ? row->last_error : "no answer");
 	}
+}
+
+/* The RefundId of one that may be a row which was asked for; NULL = none */
+static const char *
+possible_refund(const Settlement *settlement, const MfOperation *row)
+{
+	int			i;
+
+	if (row->status == MF_OPERATION_QUEUED && !row->may_exist)
+		return NULL;
+	for (i = 0; i < settlement->foreign_count; i++)
+	{
+		const MfForeignRefund *foreign = &settlement->foreign[i];
+
+		if (foreign->invoice == row->invoice && foreign->reference == NULL && mf_amount_compare(foreign->value, row->value) == 0)
+			return foreign->refund_id;
+	}
+	return row->possible_id;
 }
 
 /*

@@ -79,6 +79,12 @@ mf_operation_ended(MfOperationBatch *batch, const MfOperation *operation, MfOutc
 
 	change->error = error;
 	change->lookups = 0;
+	if (outcome == MF_OUTCOME_ACCEPTED && operation->answer_holder != 0)
+	{
+		outcome = MF_OUTCOME_UNKNOWN;
+		change->error = psprintf("MyFatoorah answered with RefundId %s, which is that of refund %lld", refund_id,
+								 (long long) operation->answer_holder);
+	}
 	switch (outcome)
 	{
 		case MF_OUTCOME_ACCEPTED:

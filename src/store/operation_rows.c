@@ -56,10 +56,11 @@ static MfStatement find_settling_statement = {
 	1, {INT8OID}, NULL
 };
 
-/* of any invoice where the number means the same */
+/* of any invoice where the number means the same, but for one of its own that nobody's identifier tells from it */
 static MfStatement find_refund_statement = {
-	"SELECT o.id::int8 FROM @mf_operation o WHERE o.refund_id = $2 AND o.id <> $1 "
-	"  AND @mf_shares_numbers(o.account, NULL, (SELECT r.account FROM @mf_operation r WHERE r.id = $1)) LIMIT 1",
+	"SELECT o.id::int8 FROM @mf_operation r JOIN @mf_operation o ON o.refund_id = $2 AND o.id <> r.id "
+	"  AND @mf_shares_numbers(o.account, NULL, r.account) "
+	"WHERE r.id = $1 AND (o.invoice <> r.invoice OR o.created_by IS NOT NULL OR o.reference IS NOT NULL) LIMIT 1",
 	2, {INT8OID, INT8OID}, NULL
 };
 

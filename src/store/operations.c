@@ -53,6 +53,15 @@ static MfStatement wait_statement = {
 	"FOR NO KEY UPDATE OF i FOR UPDATE OF o", 1, {INT8OID}, NULL
 };
 
+/*
+ * A refund that was first listed after a row was asked for, without ExternalIdentifier and of the same amount, may be
+ * that of the row.  mf_review has the same.
+ */
+#define POSSIBLE_REFUND \
+	"(SELECT min(f.refund_id) FROM @mf_operation f WHERE f.invoice = o.invoice AND f.kind = o.kind AND f.value = o.value " \
+	"  AND f.created_by IS NULL AND f.reference IS NULL AND o.refund_id IS NULL AND f.created_at >= coalesce((SELECT min(s.started_at) " \
+	"    FROM @mf_operation_attempt s WHERE s.operation = o.id), o.created_at))"
+
 /* a statement after those that lock: it sees what is committed since */
 #define READ(condition) \
 	"SELECT o.id::int8, o.invoice::int8, o.account::text, o.kind::text, o.status::text, o.attempts::int4, " \
@@ -68,7 +77,9 @@ static MfStatement wait_statement = {
 	"  a.outcome::text, a.refund_id::text, a.error::text, o.last_error::text, o.refund_reference::text, " \
 	"  o.attempts > 0 OR o.reference LIKE '%~%' OR (o.kind <> 'refund' AND EXISTS (SELECT FROM @mf_operation b " \
 	"    WHERE b.invoice = o.invoice AND b.id <> o.id AND b.kind <> 'refund' AND b.attempts > 0)), " \
-	"  coalesce(o.confirmed_from, 0)::int4 " \
+	"  coalesce(o.confirmed_from, 0)::int4, o.created_by IS NULL, " POSSIBLE_REFUND "::text, " \
+	"  (SELECT min(b.id) FROM @mf_operation b WHERE b.invoice = o.invoice AND b.id <> o.id AND b.refund_id = a.refund_id " \
+	"    AND b.created_by IS NOT NULL)::int8 " \
 	"FROM @mf_operation o LEFT JOIN @mf_invoice i ON i.id = o.invoice " \
 	"  LEFT JOIN @mf_operation_attempt a ON a.operation = o.id AND a.attempt = o.attempts " \
 	"  LEFT JOIN LATERAL (SELECT least(" MF_INVOICE_LEFT("i", BEFORE_ME) ", CASE WHEN o.payment_id IS NOT NULL THEN " \
@@ -98,12 +109,19 @@ static MfStatement start_statement = {
 	NULL
 };
 
+/* one RefundId is one row: that of a request takes the place of one that an answer has made before */
+static MfStatement unite_statement = {
+	"DELETE FROM @mf_operation f USING unnest($1, $2) AS t(id, refund_id) JOIN @mf_operation o ON o.id = ANY ($1) AND o.id = t.id "
+	"WHERE f.invoice = o.invoice AND f.refund_id = t.refund_id::int8 AND f.id <> o.id AND f.created_by IS NULL",
+	2, {INT8ARRAYOID, TEXTARRAYOID}, NULL
+};
+
 static MfStatement apply_statement = {
 	"WITH t AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 	"  AS t(id, from_status, to_status, due, lookups, reference, refund_id, refund_reference, refunded_value, rrn, "
 	"    error, actor, reason, confirmed_from)), "
 	"c AS (UPDATE @mf_operation o SET status = t.to_status, due = t.due, lookups = t.lookups, "
-	"    reference = coalesce(t.reference, o.reference), refund_id = coalesce(t.refund_id::int8, o.refund_id), "
+	"    reference = coalesce(t.reference, o.reference), refund_id = nullif(coalesce(t.refund_id::int8, o.refund_id), 0), "
 	"    refund_reference = coalesce(t.refund_reference, o.refund_reference), "
 	"    refunded_value = coalesce(t.refunded_value::numeric, o.refunded_value), rrn = coalesce(t.rrn, o.rrn), "
 	"    asked_at = NULL, confirmed_from = coalesce(nullif(t.confirmed_from, 0), o.confirmed_from), last_error = t.error, "
@@ -302,6 +320,9 @@ read_operation(uint64 row)
 	operation->refund_reference = mf_result_text(row, 33);
 	operation->may_exist = mf_result_bool(row, 34);
 	operation->confirmed_from = mf_result_int4(row, 35);
+	operation->is_foreign = mf_result_bool(row, 36);
+	operation->possible_id = mf_result_text(row, 37);
+	operation->answer_holder = mf_result_int8(row, 38);
 	return operation;
 }
 
@@ -339,6 +360,7 @@ void
 mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, int count)
 {
 	MfArray    *columns = mf_columns_start(&apply_statement, count);
+	bool		named = false;
 	int			i;
 
 	for (i = 0; i < count; i++)
@@ -360,6 +382,13 @@ mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, i
 		mf_array_add_text(&columns[12], c->reason);
 		mf_array_add(&columns[13], Int32GetDatum(c->confirmed_from));
 		mf_operations.due = mf_earlier(mf_operations.due, c->due);
+		named |= c->refund_id != NULL;
+	}
+	if (named)
+	{
+		Datum		values[] = {mf_array_datum(&columns[0], INT8OID), mf_array_datum(&columns[6], TEXTOID)};
+
+		(void) mf_sql_execute(scope, &unite_statement, values, NULL);
 	}
 	(void) mf_columns_execute(scope, &apply_statement, columns);
 	if (mf_result_int8(0, 1) != 0)

@@ -72,6 +72,8 @@ typedef struct MfOperation
 	char	   *reference;
 	char	   *refund_id;		/* NULL = not known */
 	char	   *refund_reference;	/* likewise */
+	bool		is_foreign;		/* an answer has made the row, nobody here has asked for it */
+	char	   *possible_id;	/* RefundId of a foreign one that may be this one; NULL = there is none */
 	char	   *last_error;		/* NULL = none */
 	TimestampTz filed_at;		/* 0 = not yet */
 	TimestampTz asked_at;		/* when it was to be asked about, until that is answered; 0 = it is not */
@@ -89,6 +91,7 @@ typedef struct MfOperation
 	bool		ended;			/* it has an outcome: */
 	MfOutcome	outcome;
 	char	   *answered_id;	/* RefundId in its answer; NULL = none */
+	int64		answer_holder;	/* another row of the invoice, not a foreign one, that has this RefundId; 0 = none */
 	char	   *error;			/* NULL = none */
 } MfOperation;
 
@@ -128,7 +131,7 @@ typedef struct MfOperationChange
 	TimestampTz due;			/* 0 = nothing is to be done any more */
 	int			lookups;
 	const char *reference;		/* NULL = as it was, as for the next ones */
-	const char *refund_id;
+	const char *refund_id;		/* which a foreign row gives up to this one; "0" = none any more */
 	const char *refund_reference;
 	const char *refunded_value;
 	const char *rrn;

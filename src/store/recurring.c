@@ -81,15 +81,17 @@ static MfStatement missing_statement = {
 /*
  * MyFatoorah is asked about each at once, and what comes in about it finds the row by its
  * InvoiceId.  A CustomerReference of its own in the list, which no source excludes, is the
- * row's reference, by which answers about it are known.  If repetitions share one, the first
- * has it, and the others are known as those of the same plan.
+ * row's reference, by which answers about it are known.  If repetitions share one, or have that
+ * of the row which began the plan, their own reference begins with it: they are known by it even
+ * when the row that has it is gone.
  */
 static MfStatement insert_statement = {
 	"WITH m AS MATERIALIZED (SELECT n.invoice_id::int8 AS invoice_id, f.id AS first, "
 	"    CASE WHEN length(n.listed) BETWEEN 1 AND 100 AND row_number() OVER (PARTITION BY n.listed ORDER BY n.invoice_id) = 1 "
 	"      AND NOT EXISTS (SELECT FROM @mf_invoice r WHERE r.reference IS NOT NULL AND r.reference = n.listed) "
-	"      AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.reference = n.listed) THEN n.listed ELSE n.reference END AS reference "
-	"  FROM unnest($2, $3, $4, $5) AS n(recurring_id, invoice_id, reference, listed) CROSS JOIN LATERAL (SELECT i.id FROM @mf_invoice i "
+	"      AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.reference = n.listed) THEN n.listed "
+	"      ELSE concat(CASE WHEN length(n.listed) BETWEEN 1 AND 100 THEN n.listed ELSE f.reference END, '.', n.reference) END AS reference "
+	"  FROM unnest($2, $3, $4, $5) AS n(recurring_id, invoice_id, reference, listed) CROSS JOIN LATERAL (SELECT i.id, i.reference FROM @mf_invoice i "
 	"    WHERE i.recurring_id IS NOT NULL AND i.recurring_id = n.recurring_id AND " BEGINS_PLAN("i") " "
 	"    ORDER BY i.id + 0 LIMIT 1) f), "
 	"i AS (INSERT INTO @mf_invoice (" COMMON("") ", reference, invoice_id, status, sent_at, last_error, taken_over_from) "
@@ -385,7 +387,7 @@ find_missing(const MfSqlScope *scope, Datum account, MfArray *plans, MfArray *in
 		mf_array_add_text(&rows->plans, plan);
 		mf_array_add_text(&rows->invoice_ids, number);
 		mf_array_add_text(&rows->listed, mf_result_text(i, 3));
-		mf_array_add(&rows->references, PointerGetDatum(mf_new_reference(plan, strlen(plan))));
+		mf_array_add(&rows->references, PointerGetDatum(mf_new_reference(NULL, 0)));
 	}
 }
 
