@@ -282,7 +282,7 @@ CREATE FUNCTION mf_here()
 RETURNS bigint
 LANGUAGE C STRICT STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_here() IS 'identifies this database on this server; a copy on another server has another number';
+COMMENT ON FUNCTION mf_here() IS 'identifies the tables of the extension in this database on this server; a copy has another number, and so have they after DROP EXTENSION and CREATE EXTENSION';
 
 CREATE FUNCTION mf_origin()
 RETURNS bigint
@@ -815,9 +815,9 @@ COMMENT ON COLUMN mf_home.here IS 'mf_here() of that database';
 CREATE VIEW mf_all_paused AS
 	SELECT a.account FROM mf_account a WHERE a.paused_at IS NOT NULL AND a.account IN ('*', '* (subscriber ' || mf_here() || ')')
 	UNION ALL
-	SELECT NULL FROM mf_home h WHERE h.here <> mf_here();
+	SELECT NULL FROM mf_home h HAVING count(*) > 1 OR bool_or(h.here <> mf_here());
 COMMENT ON VIEW mf_all_paused IS 'has a row while all accounts are paused, by mf_pause(''*''), by a restore, or because a subscription fills these tables: nothing is sent, and no function of users or extensions is called';
-COMMENT ON COLUMN mf_all_paused.account IS 'mf_account.account; null: these are the rows of another database, from a dump';
+COMMENT ON COLUMN mf_all_paused.account IS 'mf_account.account; null: these are the rows of another database, from a dump; unless it is *, created_by_id may be an OID of another server, and gives nobody a right';
 
 --
 -- Functions of users that are called after changes of mf_invoice
@@ -2026,7 +2026,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		  WHERE o.status = 'review') q
 		JOIN mf_invoice i ON i.id = q.invoice
 		LEFT JOIN mf_attempt a ON a.invoice = i.id AND a.attempt = i.attempts
-	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR pg_catalog.pg_has_role(i.created_by_id, 'USAGE'))
+	WHERE (pg_catalog.pg_has_role('myfatoorah_read', 'USAGE') OR (pg_catalog.pg_has_role(i.created_by_id, 'USAGE')
+			AND NOT EXISTS (SELECT FROM mf_all_paused p WHERE p.account IS DISTINCT FROM '*')))
 		AND mf_invoice_visible(i.id);
 COMMENT ON VIEW mf_review IS 'invoices that need a person: what happened, what is known, which call to make next; who is not in myfatoorah_read sees only those of their own roles';
 
@@ -2081,7 +2082,7 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
-GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read, myfatoorah_submit;
 GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_webhooks TO myfatoorah_worker;
 -- views call it as whoever reads them
 GRANT EXECUTE ON FUNCTION mf_shares_numbers TO myfatoorah_worker, myfatoorah_read;

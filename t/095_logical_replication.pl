@@ -86,7 +86,7 @@ $to->safe_psql('postgres', 'DROP SUBSCRIPTION sub');
 wake($to);
 like($to->safe_psql('postgres', q{SELECT reason FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL}), qr/entries of another database/,
 	'after DROP SUBSCRIPTION all accounts are paused');
-$to->safe_psql('postgres', 'DELETE FROM mf_account');
+$to->safe_psql('postgres', 'DELETE FROM mf_account; DELETE FROM mf_home WHERE here <> mf_here()');
 my ($doc) = grep { -e } 'docs/operations.md', "$ENV{PWD}/docs/operations.md";
 my ($sequences) = slurp_file($doc) =~ /^```sql\n(-- each sequence.*?)^```/ms;
 $to->safe_psql('postgres', $sequences);
@@ -100,7 +100,7 @@ like($to->safe_psql('postgres', q{SELECT ok, detail FROM mf_check() WHERE item =
 $pid = $mf->worker_pid($to, 'postgres');
 $to->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 $mf->wait_worker($to, 'postgres', not => $pid);
-like($to->safe_psql('postgres', q{SELECT reason FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL}), qr/(?:entries|dump) of another database/,
+like($to->safe_psql('postgres', q{SELECT reason FROM mf_account WHERE account = '*' AND paused_at IS NOT NULL}), qr/(?:entries|rows) of another database/,
 	'a new worker pauses all accounts for them');
 
 # One call ends it: each is looked up first, and what was sent is found.

@@ -110,7 +110,7 @@ foreach my $copy (@copies)
 	is(scalar($sandbox->invoices), $sent, "$what: and nothing is sent");
 }
 
-$mf->wait_for($node, 'untriggered', q{SELECT paused_by || ': ' || reason FROM mf_account WHERE account = '*'}, 'restore: a dump of another database was restored here; that may call the same functions, and bill the same');
+$mf->wait_for($node, 'untriggered', q{SELECT paused_by || ': ' || reason FROM mf_account WHERE account = '*'}, 'restore: rows of another database were brought here; that may call the same functions, and bill the same');
 
 # What has not been called for long may wait for that decision.
 $node->safe_psql('restored', q{SELECT mf_call_at('public.mf_billing_tick', now()); UPDATE mf_reaction_queue SET changed_at = now() - interval '1 hour', due = now() - interval '1 hour'});

@@ -312,11 +312,16 @@ COMMENT ON FUNCTION mf_bill_guard() IS 'checks what people write into bills, and
 
 CREATE FUNCTION mf_check_right(kind text, id bigint, creator oid, role name)
 RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NOT @extschema@.mf_operates(role) AND NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
+	IF @extschema@.mf_operates(role) THEN
+		RETURN;
+	ELSIF EXISTS (SELECT FROM @extschema@.mf_all_paused p WHERE p.account IS DISTINCT FROM '*') THEN
+		RAISE EXCEPTION 'permission denied for % %', kind, id USING ERRCODE = 'insufficient_privilege',
+			DETAIL = 'It may be another database''s, and roles are not told apart before mf_resume(''*'').', HINT = 'Until then only members of "myfatoorah_operate" may change it.';
+	ELSIF NOT coalesce(pg_has_role(role, creator, 'USAGE'), false) THEN
 		RAISE EXCEPTION 'permission denied for % %', kind, id USING ERRCODE = 'insufficient_privilege',
 			DETAIL = 'Another role has inserted it.', HINT = 'Only members of that role or of "myfatoorah_operate" may change it.';
 	END IF;

@@ -520,10 +520,8 @@ BEGIN
 		RAISE EXCEPTION 'reminder % does not exist', mf_reminder_done.reminder USING ERRCODE = 'no_data_found', HINT = 'Give mf_reminder.id.';
 	ELSIF m.via <> 'event' THEN
 		RAISE EXCEPTION 'reminder % was sent by MyFatoorah', m.id USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Reminders with via ''event'' are yours to send.';
-	ELSIF NOT @extschema@.mf_operates(@extschema@.mf_caller()) AND NOT coalesce(pg_has_role(@extschema@.mf_caller(), m.created_by_id, 'USAGE'), false) THEN
-		RAISE EXCEPTION 'permission denied for reminder %', m.id USING ERRCODE = 'insufficient_privilege',
-			DETAIL = 'Another role has inserted its bill.', HINT = 'Only members of that role or of "myfatoorah_operate" may send it.';
 	END IF;
+	PERFORM @extschema@.mf_check_right('reminder'::text, m.id, m.created_by_id, @extschema@.mf_caller());
 	UPDATE @extschema@.mf_reminder t SET done_at = now() WHERE t.id = m.id AND t.done_at IS NULL RETURNING t.withdrawn_at IS NULL INTO to_send;
 	PERFORM pg_notify('mf_bill', format('{"bill": %s, "reminder": %s}', m.bill, m.id)) WHERE to_send IS NOT NULL;
 	RETURN coalesce(to_send, false);

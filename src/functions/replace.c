@@ -118,7 +118,7 @@ static MfStatement copy_statement = {
 
 static int64 *insert_as(Oid schema, Oid role, Datum invoices, Datum ids, int *count);
 static void check_id_right(Oid schema);
-static void check_role(Oid role);
+static void check_role(Oid schema, Oid role);
 static bool is_restricted(Oid role);
 static void check_changes(Jsonb *changes);
 static bool is_member(const char *name, int length);
@@ -298,7 +298,7 @@ insert_as(Oid schema, Oid role, Datum invoices, Datum ids, int *count)
 		statement->plan = NULL;
 	}
 	statement->types[0] = rows;
-	check_role(role);
+	check_role(schema, role);
 	GetUserIdAndSecContext(&userid, &security_context);
 	SetUserIdAndSecContext(role, security_context | SECURITY_LOCAL_USERID_CHANGE |
 						   (is_restricted(role) ? SECURITY_RESTRICTED_OPERATION : 0));
@@ -312,8 +312,14 @@ insert_as(Oid schema, Oid role, Datum invoices, Datum ids, int *count)
 }
 
 static void
-check_role(Oid role)
+check_role(Oid schema, Oid role)
 {
+	if (role != GetOuterUserId() && !mf_roles_are_known(schema))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no invoice can be inserted for another role"),
+				 errdetail("The rows here may be another database's, and roles are not told apart before mf_resume('*')."),
+				 errhint("Make sure that the other database sends nothing any more, then call mf_resume('*').")));
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

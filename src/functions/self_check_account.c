@@ -269,6 +269,9 @@ check_sending(const MfCheck *check, bool copy)
 		mf_check_report(check, "sending", false, psprintf("Paused %s.", paused),
 						psprintf("Once the cause is removed: SELECT mf_resume(%s)",
 								 quote_literal_cstr(all_accounts ? MF_ALL_ACCOUNTS : check->account)));
+	else if (!mf_roles_are_known(check->schema))
+		mf_check_report(check, "sending", false, "These may be the rows of another database, which may send and bill the same.",
+						"If the other database is stopped for good: SELECT mf_resume('*')");
 	else if (mf_drained_until(MyDatabaseId) != 0)
 		mf_check_report(check, "sending", false, psprintf("Held by mf_drain() until %s.", timestamptz_to_str(mf_drained_until(MyDatabaseId))),
 						psprintf("If this server is to continue sending: SELECT mf_resume(%s)", quote_literal_cstr(check->account)));

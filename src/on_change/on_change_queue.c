@@ -357,7 +357,7 @@ find_next_due(const MfSqlScope *scope, void *argument)
 {
 	TimestampTz *next = (TimestampTz *) argument;
 
-	mf_queue_pause_restored(scope);
+	mf_queue_pause_restored(scope->schema);
 	(void) mf_sql_execute(scope, &alarm_statement, NULL, NULL);
 	*next = mf_result_timestamp(0, 1);
 	return true;

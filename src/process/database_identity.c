@@ -27,6 +27,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
+#include "utils/lsyscache.h"
 
 #include "base/compat.h"
 #include "process/database_identity.h"
@@ -50,37 +51,40 @@ PG_FUNCTION_INFO_V1(mf_here);
 PG_FUNCTION_INFO_V1(mf_origin);
 
 int64
-mf_database_number(void)
+mf_database_number(Oid schema)
 {
-	return (int64) hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId);
+	return (int64) hash_combine64(hash_combine64(GetSystemIdentifier(), (uint64) MyDatabaseId),
+								  (uint64) get_relname_relid("mf_invoice", schema));
 }
 
-/* For SQL: mf_database_number(), the default of mf_part.origin */
+/* For SQL: mf_database_number(), the default of mf_home.here */
 Datum
 mf_here(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(mf_database_number());
+	PG_RETURN_INT64(mf_database_number(get_func_namespace(fcinfo->flinfo->fn_oid)));
 }
 
 int64
-mf_database_origin(void)
+mf_database_origin(Oid schema)
 {
-	static TimeLineID timeline = 0; /* of "origin"; changes at a promotion only */
+	static int64 number;		/* of "origin"; changes when the extension is created anew, */
+	static TimeLineID timeline = 0; /* and this at a promotion only */
 	static int64 origin;
 
 	if (RecoveryInProgress())
-		return mf_database_number();
-	if (timeline != mf_current_timeline())
+		return mf_database_number(schema);
+	if (timeline != mf_current_timeline() || number != mf_database_number(schema))
 	{
 		List	   *history = readTimeLineHistory(mf_current_timeline());
 		char	   *directory = mf_data_directory();
 		uint64		own;
 
 		/* two promoted standbys may have the same timeline number, but hardly the same start of it */
-		own = hash_combine64((uint64) mf_database_number(), mf_current_timeline());
+		number = mf_database_number(schema);
+		own = hash_combine64((uint64) number, mf_current_timeline());
 		own = hash_combine64(own, ((TimeLineHistoryEntry *) linitial(history))->begin);
 		own = hash_combine64(own, hash_bytes_extended((const unsigned char *) directory, strlen(directory), 0));
-		origin = (int64) ((uint64) mf_database_number() << 32 | (uint32) (own ^ own >> 32));
+		origin = (int64) ((uint64) number << 32 | (uint32) (own ^ own >> 32));
 		list_free_deep(history);
 		pfree(directory);
 		timeline = mf_current_timeline();
@@ -92,7 +96,7 @@ mf_database_origin(void)
 Datum
 mf_origin(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(mf_database_origin());
+	PG_RETURN_INT64(mf_database_origin(get_func_namespace(fcinfo->flinfo->fn_oid)));
 }
 
 /* PG_VERSION is written by initdb, and never again. */

@@ -9,8 +9,12 @@
 #ifndef MF_DATABASE_IDENTITY_H
 #define MF_DATABASE_IDENTITY_H
 
-/* Identifies the database of a server.  Standbys have the same number, also after a promotion. */
-extern int64 mf_database_number(void);
+/*
+ * Identifies our tables in a database of a server: those of an extension that is dropped
+ * and created again have another number, as if it were another database.  Standbys have
+ * the same number, also after a promotion.
+ */
+extern int64 mf_database_number(Oid schema);
 
 /*
  * Identifies the database in its data directory since the latest promotion of the
@@ -19,7 +23,7 @@ extern int64 mf_database_number(void);
  * and replicates.  The upper half is the same for all servers that this database has
  * been on.
  */
-extern int64 mf_database_origin(void);
+extern int64 mf_database_origin(Oid schema);
 
 /* Describes the data directory, palloc'd; differs for a copy, as far as the file system shows it. */
 extern char *mf_data_directory(void);

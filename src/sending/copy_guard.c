@@ -37,6 +37,7 @@
 #include "sending/copy_guard.h"
 #include "store/queue_origin.h"
 #include "store/queue_pause.h"
+#include "store/repair.h"
 
 /* Why all accounts are paused */
 #define BACK_REASON "the data directory was put back from a backup, which does not know what was sent since it was made"
@@ -59,7 +60,7 @@ static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static bool same_directory(const char *old, const char *now);
 static void store_identity(Oid schema, const MfIdentity *identity);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
-static const char *subscriber_account(void);
+static const char *subscriber_account(Oid schema);
 static void pause_for_foreign(Oid schema);
 static void pause_account(Oid schema, const char *account, const char *reason);
 
@@ -127,7 +128,7 @@ check_identity(Oid schema)
 							  "this server was promoted: queued invoices are looked up before they are sent")));
 	if (reason != NULL || promoted)
 		mf_queue_verify_all(schema, promoted);
-	if (is_ours && was.origin != mf_database_origin())
+	if (is_ours && was.origin != mf_database_origin(schema))
 		mf_queue_replace_origin(schema, was.origin);
 	if (promoted && !is_known_copy(schema))
 		mf_queue_inherit_entries(schema);
@@ -150,7 +151,7 @@ is_known_copy(Oid schema)
 
 	return mf_copy_guard_subscription(schema) != NULL ||
 		mf_queue_pause_reason(schema, MF_ALL_ACCOUNTS, &all_accounts) != NULL ||
-		mf_queue_pause_reason(schema, subscriber_account(), &all_accounts) != NULL;
+		mf_queue_pause_reason(schema, subscriber_account(schema), &all_accounts) != NULL;
 }
 
 /* Why this is a copy, or has gone back in time; NULL if it is not. */
@@ -236,7 +237,7 @@ mf_copy_guard_may_claim(Oid schema)
 	subscriptions_known = true;
 	subscribed = mf_copy_guard_subscription(schema) != NULL;
 	if (subscribed)
-		pause_account(schema, subscriber_account(), SUBSCRIBER_REASON);
+		pause_account(schema, subscriber_account(schema), SUBSCRIBER_REASON);
 	else if (was_subscribed)
 		pause_for_foreign(schema);
 	return !subscribed;
@@ -244,19 +245,21 @@ mf_copy_guard_may_claim(Oid schema)
 
 /* The account in that row */
 static const char *
-subscriber_account(void)
+subscriber_account(Oid schema)
 {
-	return psprintf("* (subscriber " INT64_FORMAT ")", mf_database_number());
+	return psprintf("* (subscriber " INT64_FORMAT ")", mf_database_number(schema));
 }
 
-/* Pauses all accounts if there are entries of another database, which are left alone, until an operator decides. */
+/* Pauses all accounts if there are entries of another database, which are left alone, or its rows, until an operator decides. */
 static void
 pause_for_foreign(Oid schema)
 {
-	if (mf_queue_count_foreign(schema) == 0)
-		return;
-	pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
-	set_twins_before_now(schema);
+	if (mf_queue_count_foreign(schema) > 0)
+	{
+		pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
+		set_twins_before_now(schema);
+	}
+	mf_queue_pause_restored(schema);
 }
 
 char *
@@ -317,5 +320,6 @@ mf_copy_guard_adopt(Oid schema)
 						   subscription),
 				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
 	mf_queue_take_over_entries(schema);
-	(void) mf_queue_resume(schema, subscriber_account());
+	mf_repair_roles(schema);
+	(void) mf_queue_resume(schema, subscriber_account(schema));
 }

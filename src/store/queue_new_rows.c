@@ -175,7 +175,7 @@ start_entries(NewEntries *entries, const MfSqlScope *scope)
 	for (kind = 0; kind < MF_JOB_NONE; kind++)
 		entries->kinds[kind] = CStringGetTextDatum(mf_job_name((MfJobKind) kind));
 	entries->now = GetCurrentTransactionStartTimestamp();
-	entries->origin = mf_database_origin();
+	entries->origin = mf_database_origin(scope->schema);
 }
 
 static void

@@ -20,7 +20,7 @@
 #include "store/queue_internal.h"
 #include "store/queue_pause.h"
 
-#define DUMP_REASON "a dump of another database was restored here; that may call the same functions, and bill the same"
+#define DUMP_REASON "rows of another database were brought here; that may call the same functions, and bill the same"
 
 /* one after a restore takes the place of a person's, because more has to be decided when it ends */
 static MfStatement pause_statement = {
@@ -139,7 +139,8 @@ static MfStatement retry_put_off_statements[MF_ITEM_KINDS] = {
 };
 
 static MfStatement paused_statement = {
-	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL",
+	"SELECT a.account::text FROM @mf_account a WHERE a.account = ANY ($1) AND a.paused_at IS NOT NULL "
+	"UNION ALL SELECT '*' FROM @mf_all_paused p WHERE p.account IS NULL",
 	1, {TEXTARRAYOID}, NULL
 };
 
@@ -152,7 +153,7 @@ static MfStatement awaits_decision_statement = {
 static MfStatement from_dump_statement = {"SELECT FROM @mf_all_paused HAVING bool_and(account IS NULL)", 0, {0}, NULL};
 
 static MfStatement at_home_statement = {
-	"UPDATE @mf_home SET here = @mf_here() WHERE here <> @mf_here()", 0, {0}, NULL
+	"WITH d AS (DELETE FROM @mf_home) INSERT INTO @mf_home DEFAULT VALUES", 0, {0}, NULL
 };
 
 static MfStatement no_promotion_statement = {
@@ -179,11 +180,11 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 }
 
 void
-mf_queue_pause_restored(const MfSqlScope *scope)
+mf_queue_pause_restored(Oid schema)
 {
-	if (mf_sql_execute(scope, &from_dump_statement, NULL, NULL) == 0)
+	if (mf_execute_alone(schema, &from_dump_statement, NULL, NULL) == 0)
 		return;
-	mf_queue_pause(scope->schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE, DUMP_REASON);
+	mf_queue_pause(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE, DUMP_REASON);
 	ereport(LOG,
 			(mf_log_event("copy_paused", "sending is paused: %s", DUMP_REASON),
 			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));

@@ -30,8 +30,8 @@ extern bool mf_queue_resume(Oid schema, const char *account);
 /* SQL: whether no function of users and extensions is called */
 #define MF_CALLS_PAUSED "EXISTS (SELECT FROM @mf_all_paused)"
 
-/* Pauses all accounts, unless they are, if a dump of another database was restored into these tables. */
-extern void mf_queue_pause_restored(const MfSqlScope *scope);
+/* Pauses all accounts, unless they are, if a dump of another database was restored into these tables. Own scope. */
+extern void mf_queue_pause_restored(Oid schema);
 
 /* Whether all accounts are paused because this may be a copy, until a person decides: nothing may be changed. */
 extern bool mf_queue_awaits_decision(const MfSqlScope *scope);

@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "account/account_option.h"
@@ -31,6 +32,7 @@
 #include "store/invoice_number.h"
 #include "store/operations.h"
 #include "store/queue_internal.h"
+#include "store/queue_pause.h"
 #include "store/repair.h"
 
 #define UNFINISHED \
@@ -261,8 +263,27 @@ static MfStatement result_statement = {
 	"SELECT 'type', $1 WHERE $1 > 0", 1, {INT8OID}, NULL
 };
 
+/*
+ * Our columns with OIDs of roles, where there are rows of several databases or a subscription
+ * brought them: each is set by the name beside it, or emptied if there is none.  A database
+ * that was moved as a whole, as by pg_upgrade, has one home and its roles.
+ */
+static MfStatement roles_statement = {
+	"SELECT format('UPDATE %1$s t SET %2$I = %3$s WHERE %2$I <> %3$s', format('%I.%I', n.nspname, c.relname), a.attname, "
+	"  CASE WHEN b.attname IS NULL THEN '0' ELSE 'coalesce(pg_catalog.to_regrole(pg_catalog.quote_ident(t.created_by))::oid, 0)' END), c.relowner "
+	"FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' "
+	"  AND d.classid = 'pg_class'::regclass JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') "
+	"  JOIN pg_namespace n ON n.oid = c.relnamespace "
+	"  JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid = 'oid'::regtype AND a.attname IN ('created_by_id', 'ordered_by') "
+	"  LEFT JOIN pg_attribute b ON b.attrelid = c.oid AND b.attname = 'created_by' AND a.attname = 'created_by_id' "
+	"WHERE e.extname IN ('" MF_EXTENSION "', '" MF_EXTENSION "_billing') AND ((SELECT count(DISTINCT here) > 1 FROM @mf_home) "
+	"  OR EXISTS (SELECT FROM @mf_all_paused WHERE account <> '" MF_ALL_ACCOUNTS "')) ORDER BY c.relname",
+	0, {0}, NULL
+};
+
 static int64 count_open_types(const MfSqlScope *scope);
 static void close_types(const MfSqlScope *scope);
+static uint64 run_commands(const MfSqlScope *scope, MfStatement *statement);
 static void run(Oid owner, const char *command);
 
 /*
@@ -278,6 +299,7 @@ mf_repair(PG_FUNCTION_ARGS)
 
 	mf_start_rows(fcinfo);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
+	mf_queue_pause_restored(scope.schema);
 
 	/* repeated if more was loaded meanwhile; if nothing was written twice, a trigger suppresses what is left */
 	do
@@ -467,10 +489,38 @@ count_open_types(const MfSqlScope *scope)
 static void
 close_types(const MfSqlScope *scope)
 {
-	uint64		count = mf_sql_execute(scope, &types_statement, NULL, NULL);
+	uint64		count = run_commands(scope, &types_statement);
+	Datum		number = Int64GetDatum((int64) count);
+
+	if (count > 0)
+		run(mf_relation_owner(get_relname_relid("mf_invoice", scope->schema)),
+			psprintf("GRANT USAGE ON TYPE %s TO %s, %s",
+					 quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"), MF_SUBMIT_ROLE, MF_READ_ROLE));
+	(void) mf_sql_execute(scope, &result_statement, &number, NULL);
+}
+
+/* Those rows have no triggers: nothing of them changes that anybody is told of. */
+void
+mf_repair_roles(Oid schema)
+{
+	int			level = NewGUCNestLevel();
+	MfSqlScope	scope;
+
+	(void) set_config_option("session_replication_role", "replica", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	mf_sql_begin(&scope, schema);
+	(void) run_commands(&scope, &roles_statement);
+	mf_sql_end(&scope);
+	AtEOXact_GUC(true, level);
+}
+
+/* Runs the commands that a statement returns, each as the owner that it returns, and returns how many. */
+static uint64
+run_commands(const MfSqlScope *scope, MfStatement *statement)
+{
+	uint64		count = mf_sql_execute(scope, statement, NULL, NULL);
 	char	  **commands = (char **) palloc(Max(count, 1) * sizeof(char *));
 	Oid		   *owners = (Oid *) palloc(Max(count, 1) * sizeof(Oid));
-	Datum		number = Int64GetDatum((int64) count);
 	uint64		i;
 
 	for (i = 0; i < count; i++)
@@ -480,14 +530,10 @@ close_types(const MfSqlScope *scope)
 	}
 	for (i = 0; i < count; i++)
 		run(owners[i], commands[i]);
-	if (count > 0)
-		run(mf_relation_owner(get_relname_relid("mf_invoice", scope->schema)),
-			psprintf("GRANT USAGE ON TYPE %s TO %s, %s",
-					 quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"), MF_SUBMIT_ROLE, MF_READ_ROLE));
-	(void) mf_sql_execute(scope, &result_statement, &number, NULL);
+	return count;
 }
 
-/* As the owner of the type, who an operator is not */
+/* As the owner of the type or table, who an operator is not */
 static void
 run(Oid owner, const char *command)
 {
@@ -495,8 +541,8 @@ run(Oid owner, const char *command)
 	int			security_context;
 
 	GetUserIdAndSecContext(&userid, &security_context);
-	SetUserIdAndSecContext(owner, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+	SetUserIdAndSecContext(owner, security_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+	if (SPI_execute(command, false, 0) < 0)
 		elog(ERROR, "could not run: %s", command);
 	SetUserIdAndSecContext(userid, security_context);
 }

@@ -30,6 +30,12 @@ extern MfDamage mf_repair_find_damage(Oid schema);
 /* Names of accounts with entries but without a server, comma-separated, palloc'd; NULL if there are none. */
 extern char *mf_repair_lost_accounts(Oid schema);
 
+/*
+ * Gives all rows the roles that their names in created_by have here, if they came from
+ * another database; those of no such name are for operators.  Own scope.
+ */
+extern void mf_repair_roles(Oid schema);
+
 /* Whether any invoice names an account. */
 extern bool mf_repair_has_invoices(Oid schema, const char *account);
 

@@ -17,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "base/settings.h"
+#include "database/sql_array.h"
 #include "store/invoice_lookup.h"
 #include "store/row_rights.h"
 
@@ -26,6 +27,10 @@ typedef struct VisibleCall
 	Oid			schema;
 	bool		all;			/* the current role is not under policies */
 } VisibleCall;
+
+static MfStatement unknown_roles_statement = {
+	"SELECT FROM @mf_all_paused p WHERE p.account IS DISTINCT FROM '" MF_ALL_ACCOUNTS "'", 0, {0}, NULL
+};
 
 PG_FUNCTION_INFO_V1(mf_invoice_visible);
 
@@ -72,8 +77,14 @@ mf_role_has_row_right(Oid table, Oid creator, Oid role)
 {
 	Oid			operate = get_role_oid(MF_OPERATE_ROLE, true);
 
-	return (OidIsValid(creator) && has_privs_of_role(role, creator)) || mf_owns_relation(table, role) ||
-		(OidIsValid(operate) && has_privs_of_role(role, operate));
+	return mf_owns_relation(table, role) || (OidIsValid(operate) && has_privs_of_role(role, operate)) ||
+		(OidIsValid(creator) && has_privs_of_role(role, creator) && mf_roles_are_known(get_rel_namespace(table)));
+}
+
+bool
+mf_roles_are_known(Oid schema)
+{
+	return mf_execute_alone(schema, &unknown_roles_statement, NULL, NULL) == 0;
 }
 
 void
@@ -88,6 +99,8 @@ mf_check_row_right(int64 invoice, Oid table, Oid creator)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for invoice %lld", (long long) invoice),
+			 !mf_roles_are_known(get_rel_namespace(table)) ?
+			 errdetail("It may be another database's, and roles are not told apart before mf_resume('*').") :
 			 name != NULL ?
 			 errdetail("It belongs to role \"%s\".", name) :
 			 OidIsValid(creator) ?

@@ -22,6 +22,12 @@ extern bool mf_has_row_right(Oid table, Oid creator);
 /* The same of another role, whom policies are not asked about. */
 extern bool mf_role_has_row_right(Oid table, Oid creator, Oid role);
 
+/*
+ * False while our rows may be those of another database: then OIDs of roles in them may be
+ * those of another server, and no role has a right by them.  Own scope.
+ */
+extern bool mf_roles_are_known(Oid schema);
+
 /* Raises 42501 unless the current role has it. */
 extern void mf_check_row_right(int64 invoice, Oid table, Oid creator);
 

@@ -301,7 +301,7 @@ set_results(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *inv
 	mf_row_set(row, OC_COULD_INSERT, BoolGetDatum(mf_role_can_insert(view, role)));
 	mf_row_set(row, OC_DUE, TimestampTzGetDatum(GetCurrentTimestamp()));
 	mf_row_set(row, OC_LOOKUPS, Int16GetDatum(0));
-	mf_row_set(row, OC_ORIGIN, Int64GetDatum(mf_database_origin()));
+	mf_row_set(row, OC_ORIGIN, Int64GetDatum(mf_database_origin(RelationGetNamespace(trigger->tg_relation))));
 }
 
 /*
