@@ -140,7 +140,9 @@ sql('SET myfatoorah_billing.drop_books = on; DROP EXTENSION myfatoorah_billing')
 my $plain = $mf->insert($node, $db, 'after');
 $mf->wait_status($node, $db, 'after');
 is(sql("SELECT count(*) FROM mf_reaction_queue q WHERE q.invoice = $plain"), 0, 'functions of an extension that was dropped are told nothing');
-is(sql("SELECT count(*) FROM mf_check() WHERE item = 'reactions'"), 0, 'and nobody is told of them');
+is(sql("SELECT count(*) FROM mf_check() WHERE item = 'reactions'"), 2, 'mf_check() names what is still registered of it');
+sql('SELECT mf_off_change(function) FROM mf_reaction');
+is(sql("SELECT count(*) FROM mf_check() WHERE item = 'reactions'"), 0, 'until mf_off_change() ends that');
 sql('CREATE EXTENSION myfatoorah_billing');
 $bill = bill('again', 4);
 pay(link_of($bill));
