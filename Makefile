@@ -131,13 +131,13 @@ SQL_SINCE = 1.0.0
 
 MODULE_big = myfatoorah
 EXTENSION = myfatoorah billing/myfatoorah_billing
-DATA = $(patsubst $(SOURCE_DIR)/%,%,$(sort $(wildcard $(SOURCE_DIR)/sql/myfatoorah--*.sql)))
+DATA = $(patsubst $(SOURCE_DIR)/%,%,$(sort $(wildcard $(SOURCE_DIR)/sql/myfatoorah--*.sql) $(wildcard $(SOURCE_DIR)/billing/upgrade/*.sql)))
 DATA_built = $(BILLING_SCRIPT)
 PGFILEDESC = "myfatoorah - invoices and payments through MyFatoorah"
 
-# The second extension: its script is made of parts, and its library is small.
-BILLING_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'$$/\1/p" $(SOURCE_DIR)/billing/myfatoorah_billing.control)
-BILLING_SCRIPT = $(CURDIR)/billing/myfatoorah_billing--$(BILLING_VERSION).sql
+# The second extension: the script of its first version is made of parts, and its library is small.
+BILLING_BASE = 1.0.0
+BILLING_SCRIPT = $(CURDIR)/billing/myfatoorah_billing--$(BILLING_BASE).sql
 BILLING_PARTS = $(sort $(wildcard $(SOURCE_DIR)/billing/install/*.sql))
 BILLING_OBJS = $(patsubst $(SOURCE_DIR)/%.c,%.o,$(sort $(wildcard $(SOURCE_DIR)/billing/src/*.c)))
 BILLING_LIBRARY = $(CURDIR)/billing/myfatoorah_billing$(DLSUFFIX)
@@ -228,7 +228,7 @@ $(CURDIR)/po:
 endif
 
 all: $(BILLING_LIBRARY)
-$(BILLING_SCRIPT): $(BILLING_PARTS) $(SOURCE_DIR)/billing/myfatoorah_billing.control
+$(BILLING_SCRIPT): $(BILLING_PARTS)
 	@mkdir -p $(@D)
 	cat $(BILLING_PARTS) > $@
 $(BILLING_OBJS): | $(CURDIR)/billing/src
