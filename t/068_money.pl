@@ -246,10 +246,10 @@ sub counts
 	told($id, $invoice);
 	my $payment = row($id, 'payment_id');
 	my $dispute = sub {
-		my ($number, $status) = @_;
+		my ($number, $status, $type) = @_;
 		my $before = () = $sandbox{kwd}->deliveries(invoice => $invoice);
 
-		$sandbox{kwd}->invoice($invoice, 'dispute', { id => $number, status => $status, payment_id => $payment });
+		$sandbox{kwd}->invoice($invoice, 'dispute', { id => $number, status => $status, payment_id => $payment, type => $type // 'CHARGEBACK' });
 		$sandbox{kwd}->wait_deliveries({ invoice => $invoice, phase => 'queued' }, $before + 1);
 		return ($sandbox{kwd}->deliveries(invoice => $invoice))[-1];
 	};
@@ -273,6 +273,17 @@ sub counts
 	refresh($id);
 	is(row($id, qw(payment_status net_value payment_doubt)), 'refunded|0.000|', 'repetitions change nothing');
 	is(ledger($id), 'payment 50.000 KWD, chargeback -50.000 KWD', 'it was taken once');
+
+	# a type that changes, which version 2 does not sign
+	($id, $invoice) = sent('another type', '50.000');
+	$sandbox{kwd}->invoice($invoice, 'pay');
+	told($id, $invoice);
+	$payment = row($id, 'payment_id');
+	@news = map { $dispute->(713, 'LOST', $_) } qw(FRAUDALERT CHARGEBACK FRAUDALERT);
+	$hand_in->($news[0]);
+	is(row($id, qw(payment_status net_value)), 'paid|50.000', 'a fraud alert that is lost takes nothing');
+	$hand_in->($_) foreach @news[ 1, 2, 0 ];
+	is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK', 'the chargeback of the same dispute does, and no other type gives it back');
 
 	# what is repeated while the row is in the archive
 	($id, $invoice) = sent('repeated', '50.000');

@@ -201,6 +201,36 @@ my $value = sql("SELECT base_value FROM mf_invoice WHERE id = $link");
 is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoice, value, payment_id) VALUES (N, $value, 'B'). $by_itself", 'a payment that is too much goes back whole');
 
 #
+# A payment that its bank disputes is not given back beside that.
+#
+{
+	my $secret = 'disputed';
+
+	$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => $secret, retries => 0);
+	sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");
+	($bill, $link) = bill('disputed', 10);
+	foreach my $times (1 .. 2)
+	{
+		pay($link, { duplicate => JSON::PP::true });
+		wait_for("SELECT count(*) FROM mf_receipt WHERE bill = $bill", $times);
+	}
+	my @payments = split /\n/, sql("SELECT payment_id FROM mf_receipt WHERE bill = $bill ORDER BY id");
+	foreach my $case ([ $payments[1], qr/^Refund 10\.000 KWD of payment A: /, '{A}' ], [ $payments[0], qr/^Of 10\.000 KWD wait until the dispute of payment B and A has ended, and look here again/, '' ])
+	{
+		my ($payment, $step, $left) = @$case;
+		my $number = number_of($link);
+		my $before = () = $sandbox->deliveries(invoice => $number);
+
+		$sandbox->invoice($number, 'dispute', { id => 900 + $before, status => 'PENDING', payment_id => $payment });
+		$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
+		sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+		wait_for("SELECT count(*) FROM mf_dispute WHERE invoice = $link AND payment_id = '$payment'", 1);
+		like(advice($bill), $step, 'a payment under dispute is not to be refunded');
+		is(advice($bill, 'payments'), $left, 'but another one, if there is one');
+	}
+}
+
+#
 # What refusals advise
 #
 ($bill, $link) = bill('refused', 10);

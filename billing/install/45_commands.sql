@@ -150,6 +150,7 @@ DECLARE
 	kept numeric;
 	planned jsonb := '{}';
 	absent bigint[];
+	disputed text[];
 	key text;
 	refunds text[];
 	rows text[];
@@ -172,6 +173,11 @@ BEGIN
 		ORDER BY r.id DESC
 	LOOP
 		CONTINUE WHEN p.has <= 0 IS NOT FALSE;
+		-- its bank may take it back by itself
+		IF EXISTS (SELECT FROM @extschema@.mf_dispute d WHERE d.invoice = p.invoice AND d.payment_id = p.payment_id AND d.status = 'PENDING') THEN
+			disputed := disputed || p.payment_id;
+			CONTINUE;
+		END IF;
 		payments := payments || p.payment_id;
 		-- in whole units of the account's currency; of another currency the bill may get back a little less, never more, which would open it
 		unit := 10 ^ -@extschema@.mf_currency_decimals(p.base_currency);
@@ -198,6 +204,7 @@ BEGIN
 		CASE WHEN rows IS NOT NULL THEN format('Refund %s: INSERT INTO mf_refund (invoice, value, payment_id, idempotency_key) VALUES %s ON CONFLICT (account, idempotency_key) DO NOTHING. Refunds become receipts by themselves.', array_to_string(refunds, ' and '), array_to_string(rows, ', ')) END,
 		CASE WHEN rest <= 0 THEN NULL
 			WHEN absent IS NOT NULL THEN format('Of what links were paid that are not in mf_invoice nothing is known here: SELECT mf_unarchive(%L), and look here again.', absent)
+			WHEN disputed IS NOT NULL THEN format('Of %s %s wait until the dispute of payment %s has ended, and look here again: the bank may take it back by itself.', rest, b.currency, array_to_string(disputed, ' and '))
 			WHEN by_hand THEN format('Give %s %s back by hand. Record it in one transaction: SELECT mf_reverse(receipt, reason), and INSERT INTO mf_receipt what stays of that receipt, if anything does.', rest, b.currency)
 			ELSE format('Of %s %s nothing can be refunded.', rest, b.currency) END);
 END

@@ -44,6 +44,9 @@
 #define LOST_AGAIN \
 	"(e.event_code = 6 AND upper(e.event_status) = 'LOST' AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
 
+/* One that was lost as a fraud alert may be lost as a chargeback, too; the type is not signed either. */
+#define LOST_AS_CHARGEBACK LOST_AGAIN " AND upper(EXCLUDED.data #>> '{Dispute,Type}') = 'CHARGEBACK'"
+
 /* of several rows, that of the account goes first */
 #define ACCOUNT_FIRST(account) "i.account || '' <> " account ", i.id + 0 LIMIT 1"
 
@@ -92,7 +95,8 @@ static MfStatement store_events_statement = {
 	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
 	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
 	"    data = CASE WHEN e.event_code = 5 AND (e.due IS NULL OR " NUMBER(MF_REPETITION_OF("EXCLUDED")) " > "
-	"      " NUMBER(MF_REPETITION_OF("e")) ") THEN " MF_EVENT_KEPT("EXCLUDED.data", "5") " ELSE e.data END, "
+	"      " NUMBER(MF_REPETITION_OF("e")) ") THEN " MF_EVENT_KEPT("EXCLUDED.data", "5") " "
+	"      WHEN " LOST_AS_CHARGEBACK " THEN jsonb_set(e.data, '{Dispute,Type}', '\"CHARGEBACK\"') ELSE e.data END, "
 	"    lookups = CASE WHEN " ANOTHER " THEN 0 ELSE e.lookups END "
 	"  RETURNING e.id, e.digest, e.account, e.invoice, e.event_code, e.answered_at, e.customer_reference, "
 	"    e.invoice_id, e.source, e.xmax <> '0'::xid AS repeated), "
@@ -277,7 +281,11 @@ merge_repetitions(MfEvent *events, int count)
 		if (events[i].payment_id != NULL)
 			events[j].payment_id = events[i].payment_id;
 		if (is_later(events[i].event_reference, events[j].event_reference))
+		{
 			events[j].event_reference = events[i].event_reference;
+			if (events[j].event_code == 6)
+				events[j].data = events[i].data;
+		}
 	}
 	return deliveries;
 }
