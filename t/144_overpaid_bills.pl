@@ -228,6 +228,21 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 		like(advice($bill), $step, 'a payment under dispute is not to be refunded');
 		is(advice($bill, 'payments'), $left, 'but another one, if there is one');
 	}
+
+	# whoever does so nevertheless is told when the bank takes it, too
+	my $number = number_of($link);
+	my $refund = sql("INSERT INTO mf_refund (invoice, value, payment_id) VALUES ($link, 10, '$payments[1]') RETURNING id");
+	wait_for("SELECT status FROM mf_refund WHERE id = $refund", 'filed');
+	$sandbox->decide_refund(sql("SELECT refund_id FROM mf_refund WHERE id = $refund"), 'approve');
+	sql("SELECT mf_refresh($link)");
+	wait_for("SELECT status FROM mf_refund WHERE id = $refund", 'refunded');
+	my $lost = sql("SELECT dispute_id FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'");
+	my $before = () = $sandbox->deliveries(invoice => $number);
+	$sandbox->invoice($number, 'dispute', { id => $lost + 0, status => 'LOST', type => 'CHARGEBACK', payment_id => $payments[1] });
+	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
+	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $link", 'refunded');
+	is(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $link"), "refunds and a dispute that was LOST give more of PaymentId $payments[1] back than it was", 'one payment that is given back twice needs a person');
 }
 
 #

@@ -15,6 +15,7 @@
 #include "store/events.h"
 #include "store/invoice_number.h"
 #include "store/ledger.h"
+#include "store/operation_sums.h"
 #include "store/payment.h"
 #include "store/queue_internal.h"
 
@@ -185,6 +186,15 @@ static MfStatement doubt_statement = {
 	3, {INT8OID, TEXTOID, BOOLOID}, NULL
 };
 
+/* a payment of which refunds that name it, and disputes that were lost, have taken more than it was */
+static MfStatement given_back_statement = {
+	"SELECT m.payment_id FROM @mf_money m WHERE m.invoice = $1 AND m.kind IN ('payment', 'chargeback') AND m.payment_id IS NOT NULL "
+	"GROUP BY m.payment_id HAVING sum(m.amount) < (SELECT sum(" MF_REFUND_TAKES("r") ") FROM @mf_operation r WHERE r.invoice = $1 "
+	"  AND r.kind = 'refund' AND r.payment_id = m.payment_id AND r.status IN ('filed', 'refunded'))",
+	1, {INT8OID}, NULL
+};
+
+static void doubt_payments(const MfSqlScope *scope, int64 invoice);
 static void doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void stop_replacements(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void cancel_unsent(const MfSqlScope *scope, Datum replacements);
@@ -273,9 +283,22 @@ doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 		if (c->step && mf_amount_compare(c->refunded_value, c->received_value) > 0)
 			mf_payment_doubt(scope, c->invoice, psprintf("MyFatoorah says that %s was given back, and that %s was received",
 														 c->refunded_value, c->received_value), false);
+		if (c->money)
+			doubt_payments(scope, c->invoice);
 		if (c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED)
 			mf_payment_doubt(scope, c->invoice, MF_HELD_AGAIN, true);
 	}
+}
+
+/* Of an invoice that was paid twice, one payment may be given back twice, and the sum be right. */
+static void
+doubt_payments(const MfSqlScope *scope, int64 invoice)
+{
+	Datum		value = Int64GetDatum(invoice);
+
+	if (mf_sql_execute(scope, &given_back_statement, &value, NULL) > 0)
+		mf_payment_doubt(scope, invoice, psprintf("refunds and a dispute that was LOST give more of PaymentId %s back than it was",
+												  mf_result_text(0, 1)), false);
 }
 
 void

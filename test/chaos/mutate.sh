@@ -526,6 +526,18 @@ mutate any_link 'a link that leads elsewhere than to a web page is handed to cus
 	's/cJSON_IsString\(link\) && mf_link_valid\(link->valuestring\)/cJSON_IsString(link)/' core/test_outcome
 mutate refund_unrecorded 'a refund leaves without an attempt' src/operation/operation_decide.c \
 	's/if \(decisions\.started != NIL\)\n\t\trecord_starts/if (false)\n\t\trecord_starts/' 161_refunds
+mutate refund_twice_listed 'a refund that was listed before its answer was recorded keeps the answer from being recorded' src/store/operations.c \
+	's/named \|= c->refund_id != NULL;//' 185_refunds_without_identifier
+mutate refund_possible 'a refund is asked for again while one without ExternalIdentifier may be it' src/inquiry/inquiry_refunds.c \
+	's/if \(id == NULL \|\| change->to == MF_OPERATION_UNKNOWN\)/if (true)/' 185_refunds_without_identifier
+mutate repetition_orphan 'a repetition is known by the row alone that began its plan' src/inquiry/inquiry_answer.c \
+	's/mf_reference_is_made\(ours, strlen\(ours\)\)/false/' 179_recurring_lasts
+mutate dispute_retyped 'a fraud alert that becomes a chargeback is a repetition' src/store/events.c \
+	's/WHEN " LOST_AS_CHARGEBACK " THEN/WHEN false THEN/' 068_money
+mutate disputed_refunded 'a payment that a bank disputes is to be refunded' billing/install/45_commands.sql \
+	"s/ AND d\.status = 'PENDING'\) THEN/ AND false) THEN/" 144_overpaid_bills
+mutate given_back_twice 'a payment that was refunded and lost needs nobody' src/store/payment.c \
+	's/if \(c->money\)\n\t\t\tdoubt_payments/if (false)\n\t\t\tdoubt_payments/' 144_overpaid_bills
 mutate refund_repeated 'a refund whose outcome is unknown is asked for again by itself' src/operation/operation_outcome.c \
 	's/change->to = MF_OPERATION_UNKNOWN;/change->to = MF_OPERATION_QUEUED;/' 161_refunds
 mutate refund_unsummed 'more is refunded than was received, if sessions do it at once' src/triggers/operation_trigger.c \
