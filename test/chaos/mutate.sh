@@ -240,6 +240,10 @@ mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
 	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 090_database_copies
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 090_database_copies
+mutate roles_of_other_server 'rows of another server keep the roles of its OIDs' src/sending/copy_guard.c \
+	's/\tmf_repair_roles\(schema\);//' 184_roles_in_copies
+mutate oid_gives_right 'a role has rights by the OID of another server' src/store/row_rights.c \
+	's/ && mf_roles_are_known\(get_rel_namespace\(table\)\)//' 184_roles_in_copies
 
 mutate world_retry_unknown 'no answer is taken for not sent' src/core/api/outcome.c \
 	's/return !exchange->gate_passed && exchange->http_status == 0;/return exchange->http_status == 0;/' 042_world MF_WORLD_SEEDS=16
