@@ -1041,9 +1041,10 @@ CREATE VIEW mf_deposit_item WITH (security_barrier) AS
 	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
 		-- neither is a join, nor in the order of an index: a plan that knows little of the tables might walk all invoices for each row
 		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice i WHERE i.id = ANY (ARRAY(SELECT n.invoice FROM mf_invoice_number n WHERE n.invoice_id = r.invoice_id))
-			AND i.invoice_id = r.invoice_id AND i.account = d.account AND (i.taken_over_from IS NULL OR mf_shares_numbers(NULL, i.taken_over_from, d.account)) ORDER BY i.id + 0 LIMIT 1) i ON true
-		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND a.account = d.account AND (a.taken_over_from IS NULL OR mf_shares_numbers(NULL, a.taken_over_from, d.account))
-			ORDER BY a.id + 0 LIMIT 1) k ON i.id IS NULL
+			AND i.invoice_id = r.invoice_id AND (i.account = d.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
+			ORDER BY i.account <> d.account, i.id + 0 LIMIT 1) i ON true
+		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND (a.account = d.account AND a.taken_over_from IS NULL OR mf_shares_numbers(a.account, a.taken_over_from, d.account))
+			ORDER BY a.account <> d.account, a.id + 0 LIMIT 1) k ON i.id IS NULL
 	WHERE mf_invoice_visible(coalesce(i.id, k.id));
 COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
 COMMENT ON COLUMN mf_deposit_item.deposit IS 'mf_deposit.id';
@@ -1057,10 +1058,10 @@ CREATE VIEW mf_undeposited WITH (security_barrier) AS
 	FROM mf_invoice i
 	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
 		-- looked up by the index for each invoice: as a join it would be a nested loop while the tables are not analyzed
-		AND ((SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
-			AND (SELECT d.account = i.account AND d.supplier_code = 0 FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL
-			OR NOT (i.taken_over_from IS NULL OR mf_shares_numbers(NULL, i.taken_over_from, i.account)));
-COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit of the account that was read; those of mf_invoice, not archived ones';
+		AND (SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
+			AND (SELECT d.supplier_code = 0 AND (d.account = i.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
+				FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL;
+COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit that was read, of the account or of another one at its address; those of mf_invoice, not archived ones';
 COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
 
 CREATE VIEW mf_deposit_difference WITH (security_barrier) AS

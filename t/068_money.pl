@@ -267,12 +267,21 @@ sub counts
 	push @news, $dispute->(711, 'LOST');
 	$hand_in->($news[-1]);
 	is(row($id, qw(payment_status net_value), 'disputed_at IS NOT NULL'), 'refunded|0.000|t', 'lost after all');
-	is(row($id, 'payment_doubt'), 'dispute 711 is LOST, and was RESOLVED before: the MyFatoorah portal shows how it ended', 'and a person is told');
+	is(row($id, 'payment_doubt'), 'dispute 711 is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended', 'and a person is told');
 	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 	sql($mf->webhook($_, 'kwd')) foreach @news;
 	refresh($id);
 	is(row($id, qw(payment_status net_value payment_doubt)), 'refunded|0.000|', 'repetitions change nothing');
 	is(ledger($id), 'payment 50.000 KWD, chargeback -50.000 KWD', 'it was taken once');
+
+	push @news, $dispute->(711, 'RESOLVED');
+	$hand_in->($news[-1]);
+	is(row($id, qw(payment_status net_value)) . ledger($id), 'refunded|0.000payment 50.000 KWD, chargeback -50.000 KWD', 'a number that is not signed gives nothing back');
+	is(row($id, 'payment_doubt'), 'dispute 711 is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended', 'but a person is told');
+	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
+	push @news, $dispute->(711, 'UNDER_REVIEW');
+	$hand_in->($news[-1]);
+	is(row($id, qw(payment_status net_value)) . sql("SELECT status FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000LOST', 'nor does a status that is not known');
 
 	# a type that changes, which version 2 does not sign
 	($id, $invoice) = sent('another type', '50.000');
@@ -291,18 +300,22 @@ sub counts
 	told($id, $invoice);
 	$payment = row($id, 'payment_id');
 	@news = ();
-	foreach my $status (qw(LOST RESOLVED))
+	foreach my $status (qw(LOST RESOLVED LOST))
 	{
 		push @news, $dispute->(712, $status);
 		$hand_in->($news[-1]);
 	}
+	is(row($id, qw(payment_status net_value)), 'refunded|0.000', 'lost in the end');
+	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 	my $before = ledger($id);
 	sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-15' WHERE id = $id; DELETE FROM mf_inquiry WHERE invoice = $id");
 	is(sql("SELECT mf_archive('2020-02-01')"), 1, 'archived');
-	sql($mf->webhook($news[0], 'kwd'));
+	$news[1]{body} =~ s/"Reference":"WH-\d+"/"Reference":"WH-999999999"/ or die $news[1]{body};
+	sql($mf->webhook($_, 'kwd')) foreach @news[ 0, 1 ];
 	is(sql("SELECT mf_unarchive(ARRAY[$id])"), 1, 'and back');
 	wait_for("SELECT NOT EXISTS (SELECT FROM mf_inquiry WHERE invoice = $id AND unchanged_answers = 0)");
-	is(row($id, qw(payment_status net_value), 'disputed_at IS NULL') . ledger($id), "paid|50.000|t$before", 'what came in again meanwhile changes nothing');
+	is(row($id, qw(payment_status net_value), 'disputed_at IS NULL') . ledger($id), "refunded|0.000|f$before", 'what came in again meanwhile gives nothing back, whatever its number');
+	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 }
 
 #
@@ -341,6 +354,20 @@ sub counts
 	$sandbox{kwd}->invoice($invoice, 'dispute', { id => 703, status => 'RESOLVED', payment_id => $payments[0] });
 	told($new, $invoice);
 	is(row($new, 'net_value'), '100.000', 'what is told later of a dispute counts');
+
+	# deleted once more, and the other dispute ends while there is no row
+	$sandbox{kwd}->invoice($invoice, 'dispute', { id => 704, status => 'LOST', payment_id => $payments[1] });
+	told($new, $invoice);
+	sql("DELETE FROM mf_invoice WHERE id = $new");
+	my $webhooks = () = $sandbox{kwd}->deliveries(invoice => $invoice);
+	$sandbox{kwd}->invoice($invoice, 'dispute', { id => 704, status => 'RESOLVED', payment_id => $payments[1] });
+	$sandbox{kwd}->wait_deliveries({ invoice => $invoice, phase => 'queued' }, $webhooks + 1);
+	sql($mf->webhook(($sandbox{kwd}->deliveries(invoice => $invoice))[-1], 'kwd'));
+	my $third = sql("SELECT mf_adopt('$invoice', 'kwd')");
+	wait_for("SELECT net_value FROM mf_invoice WHERE id = $third", '100.000');
+	is(sql("SELECT string_agg(DISTINCT invoice::text, ', '), sum(amount) FROM mf_ledger WHERE invoice IN ($id, $new, $third) AND kind <> 'fee'"), "$third|100.000", 'all of its lines are those of the third row, and their sum is right');
+	# a line that came while there was no row was no change of a row
+	sql("DELETE FROM mf_invoice WHERE id = $third");
 }
 
 #

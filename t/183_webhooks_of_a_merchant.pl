@@ -48,6 +48,17 @@ wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'refunded');
 is(money($id), 'refunded|0', 'a webhook under one account is about an invoice of another with the same secret');
 is(sql("SELECT account FROM mf_ledger WHERE invoice = $id AND kind = 'chargeback'"), 'second', 'it is booked in the account of the invoice');
 
+# what was said once gives nothing back once more under another account
+my $won = dispute($number, 'ours', 802, 'RESOLVED');
+sql($mf->webhook($won, 'second'));
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
+sql($mf->webhook(dispute($number, 'ours', 802, 'LOST'), 'second'));
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'refunded');
+$won->{body} =~ s/"Reference":"WH-\d+"/"Reference":"WH-999999999"/ or die $won->{body};
+my $replay = sql($mf->webhook($won, 'myfatoorah'));
+wait_for("SELECT answered_at IS NOT NULL AND invoice = $id FROM mf_event WHERE id = $replay");
+is(money($id), 'refunded|0', 'a webhook that is replayed under another account, with another number, gives nothing back');
+
 # an event that comes in before there is a row
 my ($elsewhere, $its_number) = $mf->settle($node, $db, $sandbox, 'elsewhere', 'pay', account => "'second'");
 $mf->wait_idle($node, $db);
@@ -56,6 +67,13 @@ sql($mf->webhook(dispute($its_number, 'ours', 803, 'LOST'), 'myfatoorah'));
 my $adopted = sql("SELECT mf_adopt('$its_number', 'second')");
 wait_for("SELECT payment_status FROM mf_invoice WHERE id = $adopted", 'refunded');
 is(money($adopted), 'refunded|0', 'mf_adopt() finds what came in under another account before');
+
+# a deposit is told of under the address of one account, and has payments of the other, too
+my $deposited = $mf->settle($node, $db, $sandbox, 'deposited', 'pay', account => "'second'");
+sql(q{SELECT mf_read_deposit('} . $sandbox->deposit(invoices => [$deposited], webhook => 0)->{reference} . q{')});
+wait_for(q{SELECT count(*) FROM mf_deposit WHERE status = 'read'}, 1);
+is(sql("SELECT d.account, i.account, i.customer_reference FROM mf_deposit_item d JOIN mf_invoice i ON i.id = d.invoice WHERE d.invoice_id = $deposited"), 'myfatoorah|second|deposited', 'a payment in a deposit of another account has its invoice');
+is(sql("SELECT count(*) FROM mf_undeposited WHERE invoice_id = $deposited"), 0, 'and is deposited');
 
 # names
 my ($third, $third_number) = $mf->settle($node, $db, $sandbox, 'renamed', 'pay');

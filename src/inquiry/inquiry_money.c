@@ -97,7 +97,7 @@ doubt_disputes(const MfSqlScope *scope, const List *steps)
 		const MfDispute *dispute = ((const Step *) lfirst(lc))->dispute;
 
 		if (dispute != NULL && dispute->again)
-			mf_payment_doubt(scope, dispute->invoice, psprintf("dispute %s is LOST, and was RESOLVED before: the MyFatoorah portal shows how it ended",
+			mf_payment_doubt(scope, dispute->invoice, psprintf("dispute %s is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended",
 															   dispute->dispute_id), false);
 	}
 }

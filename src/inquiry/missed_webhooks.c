@@ -101,13 +101,6 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 		return false;
 	}
 
-	/* with polling, an account without inquiries has no open payments, so it has missed nothing */
-	if (reading->page == 0 && mf_poll_rate_limit > 0 && entry->urgent_due == 0 && entry->poll_due == 0 &&
-		entry->callback_due == 0)
-	{
-		reading->done = true;
-		return false;
-	}
 	/* the end of another reading has the next round scan again */
 	return under_way_count < MAX_UNDER_WAY;
 }

@@ -38,11 +38,11 @@
 	"(e.source = 'callback' AND coalesce(EXCLUDED.payment_id <> e.payment_id, EXCLUDED.payment_id IS NOT NULL))"
 
 /*
- * A dispute that was RESOLVED may be LOST once more, and only the number of the webhook tells that
- * from a repetition.  It is not signed, so it takes a payment away, and gives none back.
+ * A dispute may be LOST or RESOLVED once more, and only the number of the webhook tells that from a
+ * repetition.  It is not signed, so it takes a payment away, and gives none back.
  */
-#define LOST_AGAIN \
-	"(e.event_code = 6 AND upper(e.event_status) = 'LOST' AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
+#define ENDED_AGAIN "(e.event_code = 6 AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
+#define LOST_AGAIN "(" ENDED_AGAIN " AND upper(e.event_status) = 'LOST')"
 
 /* One that was lost as a fraud alert may be lost as a chargeback, too; the type is not signed either. */
 #define LOST_AS_CHARGEBACK LOST_AGAIN " AND upper(EXCLUDED.data #>> '{Dispute,Type}') = 'CHARGEBACK'"
@@ -90,7 +90,7 @@ static MfStatement store_events_statement = {
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
 	"    event_reference = CASE WHEN " LOST_AGAIN " THEN EXCLUDED.event_reference ELSE e.event_reference END, "
-	"    answered_at = CASE WHEN NOT coalesce(" ANOTHER " OR " LOST_AGAIN ", false) THEN e.answered_at END, "
+	"    answered_at = CASE WHEN NOT coalesce(" ANOTHER " OR " ENDED_AGAIN ", false) THEN e.answered_at END, "
 	/* of a recurring payment, what is signed is the same each time; the latest repetition is waited for */
 	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
 	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
@@ -205,8 +205,9 @@ static MfStatement answered_statement = {
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
 	"  FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
-	"  clock_timestamp() - interval '7 days')::timestamptz, i.created_by_id::oid, i.own_key::bool "
-	"FROM (" MF_OPEN_OF_ACCOUNT("$1") ") i",
+	"  clock_timestamp() - interval '7 days')::timestamptz, coalesce(i.created_by_id, 0)::oid, coalesce(i.own_key, false)::bool "
+	"FROM (VALUES (1)) one(row) LEFT JOIN (" MF_OPEN_OF_ACCOUNT("$1") ") i ON true "
+	"WHERE i.own_key IS NOT NULL OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook')",
 	1, {TEXTOID}, NULL
 };
 

@@ -38,7 +38,7 @@ static MfStatement book_statement = {
 	"    (SELECT i.id FROM @mf_invoice i WHERE i.id = m.invoice) IS NULL "
 	"    AND (SELECT k.id FROM @mf_archive_key k WHERE k.id = m.invoice) IS NULL AS gone "
 	"  FROM w JOIN @mf_money m ON m.source = ANY ($3) AND m.source = w.source AND m.kind = w.kind "
-	"  WHERE w.difference <> 0 AND m.invoice <> w.invoice "
+	"  WHERE (w.difference <> 0 OR w.kind = 'chargeback') AND m.invoice <> w.invoice "
 	"    AND @mf_shares_numbers(m.account, NULL, (SELECT i.account FROM @mf_invoice i WHERE i.id = w.invoice))), "
 	"u AS (UPDATE @mf_money m SET invoice = g.invoice, account = i.account, customer_reference = i.customer_reference FROM g JOIN @mf_invoice i ON i.id = g.invoice AND i.id = ANY ($1) "
 	"  WHERE m.id = g.id AND g.gone RETURNING 1), "
@@ -66,8 +66,10 @@ static MfStatement book_statement = {
  * Stores what signed webhooks and MyFatoorah's log of webhooks report about disputes,
  * and returns what has changed.  Webhooks may overtake each other, and the log begins with
  * the newest, so their numbers (WH-24349) tell which is the last; one without a number,
- * version 1, comes after those that were received before.  A dispute does not become pending again.
- * One that is lost after it was RESOLVED is lost "again".  A dispute that was lost is returned once
+ * version 1, comes after those that were received before.  The number is not signed, so a webhook that
+ * was RESOLVED once gives no money back a second time, whatever its number, nor under another account.
+ * A dispute does not become pending again, nor anything that is unknown here.
+ * One that is LOST although it was RESOLVED, or is said to be once more, is lost "again".  A dispute that was lost is returned once
  * more when its payment has been booked, because only then its amount is known.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
@@ -76,6 +78,7 @@ static MfStatement book_statement = {
 
 static MfStatement disputes_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, " MF_EVENT_NUMBER("e") " AS number, "
+	"    e.answered_at IS NULL AS news, e.deliveries > 1 AS repeated, "
 	"    left(coalesce(" MEMBER("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), "
 	"      100) AS dispute_id, "
 	"    upper(left(coalesce(CASE e.source WHEN 'webhook' "
@@ -86,14 +89,17 @@ static MfStatement disputes_statement = {
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
 	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log')), "
-	"l AS MATERIALIZED (SELECT DISTINCT ON (e.invoice, e.dispute_id) e.*, "
-	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at "
-	"  FROM (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id "
-	"      ORDER BY e.received_at, e.id)) AS place FROM e WHERE e.status <> '') e "
-	"  ORDER BY e.invoice, e.dispute_id, e.status = 'PENDING', e.place DESC NULLS LAST, e.received_at DESC, e.id DESC), "
-	"n AS MATERIALIZED (SELECT l.*, d.status = 'RESOLVED' AND l.status = 'LOST' AS again FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
-	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id "
-	"  WHERE d.invoice IS NULL OR (d.status <> l.status AND l.status <> 'PENDING') "
+	"t AS MATERIALIZED (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id ORDER BY e.received_at, e.id)) AS place, "
+	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at, "
+	"    e.status = 'RESOLVED' AND row_number() OVER (PARTITION BY e.invoice, e.dispute_id, e.status ORDER BY e.received_at, e.id) > 1 AS won_again "
+	"  FROM e WHERE e.status <> ''), "
+	"l AS MATERIALIZED (SELECT DISTINCT ON (t.invoice, t.dispute_id) t.* FROM t WHERE NOT t.won_again "
+	"  ORDER BY t.invoice, t.dispute_id, t.status NOT IN ('LOST', 'RESOLVED'), t.place DESC NULLS LAST, t.received_at DESC, t.id DESC), "
+	"n AS MATERIALIZED (SELECT l.*, w.again FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
+	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id CROSS JOIN LATERAL (SELECT l.status = 'LOST' AND (d.status = 'RESOLVED' "
+	"    OR (d.status = 'LOST' AND EXISTS (SELECT FROM t WHERE t.invoice = l.invoice AND t.dispute_id = l.dispute_id "
+	"      AND t.status = 'RESOLVED' AND t.news AND (t.won_again OR t.repeated)))) AS again) w "
+	"  WHERE d.invoice IS NULL OR (d.status <> l.status AND l.status IN ('LOST', 'RESOLVED')) OR w.again "
 	"    OR (l.status = 'LOST' AND l.type = 'CHARGEBACK' AND d.status = 'LOST' "
 	"      AND EXISTS (" BOOKED("payment", "payment_id") ") "
 	"      AND NOT EXISTS (" BOOKED("chargeback", "dispute_id") "))), "

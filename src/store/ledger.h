@@ -51,7 +51,7 @@ typedef struct MfDispute
 	const char *lost;			/* amount that was lost, negative; NULL = none */
 	const char *currency;		/* of the payment; NULL = the payment is not booked */
 	TimestampTz disputed_at;	/* of the invoice; 0 = no dispute is open or lost */
-	bool		again;			/* LOST, after it was RESOLVED */
+	bool		again;			/* LOST, and was RESOLVED or is said to be once more */
 } MfDispute;
 
 /*

@@ -20,6 +20,7 @@
 #include "database/sql_array.h"
 #include "process/metrics.h"
 #include "process/wakeup.h"
+#include "store/events.h"
 #include "store/archive.h"
 #include "store/inquiries_open.h"
 
@@ -61,6 +62,8 @@ static MfStatement lacking_statement = {
 	"e AS (INSERT INTO @mf_event AS o OVERRIDING SYSTEM VALUE SELECT * FROM e_lines ORDER BY digest " \
 	"  ON CONFLICT (account, digest) DO UPDATE SET received_at = least(o.received_at, EXCLUDED.received_at), " \
 	"    last_received_at = greatest(o.last_received_at, EXCLUDED.last_received_at), " \
+	"    event_reference = CASE WHEN o.event_code = 6 AND upper(o.event_status) = 'LOST' AND " MF_EVENT_NUMBER("o") " > " MF_EVENT_NUMBER("EXCLUDED") \
+	"      THEN o.event_reference ELSE EXCLUDED.event_reference END, " \
 	"    deliveries = o.deliveries + EXCLUDED.deliveries RETURNING account, digest) " \
 	"SELECT w.name FROM (VALUES ('mf_archive_key', cardinality($1) - (SELECT count(*) FROM k)), " \
 	"  ('mf_invoice_archive', cardinality($1) - (SELECT count(*) FROM a)), " \
