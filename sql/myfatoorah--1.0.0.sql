@@ -1113,7 +1113,7 @@ CREATE VIEW mf_addition AS
 				AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
 			JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p', 'v')
 			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE e.extname = 'myfatoorah'),
+		WHERE e.extname IN ('myfatoorah', 'myfatoorah_billing')),
 	f (code, firing) AS (VALUES ('D'::"char", 'DISABLE'), ('R', 'ENABLE REPLICA'), ('A', 'ENABLE ALWAYS')),
 	h AS (
 		SELECT 1 AS place, 'column'::text AS kind, r.relname AS relation, a.attname AS name,
@@ -1162,7 +1162,7 @@ CREATE VIEW mf_addition AS
 	SELECT h.kind, h.relation, h.name, h.definition FROM h
 	WHERE NOT EXISTS (SELECT FROM mf_part p WHERE p.kind = h.kind AND p.relation = h.relation AND p.name = h.name)
 	ORDER BY h.place, h.relation, h.name;
-COMMENT ON VIEW mf_addition IS 'what users have added to the tables of the extension and no dump contains, with the commands that add it to a restored database';
+COMMENT ON VIEW mf_addition IS 'what users have added to the tables of both extensions and no dump contains, with the commands that add it to a restored database';
 
 --
 -- Triggers of mf_invoice

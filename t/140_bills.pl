@@ -136,6 +136,14 @@ is($node->safe_psql('restored', 'SELECT count(*), count(DISTINCT function) FROM 
 is($node->safe_psql('restored', "INSERT INTO mf_receipt (bill, method, value) VALUES ($cash, 'cash', 1); SELECT received FROM mf_bill WHERE id = $cash"), '3', 'and receipts go on');
 sql('DROP DATABASE restored');
 
+# What users add to tables of bills is in no dump
+is(sql('SELECT count(*) FROM mf_addition'), 0, 'the tables of bills are as they were made');
+sql('ALTER TABLE mf_bill ENABLE ROW LEVEL SECURITY; CREATE POLICY ours ON mf_bill USING (true); ALTER TABLE mf_plan ADD COLUMN flat text');
+is(sql(q{SELECT string_agg(kind || ' ' || relation || ' ' || name, ', ' ORDER BY kind, relation) FROM mf_addition}), 'column mf_plan flat, policy mf_bill ours, row-level security mf_bill enabled',
+	'mf_addition lists what users have added to them');
+is(sql(q{SELECT count(*) FROM mf_check() WHERE item = 'dump' AND NOT ok}), 1, 'and mf_check() tells of a column, with which no row comes back');
+sql('ALTER TABLE mf_plan DROP COLUMN flat; DROP POLICY ours ON mf_bill; ALTER TABLE mf_bill DISABLE ROW LEVEL SECURITY');
+
 sql('SET myfatoorah_billing.drop_books = on; DROP EXTENSION myfatoorah_billing');
 my $plain = $mf->insert($node, $db, 'after');
 $mf->wait_status($node, $db, 'after');

@@ -104,3 +104,9 @@ SELECT pg_catalog.pg_extension_config_dump('mf_reminder_rule_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reminder', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reminder_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mf_reminder_queue', '');
+
+-- What the tables of the extension consist of, as in the core; anything else was added by users.
+INSERT INTO mf_part (kind, relation, name) SELECT a.kind, a.relation, a.name FROM mf_addition a
+WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid OPERATOR(pg_catalog.=) d.refobjid JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.objid
+	WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+		AND e.extname OPERATOR(pg_catalog.=) 'myfatoorah_billing' AND c.relname OPERATOR(pg_catalog.=) a.relation);

@@ -30,8 +30,9 @@
 #include "store/repair.h"
 
 static MfStatement other_currency_statement = {
-	"SELECT i.base_currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice "
-	"WHERE q.account = $1 AND i.base_currency <> $2 LIMIT 1",
+	"SELECT c.currency::text FROM @mf_inquiry q JOIN @mf_invoice i ON i.id = q.invoice, "
+	"  LATERAL (SELECT coalesce(i.base_currency, CASE WHEN i.display_currency_iso IS NULL THEN i.currency END) AS currency) c "
+	"WHERE q.account = $1 AND c.currency <> $2 LIMIT 1",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
