@@ -24,7 +24,7 @@ sql("BEGIN; SET LOCAL session_replication_role = replica; $past; " . sprintf($re
 $mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_reminder m JOIN mf_invoice i ON i.id = m.invoice WHERE i.status = 'sent'}, 1);
 sql(q{SELECT mf_pause('*')});
 sql("BEGIN; SET LOCAL session_replication_role = replica; " . sprintf($remind, 'to be reminded') . q{;
-	UPDATE mf_link SET expires_at = now(), asked_at = now() + interval '1 day', asked_for = now() + interval '1 day' WHERE live AND bill = (SELECT id FROM mf_bill WHERE bill_key = 'expired'); UPDATE mf_bill SET link_due = now() WHERE bill_key = 'expired'; COMMIT});
+	UPDATE mf_link SET expires_at = now() - interval '1 day', asked_at = now(), asked_for = now() WHERE live AND bill = (SELECT id FROM mf_bill WHERE bill_key = 'expired'); UPDATE mf_bill SET link_due = now() WHERE bill_key = 'expired'; COMMIT});
 sql(q{INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('rent', '{"customer_name": "Ahmad", "total": 10}', mf_local_day('myfatoorah', now()) + 10, '1 month')});
 sql(q{SET ROLE myfatoorah_billing; UPDATE mf_plan SET starts_on = starts_on - 10, anchor_on = anchor_on - 10, next_on = next_on - 10, next_at = now(), at_time = '00:01'});
 sql(q{SELECT mf_call_at('public.mf_billing_tick', now())});
