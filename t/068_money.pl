@@ -404,6 +404,11 @@ sub answers
 	refresh($id);
 	like(row($id, 'payment_doubt'), qr/with 7\.000 SAR, and this row asks for 7\.000 KWD/, 'payment_doubt names another currency');
 
+	($id, $invoice) = sent('two-values', '7.000');
+	answers($id, $invoice, InvoiceValue => '86.450');
+	refresh($id);
+	like(row($id, 'payment_doubt'), qr/with an InvoiceValue of 86\.450 and an InvoiceDisplayValue of 7\.000 KWD/, 'and two values in one currency, as with the key of another country');
+
 	($id, $invoice) = sent('part', '7.000');
 	answers($id, $invoice, InvoiceTransactions => [ { PaymentId => '0708', TransactionStatus => 'Succss', TransationValue => '3.000' } ]);
 	refresh($id);

@@ -374,6 +374,9 @@ find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaym
 	if (row->currency == NULL)
 		return NULL;
 	difference = mf_amount_compare(value, row->invoice_value);
+	if (strcmp(currency, change->base_currency) == 0 && mf_amount_compare(change->base_value, value) != 0 && !is_capture(flight, row))
+		return psprintf("MyFatoorah has invoice %s with an InvoiceValue of %s and an InvoiceDisplayValue of %s %s: the account's country may not be that of its key",
+						row->invoice_id, change->base_value, value, currency);
 	if (strcmp(currency, row->currency) == 0 && (difference == 0 || (difference < 0 && is_capture(flight, row))))
 		return NULL;
 	return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value,
