@@ -217,6 +217,15 @@ sql("SELECT mf_refresh($id)");
 wait_payment($id, 'paid');
 is(sql("SELECT count(*) FROM mf_transaction WHERE invoice = $id"), 1, 'without it, the answer comes again');
 
+# Smaller delays hold for what waits already.
+set(poll_delay => '1d');
+my $far = $mf->insert($node, $db, 'far');
+$mf->wait_status($node, $db, 'far');
+is(sql("SELECT due > now() + interval '12 hours' FROM mf_inquiry WHERE invoice = $far"), 't', 'an invoice is asked about in a day');
+set(poll_delay => '1min');
+$mf->wait_for($node, $db, "SELECT answers > 0 FROM mf_inquiry WHERE invoice = $far", 't');
+like(sql(q{SELECT detail FROM mf_check() WHERE item = 'agenda'}), qr{due later than it can be: 0;}, 'and at once with a smaller delay');
+
 # The budget: 60 a minute, of which ten seconds' worth may be saved up
 set(poll_rate_limit => 60);
 $mf->insert_many($node, $db, 'budget', 60);

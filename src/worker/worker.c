@@ -145,12 +145,18 @@ create_event_set(void)
 static bool
 reload_settings(void)
 {
+	int			poll_delay = mf_poll_delay;
+	int			verify_wait = mf_verify_wait();
+
 	if (!ConfigReloadPending)
 		return true;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	if (mf_worker_enabled)
 	{
+		/* what was put off by longer delays is due too late now */
+		if (mf_poll_delay < poll_delay || mf_verify_wait() < verify_wait)
+			pg_atomic_fetch_or_u32(&my_slot->news, MF_TRY_ALL);
 		apply_settings();
 		mf_listener_reconsider();
 		if (mf_retention_changed())
