@@ -87,4 +87,9 @@ like(($node->psql($db, $mf->webhook(dispute($third_number, 'ours', 804, 'RESOLVE
 sql('ALTER SERVER shuwaikh RENAME TO myfatoorah');
 is(sql('SELECT account, renamed_to FROM mf_account WHERE renamed_to IS NOT NULL ORDER BY account'), "kuwait|myfatoorah\nshuwaikh|myfatoorah", 'a name that is taken back is none of the former ones');
 
+# whoever may make servers gets neither what came in under a name, nor what still comes in under a former one
+sql('DROP SERVER stranger CASCADE; CREATE ROLE tenant; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO tenant');
+like(($node->psql($db, "SET ROLE tenant; CREATE SERVER $_ FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')"))[2], qr/permission denied to use server name "$_"/, "nobody takes the name $_")
+  for qw(stranger kuwait);
+
 done_testing();

@@ -67,8 +67,8 @@
  * without the triggers of mf_invoice.  $1: now; $2: mf_verify_wait(); $3: the delay of polls.
  *
  * An entry waits for a send_at that its user gave.  Then what is to be sent is due, and a
- * look-up, which may have something sent again, after its first delay.  Nothing that was
- * written at a time that has not come may be later.  What has waited may wait for the longest
+ * look-up, which may have something sent again, after its first delay.  Nothing that waits
+ * for the first time, and was written at a time that has not come, may be later.  What has waited may wait for the longest
  * delay of its kind; to judge that too short costs a question.
  */
 #define LATE_ENTRIES \
@@ -76,7 +76,7 @@
 	"    CASE WHEN q.kind IN ('send', 'verify') AND i.send_at > i.created_at THEN least(i.send_at, '" MF_TIME_END_TEXT "') END) " \
 	"    + CASE q.kind WHEN 'send' THEN 0 ELSE $2 END * interval '1 ms' AS due) l " \
 	"WHERE greatest(q.due, q.rank) > $1 AND q.kind <> 'review' AND i.status <> 'review' AND greatest(q.due, q.rank) > l.due " \
-	"  + CASE WHEN i.created_at > $1 THEN interval '0' WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' " \
+	"  + CASE WHEN i.created_at > $1 AND q.lookups = 0 AND q.error IS NULL AND q.kind <> 'watch' THEN interval '0' WHEN q.lookups = " CppAsString2(MF_LOOKUPS_TIMED) " THEN interval '2 days' " \
 	"    ELSE CASE WHEN q.kind = 'watch' THEN 5200 WHEN q.lookups > 0 OR q.error IS NOT NULL THEN 72 WHEN q.kind = 'send' THEN 0 ELSE 12 END " \
 	"      * $2 * interval '1 ms' END"
 
@@ -213,8 +213,11 @@ static MfStatement lost_accounts_statement = {
 	0, {0}, NULL
 };
 
-static MfStatement has_invoices_statement = {
-	"SELECT FROM @mf_invoice WHERE account = $1 LIMIT 1", 1, {TEXTOID}, NULL
+/* what came in under the name counts for the account that has it, and webhooks still come in under a former one */
+static MfStatement is_named_statement = {
+	"(SELECT FROM @mf_invoice WHERE account = $1 LIMIT 1) UNION ALL (SELECT FROM @mf_event WHERE account = $1 LIMIT 1) "
+	"UNION ALL SELECT FROM @mf_account WHERE account = $1 AND renamed_to IS NOT NULL",
+	1, {TEXTOID}, NULL
 };
 
 static MfStatement note_error_statement = {
@@ -381,7 +384,7 @@ mf_repair_late(const MfSqlScope *scope)
 }
 
 bool
-mf_repair_has_invoices(Oid schema, const char *account)
+mf_repair_names_account(Oid schema, const char *account)
 {
 	MfSqlScope	scope;
 	Datum		value = CStringGetTextDatum(account);
@@ -389,7 +392,7 @@ mf_repair_has_invoices(Oid schema, const char *account)
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	found = mf_sql_execute(&scope, &has_invoices_statement, &value, NULL) > 0;
+	found = mf_sql_execute(&scope, &is_named_statement, &value, NULL) > 0;
 	mf_sql_end(&scope);
 	return found;
 }

@@ -36,8 +36,8 @@ extern char *mf_repair_lost_accounts(Oid schema);
  */
 extern void mf_repair_roles(Oid schema);
 
-/* Whether any invoice names an account. */
-extern bool mf_repair_has_invoices(Oid schema, const char *account);
+/* Whether an invoice or event names an account, or an account had that name. */
+extern bool mf_repair_names_account(Oid schema, const char *account);
 
 /*
  * Makes due what is due later than any rule makes it, as after the clock was set back.  Returns
