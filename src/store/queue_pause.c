@@ -9,7 +9,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "base/compat.h"
 #include "base/log_event.h"
@@ -218,6 +220,8 @@ mf_queue_resume(Oid schema, const char *account)
 	mf_sql_begin(&scope, schema);
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
 	{
+		/* of two callers at once each would leave a row: two are those of a dump */
+		LockRelationOid(get_relname_relid("mf_home", schema), ShareRowExclusiveLock);
 		(void) mf_sql_execute(&scope, &at_home_statement, NULL, NULL);
 		(void) mf_sql_execute(&scope, &no_promotion_statement, NULL, NULL);
 	}
