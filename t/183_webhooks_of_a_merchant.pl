@@ -54,10 +54,15 @@ sql($mf->webhook($won, 'second'));
 wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
 sql($mf->webhook(dispute($number, 'ours', 802, 'LOST'), 'second'));
 wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'refunded');
+sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
+my $copy = sql($mf->webhook($won, 'myfatoorah'));
+wait_for("SELECT answered_at IS NOT NULL AND invoice = $id FROM mf_event WHERE id = $copy");
+is(money($id) . '|' . sql("SELECT payment_doubt FROM mf_invoice WHERE id = $id"), 'refunded|0|', 'the same webhook under another account is no news');
 $won->{body} =~ s/"Reference":"WH-\d+"/"Reference":"WH-999999999"/ or die $won->{body};
 my $replay = sql($mf->webhook($won, 'myfatoorah'));
 wait_for("SELECT answered_at IS NOT NULL AND invoice = $id FROM mf_event WHERE id = $replay");
 is(money($id), 'refunded|0', 'a webhook that is replayed under another account, with another number, gives nothing back');
+like(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $id"), qr/^dispute 802 is LOST/, 'but a person is told');
 
 # an event that comes in before there is a row
 my ($elsewhere, $its_number) = $mf->settle($node, $db, $sandbox, 'elsewhere', 'pay', account => "'second'");

@@ -584,6 +584,8 @@ mutate dispute_by_arrival 'a dispute that was won is booked as lost, if its webh
 	's/t\.place DESC NULLS LAST, //' 068_money
 mutate dispute_lost_once 'a dispute that is lost again after it was won stays won' src/store/events.c \
 	's/"\(e\.event_code = 6 AND /"(false AND /' 068_money
+mutate won_elsewhere 'a webhook that comes in under two accounts is news twice' src/store/ledger.c \
+	's/coalesce\(e\.number <> first_value\(e\.number\) OVER s, true\)/true/' 183_webhooks_of_a_merchant
 mutate won_again 'a webhook that is replayed with another number gives money back that was lost' src/store/ledger.c \
 	's/FROM t WHERE NOT t\.won_again /FROM t /' 183_webhooks_of_a_merchant
 mutate webhook_stranger "another merchant's webhook is about an invoice of ours" src/store/events.h \
