@@ -283,7 +283,7 @@ doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 		if (c->step && mf_amount_compare(c->refunded_value, c->received_value) > 0)
 			mf_payment_doubt(scope, c->invoice, psprintf("MyFatoorah says that %s was given back, and that %s was received",
 														 c->refunded_value, c->received_value), false);
-		if (c->money)
+		if (c->money && mf_amount_compare(c->refunded_value, "0") > 0)
 			doubt_payments(scope, c->invoice);
 		if (c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED)
 			mf_payment_doubt(scope, c->invoice, MF_HELD_AGAIN, true);

@@ -541,7 +541,7 @@ mutate dispute_retyped 'a fraud alert that becomes a chargeback is a repetition'
 mutate disputed_refunded 'a payment that a bank disputes is to be refunded' billing/install/45_commands.sql \
 	"s/ AND d\.status = 'PENDING'\) THEN/ AND false) THEN/" 144_overpaid_bills
 mutate given_back_twice 'a payment that was refunded and lost needs nobody' src/store/payment.c \
-	's/if \(c->money\)\n\t\t\tdoubt_payments/if (false)\n\t\t\tdoubt_payments/' 144_overpaid_bills
+	's/if \(c->money \&\& [^\n]*\n\t\t\tdoubt_payments/if (false)\n\t\t\tdoubt_payments/' 144_overpaid_bills
 mutate refund_repeated 'a refund whose outcome is unknown is asked for again by itself' src/operation/operation_outcome.c \
 	's/change->to = MF_OPERATION_UNKNOWN;/change->to = MF_OPERATION_QUEUED;/' 161_refunds
 mutate refund_unsummed 'more is refunded than was received, if sessions do it at once' src/triggers/operation_trigger.c \
