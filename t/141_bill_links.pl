@@ -191,6 +191,13 @@ isnt(link_of($bill), $link, 'and the bill has a link again');
 dispute(status => 'RESOLVED');
 wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
 is(sql("SELECT sum(value), (SELECT status FROM mf_bill_dispute WHERE bill = $bill) FROM mf_receipt WHERE bill = $bill"), '10.000|RESOLVED', 'not lost after all');
+$sandbox->refund(number($link), '3.000');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'open');
+dispute(id => 1000, status => 'LOST');
+wait_for("SELECT balance FROM mf_bill WHERE id = $bill", '13.000');
+wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill", 'sent');
+is(sql("SELECT trim_scale(i.invoice_value) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill"), 10, 'who has got more back than he paid is asked for no more than the bill');
 
 #
 # The account gets another name: a link that was sent before is paid after, and the page leads on

@@ -193,7 +193,8 @@ BEGIN
 		END IF;
 	END IF;
 
-	value := least(b.balance, coalesce(b.request_value, b.balance));
+	-- where more was given back than came in, the customer owes no more than the bill all the same
+	value := least(b.balance, b.total, coalesce(b.request_value, b.balance));
 	SELECT * INTO facts FROM @extschema@.mf_account_facts(b.account);
 	ends := greatest(b.send_at, as_of) + coalesce(b.link_days, (@extschema@.mf_policy(b.account)).link_days) * interval '1 day';
 	SELECT k.invoice INTO replaced FROM @extschema@.mf_link k JOIN @extschema@.mf_invoice i ON i.id = k.invoice
