@@ -97,4 +97,14 @@ sql('DROP SERVER stranger CASCADE; CREATE ROLE tenant; GRANT USAGE ON FOREIGN DA
 like(($node->psql($db, "SET ROLE tenant; CREATE SERVER $_ FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')"))[2], qr/permission denied to use server name "$_"/, "nobody takes the name $_")
   for qw(stranger kuwait);
 
+# nor does what somebody signed under a name count for the one who gets it later
+my ($last, $last_number) = $mf->settle($node, $db, $sandbox, 'last', 'pay');
+sql(q{CREATE SERVER forger FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test'); CREATE USER MAPPING FOR PUBLIC SERVER forger OPTIONS (api_key 'none-of-ours', webhook_secret 'forged')});
+sql($mf->webhook(dispute($last_number, 'forged', 805, 'LOST'), 'forger'));
+sql('DROP SERVER forger CASCADE');
+sql('ALTER SERVER myfatoorah RENAME TO forger');
+sql("SELECT mf_refresh($last)");
+wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $last AND urgent", 0);
+is(money($last), 'paid|10', 'what was signed by another owner of the name is not believed');
+
 done_testing();

@@ -220,6 +220,11 @@ static MfStatement is_named_statement = {
 	1, {TEXTOID}, NULL
 };
 
+/* webhooks about disputes count without a question, and whoever had the name before may have signed them */
+static MfStatement forget_disputes_statement = {
+	"DELETE FROM @mf_event WHERE account = $1 AND event_code = 6 AND invoice IS NULL", 1, {TEXTOID}, NULL
+};
+
 static MfStatement note_error_statement = {
 	MF_IN_ORDER "UPDATE @mf_invoice i SET last_error = $2 "
 	"FROM (SELECT o.id FROM @mf_queue q JOIN @mf_invoice o ON o.id = q.invoice "
@@ -381,6 +386,14 @@ mf_repair_late(const MfSqlScope *scope)
 				 errdetail("It was written while the clock was ahead, or without the triggers of mf_invoice.")));
 	(void) mf_sql_execute(scope, &prepared_statement, NULL, NULL);
 	return mf_result_timestamp(0, 1);
+}
+
+void
+mf_repair_forget_disputes(Oid schema, const char *account)
+{
+	Datum		value = CStringGetTextDatum(account);
+
+	(void) mf_execute_alone(schema, &forget_disputes_statement, &value, NULL);
 }
 
 bool

@@ -36,6 +36,9 @@ extern char *mf_repair_lost_accounts(Oid schema);
  */
 extern void mf_repair_roles(Oid schema);
 
+/* Deletes webhooks about disputes of invoices that no row has, of a name that another server gets. */
+extern void mf_repair_forget_disputes(Oid schema, const char *account);
+
 /* Whether an invoice or event names an account, or an account had that name. */
 extern bool mf_repair_names_account(Oid schema, const char *account);
 

@@ -229,15 +229,17 @@ check_account_name(Node *parsetree)
 
 	if (name != NULL)
 		mf_account_check_name(name);
-	schema = name == NULL || superuser() ? InvalidOid : mf_extension_schema();
-	if (!OidIsValid(schema) || mf_has_role(MF_OPERATE_ROLE) || GetForeignServerByName(name, true) != NULL ||
-		(!mf_repair_names_account(schema, name) && !mf_followers_name(schema, name)))
+	schema = name == NULL ? InvalidOid : mf_extension_schema();
+	if (!OidIsValid(schema) || GetForeignServerByName(name, true) != NULL)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to use server name \"%s\"", name),
-			 errdetail("This server would have invoices, bills or webhooks of an account that has, or had, that name."),
-			 errhint("Use another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
+	if (!superuser() && !mf_has_role(MF_OPERATE_ROLE) &&
+		(mf_repair_names_account(schema, name) || mf_followers_name(schema, name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to use server name \"%s\"", name),
+				 errdetail("This server would have invoices, bills or webhooks of an account that has, or had, that name."),
+				 errhint("Use another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
+	mf_repair_forget_disputes(schema, name);
 }
 
 /*
