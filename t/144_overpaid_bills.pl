@@ -227,6 +227,9 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 		wait_for("SELECT count(*) FROM mf_dispute WHERE invoice = $link AND payment_id = '$payment'", 1);
 		like(advice($bill), $step, 'a payment under dispute is not to be refunded');
 		is(advice($bill, 'payments'), $left, 'but another one, if there is one');
+		sql("UPDATE mf_dispute_state SET payment_id = NULL WHERE invoice = $link AND payment_id = '$payment'");
+		is(advice($bill, 'payments'), '', 'nor any, if the dispute does not say of which it is');
+		sql("UPDATE mf_dispute_state SET payment_id = '$payment' WHERE invoice = $link AND payment_id IS NULL");
 	}
 
 	# whoever does so nevertheless is told when the bank takes it, too

@@ -173,8 +173,8 @@ BEGIN
 		ORDER BY r.id DESC
 	LOOP
 		CONTINUE WHEN p.has <= 0 IS NOT FALSE;
-		-- its bank may take it back by itself
-		IF EXISTS (SELECT FROM @extschema@.mf_dispute d WHERE d.invoice = p.invoice AND d.payment_id = p.payment_id AND d.status = 'PENDING') THEN
+		-- its bank may take it back by itself; a dispute that does not name its payment may be of any
+		IF EXISTS (SELECT FROM @extschema@.mf_dispute d WHERE d.invoice = p.invoice AND (d.payment_id = p.payment_id) IS NOT FALSE AND d.status = 'PENDING') THEN
 			disputed := disputed || p.payment_id;
 			CONTINUE;
 		END IF;
