@@ -36,6 +36,7 @@ BEGIN;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_sort = off;
+SET LOCAL enable_incremental_sort = off;
 SET LOCAL enable_hashagg = off;
 SELECT count(*) FILTER (WHERE p ~ 'Index Only Scan using mf_bill_aging_idx') AS by_index, count(*) FILTER (WHERE p ~ 'Sort|HashAggregate') AS held FROM pg_temp.plans_of('SELECT * FROM mf_aging') p;
 ROLLBACK;
