@@ -41,4 +41,3 @@ GRANT myfatoorah_operate TO myfatoorah_billing;
 GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_billing;
 GRANT EXECUTE ON FUNCTION @extschema@.mf_here, @extschema@.mf_new_invoice, @extschema@.mf_insert_as(oid, @extschema@.mf_invoice[], bigint[], bigint[]) TO myfatoorah_billing;
 GRANT INSERT (id) ON @extschema@.mf_invoice TO myfatoorah_billing;
-GRANT USAGE ON TYPE @extschema@.mf_response, @extschema@.mf_invoice TO myfatoorah_billing;

@@ -98,7 +98,7 @@ sub fill
 	$sql->(q{INSERT INTO mf_deposit_state (account, deposit_reference, status, currency, announced_value, announced_count, announced_at,
 			deposit_date, item_count, gross_value, service_charge, itemised_value, read_at, due)
 		VALUES ('myfatoorah', '2026000001', 'read', 'KWD', 9.5, 1, now(), now(), 1, 10, 0.5, 9.5, now(), NULL),
-			('myfatoorah', '2026000002', 'queued', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, now() + interval '1 day');
+			('myfatoorah', '2026000002', 'queued', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, now() + interval '6 hours');
 		INSERT INTO mf_deposit_row (deposit, item, invoice_id, invoice_value, due_value, due_deposit)
 		SELECT d.id, 1, i.invoice_id, 10, 10, 9.5 FROM mf_deposit_state d, (SELECT min(invoice_id) AS invoice_id FROM mf_invoice) i WHERE d.status = 'read'});
 
