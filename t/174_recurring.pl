@@ -312,9 +312,9 @@ $sandbox->wait_count({ path => '/v2/ExecutePayment' }, $requests + 1) or die "it
 like(($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2], qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment/, 'what is being sent may begin a plan, and is not replaced');
 $sandbox->clear_faults;
 $mf->wait_status($node, $db, 'to be replaced');
-my $refused = ($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2];
-like($refused, qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment that it begins has not ended\.\nHINT:  Once it has a recurring_id, end it first: /, 'what begins a plan is not replaced');
-sql($refused =~ /end it first: (SELECT .*?)\. If/ ? $1 : 'none');
+my $told = ($node->psql($db, "SELECT mf_replace($begins, '{\"invoice_value\": 25}')"))[2];
+like($told, qr/ERROR:  invoice $begins cannot be replaced\nDETAIL:  The recurring payment that it begins has not ended\.\nHINT:  Once it has a recurring_id, end it first: /, 'what begins a plan is not replaced');
+sql($told =~ /end it first: (SELECT .*?)\. If/ ? $1 : 'none');
 sql("SELECT mf_refresh($begins)");
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE source = 'plan' AND invoice = $begins AND due IS NOT NULL", 0);
 my $instead = sql("SELECT mf_replace($begins, '{\"invoice_value\": 25}')");
