@@ -96,5 +96,21 @@ $sandbox->wait_count($log, $count + 1) or die "the log is not asked for\n";
 pass('a log that cannot be written is put off until mf_resume()');
 is(() = slurp_file($node->logfile, $offset) =~ /the log of webhooks of account "[^"]+" is put off/g, 1, 'and told of once');
 
+# Where nothing is open, a dispute of what was paid is missed, too.
+sql('DROP FUNCTION refuse CASCADE; ALTER SYSTEM SET myfatoorah.poll_rate_limit = 10; SELECT pg_reload_conf()');
+$mf->setup_account($node, $db, $sandbox, account => 'settled');
+sql(q{ALTER USER MAPPING FOR PUBLIC SERVER settled OPTIONS (ADD webhook_secret 'other-secret')});
+$sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => 'other-secret', retries => 0);
+my ($paid, $number) = $mf->settle($node, $db, $sandbox, 'settled', 'pay', account => "'settled'");
+$sandbox->wait_deliveries({ invoice => $number }, 1) or die "no webhook\n";
+sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1], 'settled'));
+$mf->wait_idle($node, $db);
+$node->stop;
+$sandbox->invoice($number, 'dispute', { id => 1, status => 'LOST' });
+$sandbox->wait_deliveries({ invoice => $number }, 2) or die "no webhook\n";
+$node->start;
+$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $paid", 'refunded');
+is(sql("SELECT account, source FROM mf_event WHERE invoice = $paid AND event_code = 6"), 'settled|log', 'a dispute that was missed is found in the log of an account without open invoices');
+
 $node->stop;
 done_testing();
