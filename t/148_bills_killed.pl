@@ -61,7 +61,7 @@ sub expire
 {
 	my ($bill) = @_;
 
-	sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET expires_at = now(), asked_at = now() + interval '1 hour' WHERE bill = $bill AND live; UPDATE mf_bill SET link_due = now() WHERE id = $bill");
+	sql("SET ROLE myfatoorah_billing; UPDATE mf_link SET expires_at = now() - interval '1 day', asked_at = now() WHERE bill = $bill AND live; UPDATE mf_bill SET link_due = now() WHERE id = $bill");
 	return;
 }
 
@@ -81,7 +81,7 @@ sub remind
 	my ($bill) = @_;
 
 	sql("BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days' WHERE id = $bill;
-		UPDATE mf_link SET asked_at = now() + interval '1 hour' WHERE bill = $bill; INSERT INTO mf_reminder_queue (bill, due, asked_since) VALUES ($bill, now(), now()); COMMIT");
+		UPDATE mf_link SET asked_at = now() WHERE bill = $bill; INSERT INTO mf_reminder_queue (bill, due, asked_since) VALUES ($bill, now(), now() - interval '10 minutes'); COMMIT");
 	return;
 }
 

@@ -39,8 +39,8 @@ wait_for(q{SELECT count(*) FROM mf_invoice WHERE status = 'sent'}, 7);
 #
 sql(q{SELECT mf_pause('myfatoorah')});
 as_it_was(q{UPDATE mf_bill SET created_at = now() - interval '2 days', send_at = now() - interval '2 days'; UPDATE mf_reminder_rule SET since = now() - interval '2 days';
-	UPDATE mf_link SET asked_at = now() + interval '1 hour', asked_for = now() + interval '1 hour'});
-sql(q{SET ROLE myfatoorah_billing; INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill ON CONFLICT (bill) DO UPDATE SET due = now(), asked_since = now()});
+	UPDATE mf_link SET asked_at = now(), asked_for = now()});
+sql(q{SET ROLE myfatoorah_billing; INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() - interval '10 minutes' FROM mf_bill ON CONFLICT (bill) DO UPDATE SET due = now(), asked_since = now() - interval '10 minutes'});
 sql('SELECT mf_billing_tick(now())');
 wait_for('SELECT count(*) FROM mf_reminder', 5);
 sql(q{SELECT mf_replace(id) FROM mf_invoice WHERE customer_reference LIKE 'core%'});
@@ -54,8 +54,8 @@ sql(q{SELECT mf_snooze(id, current_date + 10, 'he asked for time') FROM mf_bill 
 is(sql(q{SELECT count(*) FROM mf_reminder m JOIN mf_bill b ON b.id = m.bill WHERE b.bill_key = 'snoozed'}), 0, 'nor was who was given time');
 # and a later rule is due for one
 sql(q{INSERT INTO mf_reminder_rule (name, days_from_due, at_time, notification_option, min_balance) VALUES ('second', 0, '00:02', 'EML', 50)});
-as_it_was(q{UPDATE mf_reminder_rule SET since = now() - interval '2 days'; UPDATE mf_link SET asked_at = now() + interval '1 hour', asked_for = now() + interval '1 hour'});
-sql(q{SET ROLE myfatoorah_billing; INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() FROM mf_bill WHERE bill_key = 'later' ON CONFLICT (bill) DO UPDATE SET due = now(), asked_since = now()});
+as_it_was(q{UPDATE mf_reminder_rule SET since = now() - interval '2 days'; UPDATE mf_link SET asked_at = now(), asked_for = now()});
+sql(q{SET ROLE myfatoorah_billing; INSERT INTO mf_reminder_queue (bill, due, asked_since) SELECT id, now(), now() - interval '10 minutes' FROM mf_bill WHERE bill_key = 'later' ON CONFLICT (bill) DO UPDATE SET due = now(), asked_since = now() - interval '10 minutes'});
 sql('SELECT mf_billing_tick(now())');
 wait_for(q{SELECT string_agg(r.name, ' ') FROM mf_reminder m JOIN mf_bill b ON b.id = m.bill JOIN mf_reminder_rule r ON r.id = m.rule WHERE b.bill_key = 'later'}, 'second');
 pass('a later rule takes the place of one that was not sent');
