@@ -1,6 +1,6 @@
 # Refunds: never more than was received, one request of an invoice at a time, and none twice, whatever becomes of the answer.
 # The stand-in's books are the measure.
-use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Test qw(sql wait_for wait_refund);
 
 use JSON::PP ();
 use List::Util qw(max sum0);
@@ -45,13 +45,6 @@ sub refund
 
 	return sql('INSERT INTO mf_refund (' . join(', ', 'invoice', 'value', @names) . ") VALUES ("
 		. join(', ', $invoice, $value, map { $columns{$_} } @names) . ') RETURNING id');
-}
-
-sub wait_refund
-{
-	my ($refund, $status) = @_;
-
-	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
 }
 
 sub asked { return $mf->ask_refunds($node, $db, $sandbox, @_); }

@@ -1,7 +1,7 @@
 # A copy does nothing about money again: a restored dump, a subscriber, a promoted standby. Refunds, captures, releases, invoices of
 # ExecutePayment and recurring payments: what was queued is looked up there, what the original has done since is found, and a person
 # decides about refunds and captures that are not found.
-use MyFatoorah::Test qw(sql);
+use MyFatoorah::Test qw(refund sql);
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -32,13 +32,6 @@ sub pay
 	$sandbox->invoice($number, 'pay');
 	sql("SELECT mf_refresh($id)");
 	return $mf->wait_for($node, 'postgres', "SELECT payment_status FROM mf_invoice WHERE id = $id", 'paid');
-}
-
-sub refund
-{
-	my ($invoice, $value) = @_;
-
-	return sql("INSERT INTO mf_refund (invoice, value) VALUES ($invoice, $value) RETURNING id");
 }
 
 sub states

@@ -1,6 +1,6 @@
 # Refunds, captures and releases as time goes by: their invoices are archived and come back, their attempts go, what was loaded
 # without the trigger is mended, payments that are held for long are shown, and monitoring has numbers of all of it.
-use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Test qw(refund sql wait_for wait_refund);
 
 my $mf = 'MyFatoorah::Cluster';
 my $db = 'postgres';
@@ -17,20 +17,6 @@ sub check
 	my ($item) = @_;
 
 	return sql("SELECT ok, detail FROM mf_check() WHERE item = '$item'");
-}
-
-sub refund
-{
-	my ($invoice, $value) = @_;
-
-	return sql("INSERT INTO mf_refund (invoice, value) VALUES ($invoice, $value) RETURNING id");
-}
-
-sub wait_refund
-{
-	my ($refund, $status) = @_;
-
-	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
 }
 
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret '$secret')");

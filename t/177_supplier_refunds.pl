@@ -1,6 +1,6 @@
 # Refunds that suppliers bear a part of (MakeSupplierRefund), from the row to the webhook: what is sent is what the row says, to the last
 # fils, MyFatoorah's refusals are told, and each is asked for once, whatever becomes of the answer.
-use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Test qw(sql wait_for wait_refund);
 
 use JSON::PP ();
 use List::Util qw(sum0);
@@ -34,13 +34,6 @@ sub refund
 
 	push @list, sprintf '{"SupplierCode": %s, "SupplierDeductedAmount": %s}', splice @shares, 0, 2 while @shares;
 	return sql("INSERT INTO mf_refund (invoice, value, suppliers, comment) VALUES ($invoice, $value, '[" . join(', ', @list) . "]', 'broken') RETURNING id");
-}
-
-sub wait_refund
-{
-	my ($refund, $status) = @_;
-
-	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
 }
 
 # The bodies of the requests about an invoice, without what names it

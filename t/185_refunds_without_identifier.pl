@@ -1,6 +1,6 @@
 # Where MyFatoorah lists refunds without ExternalIdentifier: one of ours is one row, whatever is listed first, a person is shown
 # which may be ours, and nothing leads to a second refund.
-use MyFatoorah::Test qw(sql wait_for);
+use MyFatoorah::Test qw(refund sql wait_for wait_refund);
 
 use JSON::PP ();
 
@@ -17,20 +17,6 @@ $mf->wait_worker($node, $db);
 
 # An invoice of 10 that was sent and paid: its ids here and there
 sub paid { return $mf->settle($node, $db, $sandbox, shift, 'pay'); }
-
-sub refund
-{
-	my ($invoice, $value) = @_;
-
-	return sql("INSERT INTO mf_refund (invoice, value) VALUES ($invoice, $value) RETURNING id");
-}
-
-sub wait_refund
-{
-	my ($refund, $status) = @_;
-
-	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
-}
 
 sub asked { return $mf->ask_refunds($node, $db, $sandbox, @_); }
 

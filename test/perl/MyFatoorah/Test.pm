@@ -72,6 +72,21 @@ sub attempted
 	return \%got;
 }
 
+# refund(invoice, value) asks for a refund, and returns its id; wait_refund(refund, status) waits until it has that status
+sub refund
+{
+	my ($invoice, $value) = @_;
+
+	return sql("INSERT INTO mf_refund (invoice, value) VALUES ($invoice, $value) RETURNING id");
+}
+
+sub wait_refund
+{
+	my ($refund, $status) = @_;
+
+	return wait_for("SELECT status FROM mf_refund WHERE id = $refund", $status);
+}
+
 # The test gets Test::More and PostgreSQL::Test::Utils too, and strict and warnings.
 sub import
 {
