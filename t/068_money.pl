@@ -143,6 +143,9 @@ sub counts
 	my $new = sql("SELECT mf_replace($id, '{}')");
 	wait_for("SELECT status FROM mf_invoice WHERE id = $new", 'sent');
 	is($sent->() . '|' . row($new, 'currency'), '25.251 KWD|KWD', 'and what replaces it, too');
+	sent('in pounds', '5', account => "'egp'");
+	like(($node->psql($db, "BEGIN; DROP SERVER egp CASCADE; SELECT mf_move_account('egp', 'kwd')"))[2], qr/The currency of the account is KWD, and that of the invoices is EGP/,
+		'no account of another currency gets what MyFatoorah has, though it was not asked yet');
 }
 
 #
