@@ -37,6 +37,13 @@
 #include "store/row_rights.h"
 #include "worker/worker.h"
 
+/* A name that a server gets */
+typedef struct NewAccount
+{
+	Oid			schema;
+	const char *name;
+} NewAccount;
+
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 static object_access_hook_type previous_access_hook = NULL;
 
@@ -47,6 +54,7 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 static void access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static Oid	database_to_hold(Node *parsetree);
 static void check_alter_server(const AlterForeignServerStmt *statement);
+static void forget_disputes(void *argument);
 static void check_account_name(Node *parsetree);
 static void check_replace_trigger(const CreateTrigStmt *statement);
 static void warn_of_drop(const DropStmt *statement);
@@ -226,12 +234,15 @@ check_account_name(Node *parsetree)
 {
 	const char *name = new_account_name(parsetree);
 	Oid			schema;
+	NewAccount	named;
+	ErrorData  *error;
 
 	if (name != NULL)
 		mf_account_check_name(name);
 	schema = name == NULL ? InvalidOid : mf_extension_schema();
 	if (!OidIsValid(schema) || GetForeignServerByName(name, true) != NULL)
 		return;
+	named = (NewAccount) {schema, name};
 	if (!superuser() && !mf_has_role(MF_OPERATE_ROLE) &&
 		(mf_repair_names_account(schema, name) || mf_followers_name(schema, name)))
 		ereport(ERROR,
@@ -239,7 +250,19 @@ check_account_name(Node *parsetree)
 				 errmsg("permission denied to use server name \"%s\"", name),
 				 errdetail("This server would have invoices, bills or webhooks of an account that has, or had, that name."),
 				 errhint("Use another name, or ask a superuser or a member of \"%s\" to create it.", MF_OPERATE_ROLE)));
-	mf_repair_forget_disputes(schema, name);
+
+	/* SQL objects of another version are left alone, until they are upgraded */
+	error = mf_sql_try(forget_disputes, &named);
+	if (error != NULL && error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		ReThrowError(error);
+}
+
+static void
+forget_disputes(void *argument)
+{
+	NewAccount *named = (NewAccount *) argument;
+
+	mf_repair_forget_disputes(named->schema, named->name);
 }
 
 /*
