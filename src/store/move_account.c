@@ -87,7 +87,7 @@ static MfStatement move_statements[] = {
 
 /* webhooks of invoices that were sent come in under the old name; it does not pause a later account that has it */
 static MfStatement former_name_statement = {
-	"WITH n AS (UPDATE @mf_account SET renamed_to = $2 WHERE renamed_to = $1), "
+	"WITH n AS (UPDATE @mf_account SET renamed_to = $2 WHERE renamed_to = $1 AND account <> $2), "
 	"o AS (UPDATE @mf_account SET renamed_to = NULL WHERE account = $2) "
 	"INSERT INTO @mf_account (account, renamed_to) VALUES ($1, $2) "
 	"ON CONFLICT (account) DO UPDATE SET paused_at = NULL, paused_by = NULL, reason = NULL, renamed_to = $2",
