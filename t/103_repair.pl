@@ -235,8 +235,8 @@ is(sql(q{SELECT detail FROM mf_check('renamed') WHERE item = 'durability' AND de
 sql('ALTER TABLE mf_attempt SET LOGGED');
 
 #
-# What mf_attempt has counts, whatever mf_invoice.attempts says: ids that are used again, and rows that were changed without
-# the triggers.
+# No id is used again, as long as something is there of the row that had it. What mf_attempt has counts, whatever
+# mf_invoice.attempts says: rows that came, or were changed, without the triggers.
 #
 {
 	my $again = sub { $node->safe_psql('again', $_[0]) };
@@ -248,6 +248,17 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 	my $row = sub { $again->('SELECT id, attempts, invoice_id, reference FROM mf_invoice') };
 	my $change = sub {
 		$again->("SET session_replication_role = replica; UPDATE mf_invoice SET reference = 'changed.' || id || '.aaaaaaaa', invoice_id = NULL, invoice_url = NULL, sent_at = NULL, $_[0]");
+	};
+
+	# Rows about to be sent, whose ids have attempts of other rows
+	my $attempted = sub {
+		my ($name, $count, $attempts) = @_;
+
+		$again->("INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, send_at) SELECT '$name', '$name', 1.250, now() + interval '1 day' FROM generate_series(1, $count)");
+		$again->("INSERT INTO mf_attempt (invoice, attempt, reference, body_sha256, started_at, send_by, finished_at, outcome, invoice_id)
+			SELECT i.id, n, 'another.' || i.id, 'x', i.created_at - interval '1 h', i.created_at, i.created_at, 'accepted', 10 * i.id + n FROM mf_invoice i, generate_series(1, $attempts) n
+			WHERE i.customer_reference = '$name'");
+		$again->("UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$name'");
 	};
 
 	# A row that is alone in its round is put off; beside others it is found at once.
@@ -275,18 +286,60 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 	$add->('second', 5);
 	is($again->(q{SELECT string_agg(id || ' ' || attempts, ', ' ORDER BY id) FROM mf_invoice}), '1 1, 2 1, 3 1, 4 1, 5 1', 'ids that are used again are sent');
 
-	# Deleted rows leave their attempts. A new row with such an id gets the next number, and is not taken for the old one.
-	$again->('DELETE FROM mf_invoice; ALTER TABLE mf_invoice ALTER id RESTART');
-	is($again->('SELECT count(*) FROM mf_attempt'), 5, 'the attempts of deleted rows stay');
-	$add->('third', 5);
-	is($again->(q{SELECT string_agg(id || ' ' || attempts, ', ' ORDER BY id) FROM mf_invoice}), '1 2, 2 2, 3 2, 4 2, 5 2', 'those that have the ids of them get the next number');
-	is($again->('SELECT count(*), count(DISTINCT invoice_id) FROM mf_attempt WHERE outcome = \'accepted\''), '10|10', 'and an invoice of their own');
-	$again->('DELETE FROM mf_invoice; ALTER TABLE mf_invoice ALTER id RESTART');
-	$mf->insert($node, 'again', 'alone');
+	# Deleted rows leave their attempts, which must not become those of a new row.
+	my $refused = sub {
+		my ($insert, $what) = @_;
+		my (undef, undef, $error) = $node->psql('again', "INSERT INTO mf_invoice $insert");
+
+		like($error, qr/ERROR:  id [1-5] was that of another invoice\nDETAIL:  .*\nHINT:  .*: SELECT setval/, "no id is given again: $what");
+		return $error =~ /(SELECT setval.*)$/m;
+	};
+
+	is($again->('SELECT count(*) FROM mf_attempt'), 5, 'the attempts of rows are there');
+	$again->('DELETE FROM mf_invoice WHERE id <> 4; ALTER TABLE mf_invoice ALTER id RESTART');
+	is($again->('SELECT count(*) FROM mf_attempt'), 5, 'those of deleted rows stay');
+	$refused->($_->[1], $_->[0]) foreach [ 'ALTER COLUMN RESTART', $mf->invoice('one') ],
+	  [ 'many rows at once', "(customer_name, invoice_value) SELECT 'x', 1 FROM generate_series(1, 2)" ],
+	  [ 'an id that is given', "(id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (5, 'x', 1)" ],
+	  [ 'among others', "(id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE SELECT n, 'x', 1 FROM unnest(ARRAY[-7, 90, 5, 70]) n" ];
+	$again->(q{SELECT setval('mf_invoice_id_seq', 4)});
+	# what an operator may have deleted long ago has no attempts any more
+	foreach my $left ('UPDATE mf_attempt SET invoice = 60 WHERE invoice = 5', q{INSERT INTO mf_event (account, source, invoice, digest, answered_at) VALUES ('myfatoorah', 'log', 5, '\x05', now())},
+		q{INSERT INTO mf_money (invoice, account, kind, source, amount, currency) VALUES (5, 'myfatoorah', 'payment', '07', 1.250, 'KWD')},
+		q{INSERT INTO mf_transaction (invoice, payment_id) VALUES (5, '07')}, q{INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) VALUES (5, 'sender', 'queued', 'cancelled', 0)})
+	{
+		my ($table) = $left =~ /(mf_\w+)/;
+
+		$again->($left);
+		$again->("DELETE FROM $_ WHERE invoice = 5") foreach grep { $_ ne $table } qw(mf_event mf_money mf_transaction mf_transition);
+		next if $table eq 'mf_attempt';
+		$refused->("(customer_name, invoice_value) VALUES ('x', 1)", $table);
+		$again->(q{SELECT setval('mf_invoice_id_seq', 4)});
+	}
+	my ($call) = $refused->("(customer_name, invoice_value) VALUES ('x', 1)", 'setval()');
+	is($again->($call), 60, 'the hint leads past all that are known');
+	is($again->($call), 61, 'and not back');
+	$add->('third', 2);
+	is($again->(q{SELECT string_agg(id || ' ' || attempts, ', ' ORDER BY id) FROM mf_invoice}), '4 1, 62 1, 63 1', 'after that the sequence gives others');
+	$again->(q{CREATE FUNCTION edit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE mf_invoice SET priority = 1 WHERE id = new.id; RETURN NULL; END';
+		CREATE TRIGGER edit AFTER INSERT ON mf_invoice FOR EACH ROW EXECUTE FUNCTION edit()});
+	is($again->(q{INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('edited', 1) RETURNING id}), 64, 'what a trigger does with a new row is nothing of another row');
+	is($again->(q{SELECT reason FROM mf_transition WHERE invoice = 64}), 'edited', 'though it is in the history');
+	$again->('DROP TRIGGER edit ON mf_invoice');
+	$sent->();
+
+	# A row whose id has attempts of another one gets the next number, and is not taken for that one.
+	$again->('DELETE FROM mf_invoice');
+	$attempted->('fourth', 5, 1);
+	$sent->();
+	is($again->(q{SELECT string_agg(DISTINCT attempts::text, ', ') FROM mf_invoice}), '2', 'rows whose ids have attempts get the next number');
+	is($again->(q{SELECT count(DISTINCT a.invoice_id) FROM mf_attempt a JOIN mf_invoice i ON i.id = a.invoice WHERE a.outcome = 'accepted'}), 10, 'and an invoice of their own');
+	$again->('DELETE FROM mf_invoice');
+	$attempted->('alone', 1, 2);
 	$refused_or_sent->();
 	$again->(q{SELECT mf_resume('myfatoorah')});
 	$sent->();
-	is($again->('SELECT id, attempts FROM mf_invoice'), '1|3', 'likewise the only one, once it is tried again');
+	is($again->('SELECT attempts FROM mf_invoice'), '3', 'likewise the only one, once it is tried again');
 
 	# A sent row that is queued again by hand, under another reference and with a number that it had, is found, not sent.
 	my $known = $row->();
@@ -305,7 +358,7 @@ sql('ALTER TABLE mf_attempt SET LOGGED');
 		$sent->();
 		is($row->(), $known, 'it is found, too');
 
-		$change->("status = 'queued', attempts = $attempts; INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) VALUES (1, 'myfatoorah', 'send', now(), now(), 0)");
+		$change->("status = 'queued', attempts = $attempts; INSERT INTO mf_queue (invoice, account, kind, due, rank, priority) SELECT id, 'myfatoorah', 'send', now(), now(), 0 FROM mf_invoice");
 		$again->(q{SELECT mf_resume('*')});
 		if ($attempts == 0)
 		{

@@ -1,6 +1,6 @@
 /*
  * archive.c
- *	  Settled invoices of old move to mf_invoice_archive.
+ *	  Settled invoices of old move to mf_invoice_archive; no id is given again.
  *
  * A row moves as it is, and what hangs on it with it, in one column.  Lines of
  * mf_money stay: the books are one, and have all that a report needs.
@@ -136,6 +136,33 @@ static MfStatement taken_statement = {
 	0, {0}, NULL
 };
 
+/*
+ * What a deleted invoice has left under an id that a new row has.  Disputes have events, and refunds have a payment.
+ * All ids are looked for at once, by their range, so that a statement costs a few probes whatever the number of its
+ * rows.  Rows that are restored or moved back have lines of their own, and were created earlier.  A trigger of a user
+ * may have edited or cancelled the new row before, and so written lines of this transaction.
+ */
+#define LEFT_IN(table) "SELECT l.invoice FROM @" table " l WHERE l.invoice BETWEEN r.low AND r.high"
+#define GIVEN_NOW "FROM new_rows n WHERE n.created_at = now()"
+
+static MfStatement left_statement = {
+	"WITH r AS MATERIALIZED (SELECT min(n.id) AS low, max(n.id) AS high " GIVEN_NOW ") "
+	"SELECT k.invoice::int8 FROM r CROSS JOIN LATERAL (" LEFT_IN("mf_money") " UNION ALL "
+	LEFT_IN("mf_attempt") " UNION ALL " LEFT_IN("mf_transaction") " UNION ALL " LEFT_IN("mf_event") " UNION ALL "
+	LEFT_IN("mf_transition") " AND l.changed_at < now()) k "
+	"WHERE (k.invoice IN (SELECT n.id " GIVEN_NOW ")) IS TRUE LIMIT 1",
+	0, {0}, NULL
+};
+
+#define HIGHEST(column, table) "(SELECT max(l." column ") FROM @" table " l)"
+
+static MfStatement highest_id_statement = {
+	"SELECT greatest(" HIGHEST("id", "mf_invoice") ", " HIGHEST("id", "mf_archive_key") ", " HIGHEST("invoice", "mf_money") ", "
+	HIGHEST("invoice", "mf_attempt") ", " HIGHEST("invoice", "mf_transition") ", " HIGHEST("invoice", "mf_transaction") ", "
+	HIGHEST("invoice", "mf_event") ")::int8",
+	0, {0}, NULL
+};
+
 static MfStatement key_taken_statement = {
 	"SELECT o.id::int8, format('idempotency_key \"%s\"', o.idempotency_key) FROM @mf_archive_key o "
 	"WHERE o.idempotency_key = $2 AND o.account = $1 LIMIT 1",
@@ -154,6 +181,7 @@ static int64 most_argument(FunctionCallInfo fcinfo);
 static void check_table(const MfSqlScope *scope, Oid schema);
 static bool move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place, int64 *moved);
 static void refuse_taken(void);
+static void refuse_given_again(const MfSqlScope *scope, int64 invoice);
 
 PG_FUNCTION_INFO_V1(mf_archive);
 
@@ -340,14 +368,14 @@ mf_archive_check_insert(Oid schema, TriggerData *trigger)
 {
 	MfSqlScope	scope;
 
-	if (!mf_archive_any(schema))
-		return;
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	if (SPI_register_trigger_data(trigger) != SPI_OK_TD_REGISTER)
 		elog(ERROR, "could not register the new rows");
-	if (mf_sql_execute(&scope, &taken_statement, NULL, NULL) > 0)
+	if (mf_archive_any(schema) && mf_sql_execute(&scope, &taken_statement, NULL, NULL) > 0)
 		refuse_taken();
+	if (mf_sql_execute(&scope, &left_statement, NULL, NULL) > 0)
+		refuse_given_again(&scope, mf_result_int8(0, 1));
 	mf_sql_end(&scope);
 }
 
@@ -398,4 +426,19 @@ refuse_taken(void)
 			 errmsg("an archived invoice has the same %s", mf_result_text(0, 2)),
 			 errdetail("It is invoice %lld.", (long long) mf_result_int8(0, 1)),
 			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped or detached.")));
+}
+
+/* What the other invoice has received would be shown as received for this one. */
+static void
+refuse_given_again(const MfSqlScope *scope, int64 invoice)
+{
+	const char *table = quote_literal_cstr(quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"));
+
+	(void) mf_sql_execute(scope, &highest_id_statement, NULL, NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("id %lld was that of another invoice", (long long) invoice),
+			 errdetail("That one was deleted, and its payments, attempts or events are kept under this id."),
+			 errhint("Leave the column out of an INSERT. If its sequence went back, this moves it past all ids that are known: SELECT setval(s, greatest(nextval(s), %lld)) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS s) q",
+					 (long long) mf_result_int8(0, 1), table)));
 }

@@ -1,6 +1,6 @@
 /*
  * archive.h
- *	  Settled invoices of old move to mf_invoice_archive.
+ *	  Settled invoices of old move to mf_invoice_archive; no id is given again.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/store/archive.h
@@ -21,8 +21,8 @@ extern bool mf_archive_has_rows(Oid schema);
 
 /*
  * After an INSERT into mf_invoice: raises 23505 if an archived invoice has the
- * id, reference or key of a new row.  What is committed decides, as it does for a
- * unique index, and not what the transaction sees.
+ * id, reference or key of a new row, or a deleted one had its id.  What is committed
+ * decides, as it does for a unique index, and not what the transaction sees.
  */
 extern void mf_archive_check_insert(Oid schema, TriggerData *trigger);
 
