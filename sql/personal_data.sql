@@ -121,7 +121,9 @@ SELECT mf_test.try($$UPDATE mf_invoice SET erased_at = NULL WHERE reference = 't
 CALL mf_test.see_before();
 INSERT INTO mf_event (account, source, version, event_code, invoice_id, customer_reference, digest, data, received_at) VALUES
 	('myfatoorah', 'webhook', 2, 1, 1, 'gone.11111111111111111111', '\x01', '{"UserDefinedField": "Noura"}', now() - interval '2 years'),
-	('myfatoorah', 'webhook', 2, 1, 1, 'gone.11111111111111111112', '\x02', '{"UserDefinedField": "Noura"}', now());
+	('myfatoorah', 'webhook', 2, 1, 1, 'gone.11111111111111111112', '\x02', '{"UserDefinedField": "Noura"}', now()),
+	('myfatoorah', 'webhook', 2, 2, 1, NULL, '\x03', '{"Refund": {"Comment": "Noura"}, "ReferencedInvoice": {"ExternalIdentifier": "gone.11111111111111111112"}}', now()),
+	('myfatoorah', 'webhook', 2, 2, 1, NULL, '\x04', '{"Refund": {"Comment": "of another one"}, "ReferencedInvoice": {"ExternalIdentifier": "gone too.11111111111111111112"}}', now());
 INSERT INTO mf_archive_key (id, created_at, account, reference, paid) VALUES (-2, '2001-01-01', 'myfatoorah', 'dropped_too.00000000000000000000', true);
 INSERT INTO mf_operation (invoice, account, value, comment, status, reference, created_at) VALUES (-2, 'myfatoorah', 4, 'Noura has moved out', 'refused', 'dropped-2', now() - interval '2 years');
 SELECT * FROM mf_test.more();
@@ -133,9 +135,9 @@ SELECT pg_reload_conf();
 CALL mf_test.wait_for($$(SELECT erased_at IS NOT NULL FROM mf_invoice WHERE reference = 'neighbour.paid')$$);
 SELECT * FROM mf_test.mentions('neighbour');
 CALL mf_test.wait_for($$(SELECT comment IS NULL FROM mf_operation WHERE invoice = -2)$$);
-SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02') ORDER BY digest;
+SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02', '\x03', '\x04') ORDER BY digest;
 SELECT count(*) FROM mf_forget('gone');
-SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02') ORDER BY digest;
+SELECT digest, data FROM mf_event WHERE digest IN ('\x01', '\x02', '\x03', '\x04') ORDER BY digest;
 SELECT reference ~ '^young' AS young, customer_name, status FROM mf_invoice WHERE erased_at IS NULL AND customer_reference IN ('tenant', 'young') ORDER BY id;
 ALTER SYSTEM RESET myfatoorah.personal_data_retention;
 SELECT pg_reload_conf();
@@ -167,7 +169,7 @@ SELECT comment, value FROM mf_operation WHERE invoice = -1;
 -- The end
 SET session_replication_role = replica;
 DELETE FROM mf_money WHERE customer_reference ~ '^(tenant|forgotten|neighbour|leaver|again)';
-DELETE FROM mf_event m WHERE m.digest IN ('\x01', '\x02') OR (m.invoice_id BETWEEN 900000000 AND 900000020);
+DELETE FROM mf_event m WHERE m.digest IN ('\x01', '\x02', '\x03', '\x04') OR (m.invoice_id BETWEEN 900000000 AND 900000020);
 DELETE FROM mf_dispute_state WHERE dispute_id = '7';
 DELETE FROM mf_transaction WHERE transaction_status = 'Succss' AND payment_id = 'p' || invoice;
 DELETE FROM mf_attempt WHERE reference = 'x';

@@ -187,12 +187,15 @@ static MfStatement erase_archived_statement = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* a webhook about a refund, of version 2, names its invoice here */
+#define NAMED_BY(e) "coalesce(" e ".customer_reference, " e ".data #>> '{ReferencedInvoice,ExternalIdentifier}')"
+
 /* Archived rows whose month was dropped or detached; and events that matched no row are erased */
 static MfStatement out_of_reach_statement = {
 	"WITH i AS MATERIALIZED (SELECT k.id FROM @mf_archive_key k WHERE " BEGINS_SO("k.reference", "$1") " AND ($2 IS NULL OR k.account = $2) "
 	"  AND " IS_REFERENCE_OF("k.reference", "$1") " AND " IS_OUT_OF_REACH("k") "), "
 	"u AS (UPDATE @mf_event o SET data = " KEPT_OF_EVENT " WHERE o.invoice IS NULL AND ($2 IS NULL OR o.account = $2) "
-	"  AND (o.customer_reference = $1 OR " IS_REFERENCE_OF("o.customer_reference", "$1") ") AND " SAYS_MORE "), "
+	"  AND (" NAMED_BY("o") " = $1 OR " IS_REFERENCE_OF(NAMED_BY("o"), "$1") ") AND " SAYS_MORE "), "
 	ERASE_EVENTS("i") ", " ERASE_OPERATIONS("i")
 	"SELECT i.id::int8, 'out of reach: its month was dropped or detached' FROM i ORDER BY i.id",
 	2, {TEXTOID, TEXTOID}, NULL

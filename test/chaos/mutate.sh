@@ -608,6 +608,8 @@ mutate pause_stays 'a renamed account leaves its pause behind' src/store/move_ac
 	's/paused_at = NULL, paused_by = NULL, reason = NULL, renamed_to = \$2/renamed_to = \$2/' 171_refunds_in_the_books
 mutate id_again 'a new row gets the id of a deleted one, and what that has received' src/store/archive.c \
 	's/if \(mf_sql_execute\(&scope, &left_statement, NULL, NULL\) > 0\)/if (false)/' 103_repair
+mutate refund_remembered 'mf_forget() leaves what a webhook about a refund says of a deleted row' src/store/personal_data.c \
+	's/AND \(" NAMED_BY\("o"\) " = \$1 OR " IS_REFERENCE_OF\(NAMED_BY\("o"\)/AND (o.customer_reference = \$1 OR " IS_REFERENCE_OF("o.customer_reference"/' regress/personal_data
 mutate reload_unheard 'a new retention time waits until something else has to be done' src/worker/worker.c \
 	's/if \(mf_retention_changed\(\)\)/if (false)/' regress/personal_data
 mutate capture_denied 'a capture that was refused and carried out stays refused' src/inquiry/inquiry_holds.c \
