@@ -1621,7 +1621,7 @@ CREATE FUNCTION mf_refundable(invoice bigint, payment_id text DEFAULT NULL)
 RETURNS numeric
 LANGUAGE C STABLE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_refundable(bigint, text) IS 'what can still be refunded of an invoice, or of one of its payments, in the currency of the account: what was received, less refunds that are not refused or cancelled, and chargebacks';
+COMMENT ON FUNCTION mf_refundable(bigint, text) IS 'what can still be refunded of an invoice, or of one of its payments, in the currency of the account: what was received, less refunds that are not refused or cancelled, and chargebacks; a payment under a dispute counts until that is LOST';
 
 CREATE FUNCTION mf_cancel_refund(id bigint, reason text DEFAULT NULL)
 RETURNS void

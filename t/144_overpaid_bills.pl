@@ -234,7 +234,9 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 
 	# whoever does so nevertheless is told when the bank takes it, too
 	my $number = number_of($link);
-	my $refund = sql("INSERT INTO mf_refund (invoice, value, payment_id) VALUES ($link, 10, '$payments[1]') RETURNING id");
+	my (undef, $refund, $warning) = $node->psql($db, "INSERT INTO mf_refund (invoice, value, payment_id) VALUES ($link, 10, '$payments[1]') RETURNING id");
+	my $disputed = sql("SELECT dispute_id FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'");
+	like($warning, qr/WARNING:  a payment of invoice $link is disputed\nDETAIL:  Dispute $disputed is pending\. .*\nHINT:  .*mf_cancel_refund\($refund\)/, 'whoever refunds a payment under dispute is told');
 	wait_for("SELECT status FROM mf_refund WHERE id = $refund", 'filed');
 	$sandbox->decide_refund(sql("SELECT refund_id FROM mf_refund WHERE id = $refund"), 'approve');
 	sql("SELECT mf_refresh($link)");

@@ -30,7 +30,9 @@ static MfStatement invoice_statement = {
 	"  EXISTS (SELECT FROM @mf_operation k WHERE k.idempotency_key = $3 AND k.account = i.account), "
 	"  " MF_INVOICE_LEFT("i", "") "::text, " MF_PAYMENT_LEFT("i.id", "$2", "") "::text, i.base_value::text, "
 	"  (SELECT format('%s, %s', s.kind, s.status) FROM @mf_operation s WHERE s.invoice = i.id AND s.kind <> 'refund' "
-	"    AND " MF_OPERATION_LIVES("s") " LIMIT 1)::text "
+	"    AND " MF_OPERATION_LIVES("s") " LIMIT 1)::text, "
+	"  (SELECT min(d.dispute_id) FROM @mf_dispute_state d WHERE d.invoice = i.id AND d.status = 'PENDING' "
+	"    AND (d.payment_id = $2) IS NOT FALSE)::text "
 	"FROM @mf_invoice i WHERE i.id = $1",
 	3, {INT8OID, TEXTOID, TEXTOID}, NULL
 };
@@ -212,6 +214,7 @@ mf_operations_lock_invoice(Oid schema, int64 invoice, const char *payment_id, co
 			found->payment_left = mf_result_text(0, 8);
 			found->base_value = mf_result_text(0, 9);
 			found->settling = mf_result_text(0, 10);
+			found->disputed = mf_result_text(0, 11);
 		}
 	}
 	mf_sql_end(&scope);

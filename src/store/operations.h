@@ -214,6 +214,7 @@ typedef struct MfRefundedInvoice
 	char	   *payment_left;	/* of the payment; NULL = it has no such payment */
 	char	   *base_value;		/* of the invoice, in the currency of the account; NULL = not known */
 	char	   *settling;		/* what it has of captures and releases, for messages; NULL = nothing */
+	char	   *disputed;		/* a dispute that is pending, and may be of the payment; NULL = none */
 } MfRefundedInvoice;
 
 /*

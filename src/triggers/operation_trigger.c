@@ -35,7 +35,8 @@
 /* Attribute numbers of mf_operation, as in the install script */
 typedef enum OperationColumn
 {
-	OC_INVOICE = 2,
+	OC_ID = 1,
+	OC_INVOICE,
 	OC_ACCOUNT,
 	OC_KIND,
 	OC_VALUE,
@@ -262,6 +263,13 @@ check_invoice(MfRow *row, const TriggerData *trigger)
 						 (long long) id)));
 	if (payment_id != NULL && mf_amount_compare(value, invoice->payment_left) > 0)
 		refuse_value(invoice->payment_left, id);
+	if (invoice->disputed != NULL)
+		ereport(WARNING,
+				(errmsg("a payment of invoice %lld is disputed", (long long) id),
+				 errdetail("Dispute %s is pending. The payer's bank may take the payment back by itself, beside this refund.",
+						   invoice->disputed),
+				 errhint("SELECT * FROM mf_dispute WHERE invoice = %lld shows it. To wait for its end, roll back, or: SELECT mf_cancel_refund(%lld)",
+						 (long long) id, (long long) DatumGetInt64(row->values[OC_ID]))));
 }
 
 static void
