@@ -711,7 +711,7 @@ COMMENT ON COLUMN mf_refund.created_by IS 'result: the role that inserted the ro
 CREATE TABLE mf_event (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	account text COLLATE "C" NOT NULL,
-	source text COLLATE "C" NOT NULL CHECK (source IN ('webhook', 'callback', 'log', 'plan')),
+	source text COLLATE "C" NOT NULL CHECK (source IN ('webhook', 'callback', 'log', 'plan', 'person')),
 	version smallint,
 	event_code smallint,
 	event_name text COLLATE "C",
@@ -741,7 +741,7 @@ CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NUL
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once each, without personal data; an event changes no payment: it makes the worker ask MyFatoorah';
-COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries; plan: a recurring payment that a row has begun, to be asked about again when due';
+COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries; plan: a recurring payment that a row has begun, to be asked about again when due; person: a decision by mf_resolve_dispute()';
 COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
 COMMENT ON COLUMN mf_event.event_status IS 'status of the payment, refund or dispute that the event reports; MyFatoorah is asked before it counts';
 COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
@@ -1563,6 +1563,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION mf_resolve IS 'decides about an invoice in review: adopt (with the InvoiceId found in the portal), resend or abandon; dismiss clears the suspicion of a duplicate, adopt says that the other invoice is the valid one; review takes an InvoiceId back that was given by mistake';
 
+CREATE FUNCTION mf_resolve_dispute(invoice bigint, dispute_id text, status text, reason text)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION mf_resolve_dispute(bigint, text, text, text) IS 'books how a dispute has ended, RESOLVED or LOST, where the portal shows it otherwise than webhooks have told; it is read once MyFatoorah was asked about the invoice';
+
 CREATE FUNCTION mf_cancel(id bigint, reason text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -1984,6 +1990,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 					(SELECT ' Of recurring payments, end the one that is too many: ' || pg_catalog.string_agg(pg_catalog.format('SELECT mf_cancel_recurring(%L, %L)', r.recurring_id, r.account), ' or ' ORDER BY r.id) || '.'
 						FROM mf_invoice r WHERE r.id IN (i.id, i.replaced_by) AND r.recurring_id IS NOT NULL), i.id)
 				WHEN q.doubt IS NOT NULL THEN
+				coalesce((SELECT pg_catalog.format('If the MyFatoorah portal shows that dispute %1$s was won: SELECT mf_resolve_dispute(%2$s, %1$L, ''RESOLVED'', ''reason''). ', d.id, i.id)
+					FROM pg_catalog.substring(q.doubt, 'dispute (.+?) is LOST, and was reported as RESOLVED') d(id) WHERE d.id IS NOT NULL), '') ||
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND q.error LIKE '% was taken over from %' THEN
 				pg_catalog.format('Put base_url, country and environment of account "%s" back, or give such accounts a server of their own. If MyFatoorah has this very invoice at the new address, too: SELECT mf_adopt(''%s'', %L)', i.account, i.invoice_id, i.account)
@@ -2129,7 +2137,7 @@ GRANT SELECT ON mf_metrics_backlog, mf_metrics_attention, mf_progress TO myfatoo
 GRANT EXECUTE ON FUNCTION mf_metrics(), mf_request_times(), mf_progress_stat() TO myfatoorah_read, pg_monitor;
 
 GRANT myfatoorah_read, myfatoorah_refund TO myfatoorah_operate;
-GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_suppliers, mf_recurring, mf_cancel_recurring, mf_resume_recurring, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
+GRANT EXECUTE ON FUNCTION mf_on_request, mf_off_request, mf_probe_idempotency, mf_read_deposit, mf_suppliers, mf_recurring, mf_cancel_recurring, mf_resume_recurring, mf_replace, mf_pause, mf_resume, mf_drain, mf_resolve, mf_resolve_dispute, mf_repair, mf_move_account, mf_forget, mf_archive, mf_unarchive, mf_cancel(bigint, text), mf_cancel(text, text), mf_cancel(bigint[], text),
 	mf_retry(bigint, text), mf_retry(text, text), mf_retry(bigint[], text), mf_refresh(bigint), mf_refresh(text), mf_refresh(bigint[]) TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_webhook, mf_callback TO myfatoorah_inbound;
 

@@ -267,6 +267,7 @@ sub counts
 	$hand_in->($_) foreach @news[ 2, 0, 1 ];
 	is(row($id, qw(payment_status net_value), 'disputed_at IS NULL'), 'paid|50.000|t', 'what was told last counts, not what came in last');
 	is(ledger($id), 'payment 50.000 KWD', 'and nothing was taken');
+	my $before;
 	push @news, $dispute->(711, 'LOST');
 	$hand_in->($news[-1]);
 	is(row($id, qw(payment_status net_value), 'disputed_at IS NOT NULL'), 'refunded|0.000|t', 'lost after all');
@@ -281,10 +282,45 @@ sub counts
 	$hand_in->($news[-1]);
 	is(row($id, qw(payment_status net_value)) . ledger($id), 'refunded|0.000payment 50.000 KWD, chargeback -50.000 KWD', 'a number that is not signed gives nothing back');
 	is(row($id, 'payment_doubt'), 'dispute 711 is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended', 'but a person is told');
-	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 	push @news, $dispute->(711, 'UNDER_REVIEW');
 	$hand_in->($news[-1]);
 	is(row($id, qw(payment_status net_value)) . sql("SELECT status FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000LOST', 'nor does a status that is not known');
+
+	# what the portal shows, a person books; a later webhook may say otherwise
+	my $decided = sub {
+		my ($call, $status) = @_;
+
+		sql($call);
+		wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+		is(sql("SELECT status FROM mf_dispute WHERE invoice = $id") . row($id, qw(payment_status net_value), 'disputed_at IS NULL', 'payment_doubt'), $status, $call);
+	};
+	my ($call) = sql("SELECT next_step FROM mf_review WHERE id = $id") =~ /won: (SELECT mf_resolve_dispute\(.*?'reason'\))\. Compare .*'dismiss'/;
+
+	is($call, "SELECT mf_resolve_dispute($id, '711', 'RESOLVED', 'reason')", 'mf_review names the call that gives it back');
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET payment_doubt = 'one; ' || payment_doubt || '; two' WHERE id = $id");
+	$decided->($call, 'RESOLVEDpaid|50.000|t|one; two');
+	is(ledger($id), 'payment 50.000 KWD, chargeback -50.000 KWD, chargeback 50.000 KWD', 'a line gives the payment back');
+	is(sql("SELECT string_agg(actor || ': ' || reason, '; ' ORDER BY changed_at) FROM (SELECT * FROM mf_history WHERE invoice = $id ORDER BY changed_at DESC LIMIT 2) h"),
+		sql('SELECT current_user') . ": dispute 711 decided: RESOLVED, reason; status reader: dispute 711 of PaymentId $payment: RESOLVED, CHARGEBACK, 50.000 KWD", 'the history says who, and what was booked');
+	is(sql("SELECT reason FROM mf_dispute WHERE invoice = $id"), 'reason', 'and the dispute why');
+	$decided->($call, 'RESOLVEDpaid|50.000|t|one; two');
+	sql($mf->webhook($_, 'kwd')) foreach @news;
+	refresh($id);
+	is(row($id, qw(payment_status net_value payment_doubt)) . sql("SELECT count(*) FROM mf_event WHERE invoice = $id AND source = 'person'"), 'paid|50.000|one; two1', 'once, and repetitions of what was told before change nothing');
+	push @news, $dispute->(711, 'LOST');
+	$hand_in->($news[-1]);
+	is(row($id, qw(payment_status net_value payment_doubt)), 'refunded|0.000|one; two; dispute 711 is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended', 'what is told after that counts');
+	$decided->($call, 'RESOLVEDpaid|50.000|t|one; two');
+	$decided->("SELECT mf_resolve_dispute($id, '711', 'LOST', 'it was another')", 'LOSTrefunded|0.000|f|one; two');
+	$decided->($call, 'RESOLVEDpaid|50.000|t|one; two');
+	foreach my $wrong ([ q{'711', 'WON', 'x'} => '22023: invalid value for status: "WON"' ], [ q{'712', 'LOST', 'x'} => "P0002: invoice $id has no dispute \"712\"" ],
+		[ q{'711', 'LOST', ' '} => '22023: reason must not be empty' ])
+	{
+		my (undef, undef, $error) = $node->psql($db, "\\set VERBOSITY verbose\nSELECT mf_resolve_dispute($id, $wrong->[0])");
+
+		like($error, qr/ERROR:  \Q$wrong->[1]\E/, "refused: $wrong->[0]");
+	}
+	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 
 	# a type that changes, which version 2 does not sign
 	($id, $invoice) = sent('another type', '50.000');
@@ -296,6 +332,15 @@ sub counts
 	is(row($id, qw(payment_status net_value)), 'paid|50.000', 'a fraud alert that is lost takes nothing');
 	$hand_in->($_) foreach @news[ 1, 2, 0 ];
 	is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK', 'the chargeback of the same dispute does, and no other type gives it back');
+
+	# a new worker reads MyFatoorah's log: what was decided stays
+	my $port = MyFatoorah::Web->free_port;
+	my $state = q{SELECT payment_status, net_value, payment_doubt FROM mf_invoice WHERE customer_reference = 'overtaking'};
+	is(sql($state), 'paid|50.000|', 'the dispute was decided');
+	MyFatoorah::Web->open($node, $db, $port);
+	wait_for(q{SELECT count(*) > 0 FROM mf_event WHERE source = 'log' AND event_code = 6});
+	wait_for(q{SELECT count(*) FROM mf_event WHERE source = 'log' AND answered_at IS NULL}, 0);
+	is(sql($state), 'paid|50.000|', 'and the log does not say otherwise');
 
 	# what is repeated while the row is in the archive
 	($id, $invoice) = sent('repeated', '50.000');
@@ -310,7 +355,7 @@ sub counts
 	}
 	is(row($id, qw(payment_status net_value)), 'refunded|0.000', 'lost in the end');
 	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
-	my $before = ledger($id);
+	$before = ledger($id);
 	sql("SET session_replication_role = replica; UPDATE mf_invoice SET created_at = '2020-01-15' WHERE id = $id; DELETE FROM mf_inquiry WHERE invoice = $id");
 	is(sql("SELECT mf_archive('2020-02-01')"), 1, 'archived');
 	$news[1]{body} =~ s/"Reference":"WH-\d+"/"Reference":"WH-999999999"/ or die $news[1]{body};
@@ -319,6 +364,25 @@ sub counts
 	wait_for("SELECT NOT EXISTS (SELECT FROM mf_inquiry WHERE invoice = $id AND unchanged_answers = 0)");
 	is(row($id, qw(payment_status net_value), 'disputed_at IS NULL') . ledger($id), "refunded|0.000|f$before", 'what came in again meanwhile gives nothing back, whatever its number');
 	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
+}
+
+#
+# What was refunded, and is lost, is given back twice; until the dispute is won
+#
+{
+	my ($id, $invoice) = sent('back twice', '50.000');
+
+	$sandbox{kwd}->invoice($invoice, 'pay');
+	told($id, $invoice);
+	my $payment = row($id, 'payment_id');
+	$sandbox{kwd}->refund($invoice, '50.000');
+	told($id, $invoice);
+	foreach my $case ([ LOST => 'refunded|100.000|MyFatoorah says that 100.000 was given back, and that 50.000 was received' ], [ RESOLVED => 'refunded|50.000|' ])
+	{
+		$sandbox{kwd}->invoice($invoice, 'dispute', { id => 721, status => $case->[0], payment_id => $payment });
+		told($id, $invoice);
+		is(row($id, qw(payment_status refunded_value payment_doubt)), $case->[1], "a payment that was refunded, and is $case->[0]");
+	}
 }
 
 #

@@ -248,6 +248,12 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
 	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $link", 'refunded');
 	is(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $link"), "refunds and a dispute that was LOST give more of PaymentId $payments[1] back than it was", 'one payment that is given back twice needs a person');
+	sql("SET session_replication_role = replica; UPDATE mf_invoice SET payment_doubt = 'one; ' || payment_doubt || '; two' WHERE id = $link");
+	$sandbox->invoice($number, 'dispute', { id => $lost + 0, status => 'RESOLVED', type => 'CHARGEBACK', payment_id => $payments[1] });
+	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 2) or die "no webhook\n";
+	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+	wait_for("SELECT status FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'", 'RESOLVED');
+	is(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $link"), 'one; two', 'no more, once the dispute was won; but whatever else is in doubt does');
 }
 
 #

@@ -1,6 +1,6 @@
 /*
  * operator_functions.c
- *	  Functions for operators: resolve, pause, resume, drain.
+ *	  Functions for operators: resolve (also a dispute), pause, resume, drain.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/functions/operator_functions.c
@@ -30,6 +30,8 @@
 /* last_error of an invoice whose InvoiceId a person has given without a link */
 #define NO_LINK_GIVEN "a person has named the invoice and given no link; the MyFatoorah portal shows it"
 
+static MfJob *lock_named(FunctionCallInfo fcinfo, const char *argument);
+static char *required_reason(FunctionCallInfo fcinfo, int number);
 static bool resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason);
 static void resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *decision, const char *reason);
 static void adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason);
@@ -38,6 +40,7 @@ static char *invoice_id_argument(FunctionCallInfo fcinfo, const MfJob *job);
 static char *invoice_url_argument(FunctionCallInfo fcinfo);
 
 PG_FUNCTION_INFO_V1(mf_resolve);
+PG_FUNCTION_INFO_V1(mf_resolve_dispute);
 PG_FUNCTION_INFO_V1(mf_pause);
 PG_FUNCTION_INFO_V1(mf_resume);
 PG_FUNCTION_INFO_V1(mf_drain);
@@ -47,28 +50,66 @@ Datum
 mf_resolve(PG_FUNCTION_ARGS)
 {
 	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	MfNamed		invoice = {.invoice = 0};
-	char	   *decision;
-	char	   *reason;
+	MfJob	   *job = lock_named(fcinfo, "id");
+	char	   *decision = mf_required_text(fcinfo, 1, "decision");
+	char	   *reason = psprintf("%s: %s", decision, required_reason(fcinfo, 2));
 
-	mf_require_argument(fcinfo, 0, "id");
-	invoice.invoice = PG_GETARG_INT64(0);
-	mf_queue_lock_named(schema, &invoice, 1);
-	mf_check_named(&invoice, get_relname_relid("mf_invoice", schema));
-	decision = mf_required_text(fcinfo, 1, "decision");
-	reason = mf_reason_argument(fcinfo, 2);
+	if (strcmp(decision, "review") == 0)
+		take_number_back(schema, job, reason);
+	else if (job->status != MF_STATUS_SENT || !resolve_sent(fcinfo, schema, job, decision, reason))
+		resolve_review(fcinfo, schema, job, decision, reason);
+	PG_RETURN_VOID();
+}
+
+/* Books how a dispute has ended, as the portal shows it to a person; SQL-callable. */
+Datum
+mf_resolve_dispute(PG_FUNCTION_ARGS)
+{
+	MfJob	   *job = lock_named(fcinfo, "invoice");
+	char	   *dispute_id = mf_required_text(fcinfo, 1, "dispute_id");
+	char	   *status = mf_required_text(fcinfo, 2, "status");
+	char	   *reason = required_reason(fcinfo, 3);
+
+	if (strcmp(status, "RESOLVED") != 0 && strcmp(status, "LOST") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for status: \"%.40s\"", status),
+				 errhint("Valid values are: RESOLVED, LOST.")));
+	if (!mf_ledger_decide_dispute(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, dispute_id, status,
+								  GetUserNameFromId(GetUserId(), false), reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("invoice %lld has no dispute \"%.100s\"", (long long) job->invoice, dispute_id),
+				 errhint("SELECT dispute_id, status FROM mf_dispute WHERE invoice = %lld shows those that webhooks have told of.",
+						 (long long) job->invoice)));
+	PG_RETURN_VOID();
+}
+
+/* The invoice of the first argument, which the current role may change, locked. */
+static MfJob *
+lock_named(FunctionCallInfo fcinfo, const char *argument)
+{
+	Oid			schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MfNamed    *invoice = (MfNamed *) palloc0(sizeof(MfNamed));
+
+	mf_require_argument(fcinfo, 0, argument);
+	invoice->invoice = PG_GETARG_INT64(0);
+	mf_queue_lock_named(schema, invoice, 1);
+	mf_check_named(invoice, get_relname_relid("mf_invoice", schema));
+	return invoice->job;
+}
+
+static char *
+required_reason(FunctionCallInfo fcinfo, int number)
+{
+	char	   *reason = mf_reason_argument(fcinfo, number);
+
 	if (reason == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("reason must not be empty"),
 				 errhint("Give the reason for the history, such as 'portal shows invoice 6893854, paid'.")));
-	reason = psprintf("%s: %s", decision, reason);
-
-	if (strcmp(decision, "review") == 0)
-		take_number_back(schema, invoice.job, reason);
-	else if (invoice.job->status != MF_STATUS_SENT || !resolve_sent(fcinfo, schema, invoice.job, decision, reason))
-		resolve_review(fcinfo, schema, invoice.job, decision, reason);
-	PG_RETURN_VOID();
+	return reason;
 }
 
 /* Carries out a decision about a sent invoice; false if it is not one that this invoice waits for. */

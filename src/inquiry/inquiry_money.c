@@ -86,7 +86,7 @@ mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 	doubt_disputes(scope, steps);
 }
 
-/* Has a person look at disputes that are lost again. */
+/* Has a person look at disputes that are lost again, until they are settled. */
 static void
 doubt_disputes(const MfSqlScope *scope, const List *steps)
 {
@@ -95,10 +95,16 @@ doubt_disputes(const MfSqlScope *scope, const List *steps)
 	foreach(lc, steps)
 	{
 		const MfDispute *dispute = ((const Step *) lfirst(lc))->dispute;
+		const char *doubt;
 
-		if (dispute != NULL && dispute->again)
-			mf_payment_doubt(scope, dispute->invoice, psprintf("dispute %s is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended",
-															   dispute->dispute_id), false);
+		if (dispute == NULL)
+			continue;
+		doubt = psprintf("dispute %s is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended",
+						 dispute->dispute_id);
+		if (dispute->again)
+			mf_payment_doubt(scope, dispute->invoice, doubt, false);
+		else if (dispute->settled)
+			mf_payment_end_doubt(scope, dispute->invoice, doubt);
 	}
 }
 

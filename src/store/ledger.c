@@ -12,7 +12,10 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "core/api/webhook.h"
+#include "database/digest.h"
 #include "database/sql_array.h"
+#include "process/wakeup.h"
 #include "store/events.h"
 #include "store/ledger.h"
 
@@ -68,19 +71,20 @@ static MfStatement book_statement = {
  * the newest, so their numbers (WH-24349) tell which is the last; one without a number,
  * version 1, comes after those that were received before.  The number is not signed, so a webhook that
  * was RESOLVED once gives no money back a second time, whatever its number, nor under another account.
- * A dispute does not become pending again, nor anything that is unknown here.
+ * A dispute does not become pending again, nor anything that is unknown here.  What a person has decided is
+ * an event, too, after all that have its number, such as those that the log has once more.
  * One that is LOST although it was RESOLVED, or is said to be once more, is lost "again".  A dispute that was lost is returned once
  * more when its payment has been booked, because only then its amount is known.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
 	"AND m.kind = '" kind "' AND m.source = l." number
 #define MEMBER(v2, v1) "coalesce(e.data #>> '{" v2 "}', e.data ->> '" v1 "')"
+#define DISPUTE_ID "left(coalesce(" MEMBER("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), 100)"
 
 static MfStatement disputes_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, " MF_EVENT_NUMBER("e") " AS number, "
-	"    e.answered_at IS NULL AS news, e.deliveries > 1 AS repeated, "
-	"    left(coalesce(" MEMBER("Dispute,DisputeTransactionId", "DisputeTransactionId") ", 'event ' || e.id), "
-	"      100) AS dispute_id, "
+	"    e.answered_at IS NULL AS news, e.deliveries > 1 AS repeated, e.source = 'person' AS decided, "
+	"    " DISPUTE_ID " AS dispute_id, "
 	"    upper(left(coalesce(CASE e.source WHEN 'webhook' "
 	"      THEN e.event_status END, " MEMBER("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
 	"    upper(left(" MEMBER("Dispute,Type", "DisputeType") ", 100)) AS type, "
@@ -88,15 +92,16 @@ static MfStatement disputes_statement = {
 	"    left(" MEMBER("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
-	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log')), "
+	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log', 'person')), "
 	"t AS MATERIALIZED (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id ORDER BY e.received_at, e.id)) AS place, "
 	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at, "
-	"    e.status = 'RESOLVED' AND row_number() OVER s > 1 AND coalesce(e.number <> first_value(e.number) OVER s, true) AS won_again "
+	"    e.status = 'RESOLVED' AND NOT e.decided AND row_number() OVER s > 1 AND coalesce(e.number <> first_value(e.number) OVER s, true) AS won_again "
 	"  FROM e WHERE e.status <> '' WINDOW s AS (PARTITION BY e.invoice, e.dispute_id, e.status ORDER BY e.received_at, e.id)), "
 	"l AS MATERIALIZED (SELECT DISTINCT ON (t.invoice, t.dispute_id) t.* FROM t WHERE NOT t.won_again "
-	"  ORDER BY t.invoice, t.dispute_id, t.status NOT IN ('LOST', 'RESOLVED'), t.place DESC NULLS LAST, t.received_at DESC, t.id DESC), "
+	"  ORDER BY t.invoice, t.dispute_id, t.status NOT IN ('LOST', 'RESOLVED'), t.place DESC NULLS LAST, (t.number IS NULL OR t.decided) DESC, "
+	"    t.received_at DESC, t.id DESC), "
 	"n AS MATERIALIZED (SELECT l.*, w.again FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
-	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id CROSS JOIN LATERAL (SELECT l.status = 'LOST' AND (d.status = 'RESOLVED' "
+	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id CROSS JOIN LATERAL (SELECT l.status = 'LOST' AND ((d.status = 'RESOLVED' AND NOT l.decided) "
 	"    OR (d.status = 'LOST' AND EXISTS (SELECT FROM t WHERE t.invoice = l.invoice AND t.dispute_id = l.dispute_id "
 	"      AND t.status = 'RESOLVED' AND t.news AND (t.won_again OR t.repeated)))) AS again) w "
 	"  WHERE d.invoice IS NULL OR (d.status <> l.status AND l.status IN ('LOST', 'RESOLVED')) OR w.again "
@@ -122,8 +127,28 @@ static MfStatement disputes_statement = {
 	"    UNION ALL SELECT d.changed_at FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.invoice = n.invoice "
 	"      AND d.status <> 'RESOLVED' AND d.dispute_id NOT IN (SELECT o.dispute_id FROM n o "
 	"        WHERE o.invoice = n.invoice)) a)::timestamptz, "
-	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u), coalesce(n.again, false) FROM n ORDER BY n.id",
+	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u), coalesce(n.again, false), "
+	"  n.status = 'RESOLVED' OR n.decided FROM n ORDER BY n.id",
 	1, {INT8ARRAYOID}, NULL
+};
+
+/* a dispute as it will be once its events were read, and the event that a person's decision becomes */
+static MfStatement decide_statement = {
+	"WITH d AS MATERIALIZED (SELECT d.*, i.account, i.invoice_id, i.payment_status, i.attempts, c.latest, c.earlier, "
+	"    coalesce((SELECT upper(e.event_status) FROM @mf_event e WHERE e.id = c.waiting), d.status) AS now "
+	"  FROM @mf_dispute_state d JOIN @mf_invoice i ON i.id = d.invoice CROSS JOIN LATERAL (SELECT max(" MF_EVENT_NUMBER("e") ") AS latest, "
+	"    count(*) FILTER (WHERE e.source = 'person') AS earlier, max(e.id) FILTER (WHERE e.source = 'person' AND e.answered_at IS NULL) AS waiting "
+	"    FROM @mf_event e WHERE e.invoice = $1 AND e.event_code = 6 AND " DISPUTE_ID " = $2) c "
+	"  WHERE d.invoice = $1 AND d.dispute_id = $2), "
+	"t AS (INSERT INTO @mf_transition (invoice, changed_at, actor, from_status, to_status, attempt, reason) "
+	"  SELECT $1, clock_timestamp(), $4, d.payment_status, d.payment_status, d.attempts, format('dispute %s decided: %s, %s', $2, $3, $5) "
+	"  FROM d WHERE d.now <> $3 RETURNING 1) "
+	"SELECT d.now = $3, d.account::text, d.invoice_id::text, d.payment_id::text, 'WH-' || d.latest, "
+	"  jsonb_strip_nulls(jsonb_build_object('Dispute', jsonb_build_object('DisputeTransactionId', d.dispute_id, 'Status', $3, 'Type', d.type, "
+	"    'ChargeBackType', d.charge_back_type, 'Reason', $5), 'Transaction', jsonb_build_object('PaymentId', d.payment_id)))::text, "
+	"  format('decision %s about dispute %s of invoice %s', d.earlier + 1, $2, $1), "
+	"  (SELECT count(*) FROM d WHERE d.now <> $3) - (SELECT count(*) FROM t) FROM d",
+	5, {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
 static MfStatement dismiss_statement = {
@@ -195,9 +220,49 @@ mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int cou
 		dispute->currency = mf_result_text(row, 7);
 		dispute->disputed_at = mf_result_timestamp(row, 8);
 		dispute->again = mf_result_bool(row, 10);
+		dispute->settled = mf_result_bool(row, 11);
 		disputes = lappend(disputes, dispute);
 	}
 	return disputes;
+}
+
+bool
+mf_ledger_decide_dispute(Oid schema, int64 invoice, const char *dispute_id, const char *status,
+						 const char *actor, const char *reason)
+{
+	Datum		values[] = {
+		Int64GetDatum(invoice), CStringGetTextDatum(dispute_id), CStringGetTextDatum(status), CStringGetTextDatum(actor),
+		CStringGetTextDatum(reason)
+	};
+	MfSqlScope	scope;
+	MfEvent		event;
+	bool		found;
+
+	memset(&event, 0, sizeof(event));
+	mf_sql_begin(&scope, schema);
+	found = mf_sql_execute(&scope, &decide_statement, values, NULL) > 0;
+	if (found && !mf_result_bool(0, 1))
+	{
+		const char *identity = mf_result_text(0, 7);
+
+		if (mf_result_int8(0, 8) != 0)
+			mf_change_suppressed();
+		event.account = mf_result_text(0, 2);
+		event.source = "person";
+		event.event_code = MF_EVENT_DISPUTE_STATUS;
+		event.event_name = "decision";
+		event.event_status = status;
+		event.event_reference = mf_result_text(0, 5);
+		event.invoice_id = mf_result_text(0, 3);
+		event.payment_id = mf_result_text(0, 4);
+		event.invoice = invoice;
+		event.data = mf_result_text(0, 6);
+		mf_digest(identity, strlen(identity), event.digest);
+		mf_events_store(&scope, &event, 1);
+		mf_news_at_commit(MF_NEWS_INQUIRIES);
+	}
+	mf_sql_end(&scope);
+	return found;
 }
 
 bool

@@ -52,6 +52,7 @@ typedef struct MfDispute
 	const char *currency;		/* of the payment; NULL = the payment is not booked */
 	TimestampTz disputed_at;	/* of the invoice; 0 = no dispute is open or lost */
 	bool		again;			/* LOST, and was RESOLVED or is said to be once more */
+	bool		settled;		/* RESOLVED, or as a person has decided */
 } MfDispute;
 
 /*
@@ -59,6 +60,14 @@ typedef struct MfDispute
  * locked.  Returns a List of MfDispute, in the current context.
  */
 extern List *mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int count);
+
+/*
+ * Stores how a person has decided a dispute, "RESOLVED" or "LOST", as an event that is read once
+ * MyFatoorah was asked about the invoice, which the caller has locked, with a line in the history.  Does
+ * nothing if that is known.  False if the invoice has no such dispute. Own scope.
+ */
+extern bool mf_ledger_decide_dispute(Oid schema, int64 invoice, const char *dispute_id, const char *status,
+									 const char *actor, const char *reason);
 
 /* Clears payment_doubt, with a line in the history; false if there is no doubt. Own scope. */
 extern bool mf_ledger_dismiss_doubt(Oid schema, int64 invoice, const char *actor, const char *reason);

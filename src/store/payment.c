@@ -186,6 +186,16 @@ static MfStatement doubt_statement = {
 	3, {INT8OID, TEXTOID, BOOLOID}, NULL
 };
 
+static MfStatement end_doubt_statement = {
+	"UPDATE @mf_invoice i SET payment_doubt = (SELECT string_agg(d.doubt, '; ' ORDER BY d.n) "
+	"  FROM unnest(string_to_array(i.payment_doubt, '; ')) WITH ORDINALITY AS d(doubt, n) WHERE NOT starts_with(d.doubt, $2)) "
+	"WHERE i.id = $1 AND position($2 IN i.payment_doubt) > 0",
+	2, {INT8OID, TEXTOID}, NULL
+};
+
+#define TOO_MUCH_BACK "MyFatoorah says that "
+#define PAYMENT_TOO_MUCH_BACK "refunds and a dispute that was LOST give more of PaymentId "
+
 /* a payment of which refunds that name it, and disputes that were lost, have taken more than it was */
 static MfStatement given_back_statement = {
 	"SELECT m.payment_id FROM @mf_money m WHERE m.invoice = $1 AND m.kind IN ('payment', 'chargeback') AND m.payment_id IS NOT NULL "
@@ -194,7 +204,7 @@ static MfStatement given_back_statement = {
 	1, {INT8OID}, NULL
 };
 
-static void doubt_payments(const MfSqlScope *scope, int64 invoice);
+static void doubt_payments(const MfSqlScope *scope, const MfPaymentChange *change);
 static void doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void stop_replacements(const MfSqlScope *scope, const MfPaymentChange *changes, int count);
 static void cancel_unsent(const MfSqlScope *scope, Datum replacements);
@@ -270,7 +280,7 @@ mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, int count)
 	doubt_sums(scope, changes, count);
 }
 
-/* What cannot be right, or what no call of ours can settle, needs a person. */
+/* What cannot be right, or what no call of ours can settle, needs a person; what is right after a dispute has ended does not. */
 static void
 doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 {
@@ -281,10 +291,12 @@ doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 		const MfPaymentChange *c = &changes[i];
 
 		if (c->step && mf_amount_compare(c->refunded_value, c->received_value) > 0)
-			mf_payment_doubt(scope, c->invoice, psprintf("MyFatoorah says that %s was given back, and that %s was received",
+			mf_payment_doubt(scope, c->invoice, psprintf(TOO_MUCH_BACK "%s was given back, and that %s was received",
 														 c->refunded_value, c->received_value), false);
-		if (c->money && mf_amount_compare(c->refunded_value, "0") > 0)
-			doubt_payments(scope, c->invoice);
+		else if (c->has_dispute)
+			mf_payment_end_doubt(scope, c->invoice, TOO_MUCH_BACK);
+		if (c->money && (c->has_dispute || mf_amount_compare(c->refunded_value, "0") > 0))
+			doubt_payments(scope, c);
 		if (c->from != MF_AUTHORIZED && c->to == MF_AUTHORIZED)
 			mf_payment_doubt(scope, c->invoice, MF_HELD_AGAIN, true);
 	}
@@ -292,13 +304,14 @@ doubt_sums(const MfSqlScope *scope, const MfPaymentChange *changes, int count)
 
 /* Of an invoice that was paid twice, one payment may be given back twice, and the sum be right. */
 static void
-doubt_payments(const MfSqlScope *scope, int64 invoice)
+doubt_payments(const MfSqlScope *scope, const MfPaymentChange *change)
 {
-	Datum		value = Int64GetDatum(invoice);
+	Datum		value = Int64GetDatum(change->invoice);
 
 	if (mf_sql_execute(scope, &given_back_statement, &value, NULL) > 0)
-		mf_payment_doubt(scope, invoice, psprintf("refunds and a dispute that was LOST give more of PaymentId %s back than it was",
-												  mf_result_text(0, 1)), false);
+		mf_payment_doubt(scope, change->invoice, psprintf(PAYMENT_TOO_MUCH_BACK "%s back than it was", mf_result_text(0, 1)), false);
+	else if (change->has_dispute)
+		mf_payment_end_doubt(scope, change->invoice, PAYMENT_TOO_MUCH_BACK);
 }
 
 void
@@ -307,6 +320,14 @@ mf_payment_doubt(const MfSqlScope *scope, int64 invoice, const char *doubt, bool
 	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(doubt), BoolGetDatum(held)};
 
 	(void) mf_sql_execute(scope, &doubt_statement, values, NULL);
+}
+
+void
+mf_payment_end_doubt(const MfSqlScope *scope, int64 invoice, const char *beginning)
+{
+	Datum		values[] = {Int64GetDatum(invoice), CStringGetTextDatum(beginning)};
+
+	(void) mf_sql_execute(scope, &end_doubt_statement, values, NULL);
 }
 
 /* The customers who have paid what was replaced are not to pay the replacement, too. */

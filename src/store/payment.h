@@ -93,6 +93,9 @@ extern void mf_payment_apply(const MfSqlScope *scope, MfPaymentChange *changes, 
 /* Adds to the payment_doubt of a locked row; if "held", only if a payment of it was captured or released before. */
 extern void mf_payment_doubt(const MfSqlScope *scope, int64 invoice, const char *doubt, bool held);
 
+/* Takes what begins so out of the payment_doubt of a locked row; other doubts stay. */
+extern void mf_payment_end_doubt(const MfSqlScope *scope, int64 invoice, const char *beginning);
+
 /* A transaction (try to pay) of an invoice; texts are in the server encoding */
 typedef struct MfTryRow
 {

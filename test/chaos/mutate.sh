@@ -608,10 +608,16 @@ mutate pause_stays 'a renamed account leaves its pause behind' src/store/move_ac
 	's/paused_at = NULL, paused_by = NULL, reason = NULL, renamed_to = \$2/renamed_to = \$2/' 171_refunds_in_the_books
 mutate id_again 'a new row gets the id of a deleted one, and what that has received' src/store/archive.c \
 	's/if \(mf_sql_execute\(&scope, &left_statement, NULL, NULL\) > 0\)/if (false)/' 103_repair
-mutate refund_remembered 'mf_forget() leaves what a webhook about a refund says of a deleted row' src/store/personal_data.c \
-	's/AND \(" NAMED_BY\("o"\) " = \$1 OR " IS_REFERENCE_OF\(NAMED_BY\("o"\)/AND (o.customer_reference = \$1 OR " IS_REFERENCE_OF("o.customer_reference"/' regress/personal_data
+mutate dispute_undecided 'what a person has decided about a dispute is not booked' src/store/ledger.c \
+	"s/'log', 'person'\)/'log')/" 068_money
+mutate dispute_doubted 'what is in doubt of a dispute stays so when it was won' src/inquiry/inquiry_money.c \
+	's/else if \(dispute->settled\)/else if (false)/' 068_money
+mutate back_twice_for_ever 'what was given back twice stays in doubt when the dispute was won' src/store/payment.c \
+	's/else if \((?:c|change)->has_dispute\)/else if (false)/g' 068_money
 mutate refund_unwarned 'nobody is told that a payment to be refunded is under dispute' src/triggers/operation_trigger.c \
 	's/if \(invoice->disputed != NULL\)/if (false)/' 144_overpaid_bills
+mutate refund_remembered 'mf_forget() leaves what a webhook about a refund says of a deleted row' src/store/personal_data.c \
+	's/AND \(" NAMED_BY\("o"\) " = \$1 OR " IS_REFERENCE_OF\(NAMED_BY\("o"\)/AND (o.customer_reference = \$1 OR " IS_REFERENCE_OF("o.customer_reference"/' regress/personal_data
 mutate reload_unheard 'a new retention time waits until something else has to be done' src/worker/worker.c \
 	's/if \(mf_retention_changed\(\)\)/if (false)/' regress/personal_data
 mutate capture_denied 'a capture that was refused and carried out stays refused' src/inquiry/inquiry_holds.c \
