@@ -333,14 +333,53 @@ sub counts
 	$hand_in->($_) foreach @news[ 1, 2, 0 ];
 	is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK', 'the chargeback of the same dispute does, and no other type gives it back');
 
-	# a new worker reads MyFatoorah's log: what was decided stays
+	# a new worker reads MyFatoorah's log: what was decided stays, and of what is new a chargeback counts
 	my $port = MyFatoorah::Web->free_port;
 	my $state = q{SELECT payment_status, net_value, payment_doubt FROM mf_invoice WHERE customer_reference = 'overtaking'};
+	($id, $invoice) = sent('logged', '50.000');
+	$sandbox{kwd}->invoice($invoice, 'pay');
+	told($id, $invoice);
+	$payment = row($id, 'payment_id');
+	$dispute->(715, 'LOST', $_) foreach qw(CHARGEBACK FRAUDALERT);
 	is(sql($state), 'paid|50.000|', 'the dispute was decided');
 	MyFatoorah::Web->open($node, $db, $port);
 	wait_for(q{SELECT count(*) > 0 FROM mf_event WHERE source = 'log' AND event_code = 6});
 	wait_for(q{SELECT count(*) FROM mf_event WHERE source = 'log' AND answered_at IS NULL}, 0);
 	is(sql($state), 'paid|50.000|', 'and the log does not say otherwise');
+	is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK', 'a chargeback that a fraud alert follows is one');
+
+	# an older chargeback, in the same batch of the listener or after it
+	foreach my $together (1, 0)
+	{
+		($id, $invoice) = sent("retyped $together", '50.000');
+		$sandbox{kwd}->invoice($invoice, 'pay');
+		told($id, $invoice);
+		$payment = row($id, 'payment_id');
+		@news = map { $dispute->(714, 'LOST', $_) } qw(CHARGEBACK FRAUDALERT);
+		if ($together)
+		{
+			my $listener = sql('SELECT pid FROM mf_listener_status');
+			my @sockets;
+
+			kill 'STOP', $listener;
+			foreach my $delivery (@news)
+			{
+				push @sockets, MyFatoorah::Web->connect($port);
+				syswrite $sockets[-1], "POST /webhook/kwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nMyFatoorah-Signature: $delivery->{signature}\r\nMyFatoorah-Webhook-Version: $delivery->{version}\r\nContent-Length: "
+				  . length($delivery->{body}) . "\r\n\r\n$delivery->{body}";
+			}
+			kill 'CONT', $listener;
+			like(MyFatoorah::Web->read_all($_, 20), qr/^HTTP\/1\.1 200 /, 'a webhook comes to the listener') foreach @sockets;
+		}
+		else
+		{
+			sql($mf->webhook($_, 'kwd')) foreach reverse @news;
+		}
+		wait_for("SELECT count(*) FROM mf_event WHERE invoice = $id AND event_code = 6 AND deliveries = 2 AND answered_at IS NOT NULL", 1);
+		wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+		is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK',
+			$together ? 'a fraud alert hides no chargeback that comes in with it' : 'nor one that comes in after it');
+	}
 
 	# what is repeated while the row is in the archive
 	($id, $invoice) = sent('repeated', '50.000');

@@ -10,6 +10,8 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "base/encoding.h"
+#include "core/text/json.h"
 #include "database/sql_array.h"
 #include "process/wakeup.h"
 #include "store/deposits.h"
@@ -44,8 +46,13 @@
 #define ENDED_AGAIN "(e.event_code = 6 AND " MF_EVENT_NUMBER("EXCLUDED") " > " MF_EVENT_NUMBER("e") ")"
 #define LOST_AGAIN "(" ENDED_AGAIN " AND upper(e.event_status) = 'LOST')"
 
-/* One that was lost as a fraud alert may be lost as a chargeback, too; the type is not signed either. */
-#define LOST_AS_CHARGEBACK LOST_AGAIN " AND upper(EXCLUDED.data #>> '{Dispute,Type}') = 'CHARGEBACK'"
+/*
+ * One that was lost as a fraud alert may be lost as a chargeback, too, whichever of the two comes in first; the type is
+ * not signed either.
+ */
+#define IS_CHARGEBACK(event) "upper(" event ".data #>> '{Dispute,Type}') IS NOT DISTINCT FROM 'CHARGEBACK'"
+#define LOST_AS_CHARGEBACK \
+	"(e.event_code = 6 AND upper(e.event_status) = 'LOST' AND " IS_CHARGEBACK("EXCLUDED") " AND NOT " IS_CHARGEBACK("e") ")"
 
 /* of several rows, that of the account goes first */
 #define ACCOUNT_FIRST(account) "i.account || '' <> " account ", i.id + 0 LIMIT 1"
@@ -90,7 +97,7 @@ static MfStatement store_events_statement = {
 	"    last_received_at = clock_timestamp(), invoice = coalesce(e.invoice, EXCLUDED.invoice), "
 	"    payment_id = CASE WHEN " ANOTHER " THEN EXCLUDED.payment_id ELSE e.payment_id END, "
 	"    event_reference = CASE WHEN " LOST_AGAIN " THEN EXCLUDED.event_reference ELSE e.event_reference END, "
-	"    answered_at = CASE WHEN NOT coalesce(" ANOTHER " OR " ENDED_AGAIN ", false) THEN e.answered_at END, "
+	"    answered_at = CASE WHEN NOT coalesce(" ANOTHER " OR " ENDED_AGAIN " OR " LOST_AS_CHARGEBACK ", false) THEN e.answered_at END, "
 	/* of a recurring payment, what is signed is the same each time; the latest repetition is waited for */
 	"    due = CASE WHEN e.event_code = 5 AND e.failures + e.lookups > 0 THEN coalesce(e.due, clock_timestamp()) "
 	"      WHEN e.event_code = 5 THEN clock_timestamp() WHEN NOT " ANOTHER " THEN e.due END, "
@@ -220,6 +227,7 @@ static MfStatement purge_statement = {
 
 static int *merge_repetitions(MfEvent *events, int count);
 static bool is_later(const char *number, const char *other);
+static bool is_chargeback(const MfEvent *event);
 static bool is_event(const MfEvent *event, const char *account, const uint8 *digest);
 static void add_event(MfArray *columns, const MfEvent *event, int deliveries);
 
@@ -282,11 +290,10 @@ merge_repetitions(MfEvent *events, int count)
 		if (events[i].payment_id != NULL)
 			events[j].payment_id = events[i].payment_id;
 		if (is_later(events[i].event_reference, events[j].event_reference))
-		{
 			events[j].event_reference = events[i].event_reference;
-			if (events[j].event_code == 6)
-				events[j].data = events[i].data;
-		}
+		/* as LOST_AS_CHARGEBACK */
+		if (i != j && events[j].event_code == 6 && is_chargeback(&events[i]))
+			events[j].data = events[i].data;
 	}
 	return deliveries;
 }
@@ -298,6 +305,19 @@ is_later(const char *number, const char *other)
 	int			longer = number != NULL && other != NULL ? (int) strlen(number) - (int) strlen(other) : 0;
 
 	return number != NULL && (other == NULL || longer > 0 || (longer == 0 && strcmp(number, other) > 0));
+}
+
+/* Whether a webhook about a dispute says that it is one; only its version 2 does not sign that. */
+static bool
+is_chargeback(const MfEvent *event)
+{
+	const char *utf8 = event->data != NULL ? mf_to_utf8(event->data) : NULL;
+	cJSON	   *data = utf8 != NULL ? mf_json_parse(utf8, strlen(utf8), NULL, NULL) : NULL;
+	const char *type = mf_json_string(mf_json_get(data, "Dispute"), "Type");
+	bool		found = type != NULL && pg_strcasecmp(type, "CHARGEBACK") == 0;
+
+	cJSON_Delete(data);
+	return found;
 }
 
 /* Whether an event has this key. */

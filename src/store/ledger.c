@@ -73,6 +73,7 @@ static MfStatement book_statement = {
  * was RESOLVED once gives no money back a second time, whatever its number, nor under another account.
  * A dispute does not become pending again, nor anything that is unknown here.  What a person has decided is
  * an event, too, after all that have its number, such as those that the log has once more.
+ * One that is LOST with several types is a chargeback if one of these says so, whichever came last.
  * One that is LOST although it was RESOLVED, or is said to be once more, is lost "again".  A dispute that was lost is returned once
  * more when its payment has been booked, because only then its amount is known.
  */
@@ -87,7 +88,7 @@ static MfStatement disputes_statement = {
 	"    " DISPUTE_ID " AS dispute_id, "
 	"    upper(left(coalesce(CASE e.source WHEN 'webhook' "
 	"      THEN e.event_status END, " MEMBER("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
-	"    upper(left(" MEMBER("Dispute,Type", "DisputeType") ", 100)) AS type, "
+	"    upper(left(" MEMBER("Dispute,Type", "DisputeType") ", 100)) AS told_type, "
 	"    left(" MEMBER("Dispute,ChargeBackType", "DisputeChargeBackType") ", 1000) AS charge_back_type, "
 	"    left(" MEMBER("Dispute,Reason", "DisputeReason") ", 1000) AS reason, "
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
@@ -95,6 +96,8 @@ static MfStatement disputes_statement = {
 	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log', 'person')), "
 	"t AS MATERIALIZED (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id ORDER BY e.received_at, e.id)) AS place, "
 	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at, "
+	"    CASE WHEN e.status = 'LOST' AND bool_or(e.told_type = 'CHARGEBACK') OVER (PARTITION BY e.invoice, e.dispute_id, e.status) "
+	"      THEN 'CHARGEBACK' ELSE e.told_type END AS type, "
 	"    e.status = 'RESOLVED' AND NOT e.decided AND row_number() OVER s > 1 AND coalesce(e.number <> first_value(e.number) OVER s, true) AS won_again "
 	"  FROM e WHERE e.status <> '' WINDOW s AS (PARTITION BY e.invoice, e.dispute_id, e.status ORDER BY e.received_at, e.id)), "
 	"l AS MATERIALIZED (SELECT DISTINCT ON (t.invoice, t.dispute_id) t.* FROM t WHERE NOT t.won_again "

@@ -614,6 +614,8 @@ mutate dispute_doubted 'what is in doubt of a dispute stays so when it was won' 
 	's/else if \(dispute->settled\)/else if (false)/' 068_money
 mutate back_twice_for_ever 'what was given back twice stays in doubt when the dispute was won' src/store/payment.c \
 	's/else if \((?:c|change)->has_dispute\)/else if (false)/g' 068_money
+mutate chargeback_hidden 'a fraud alert hides a chargeback that comes in with it' src/store/events.c \
+	's/events\[j\]\.event_code == 6 && is_chargeback\(&events\[i\]\)/events[j].event_code == 6 \&\& false/' 068_money
 mutate refund_unwarned 'nobody is told that a payment to be refunded is under dispute' src/triggers/operation_trigger.c \
 	's/if \(invoice->disputed != NULL\)/if (false)/' 144_overpaid_bills
 mutate refund_remembered 'mf_forget() leaves what a webhook about a refund says of a deleted row' src/store/personal_data.c \
