@@ -14,6 +14,7 @@ CREATE TABLE mf_receipt (
 	created_by name COLLATE "C" NOT NULL DEFAULT CURRENT_USER,
 	reverses bigint,
 	ledger bigint,
+	receipt_key text COLLATE "C" CHECK (receipt_key ~ '\S' AND length(receipt_key) <= 255),
 	CHECK (received_on IS NOT NULL),
 	CHECK ((method = 'online') = (ledger IS NOT NULL) AND (method = 'online') = (invoice IS NOT NULL)),
 	CHECK (value <> 0 AND (value > 0 OR ledger IS NOT NULL OR reverses IS NOT NULL))
@@ -21,7 +22,8 @@ CREATE TABLE mf_receipt (
 
 CREATE UNIQUE INDEX mf_receipt_reverses_idx ON mf_receipt (reverses) WHERE reverses IS NOT NULL;
 CREATE UNIQUE INDEX mf_receipt_ledger_idx ON mf_receipt (ledger) WHERE ledger IS NOT NULL;
-CREATE INDEX mf_receipt_bill_idx ON mf_receipt (bill);
+-- Not partial, so that a plain ON CONFLICT (bill, receipt_key) finds it.  It is that of the receipts of a bill, too.
+CREATE UNIQUE INDEX mf_receipt_key_idx ON mf_receipt (bill, receipt_key);
 CREATE INDEX mf_receipt_received_on_idx ON mf_receipt USING brin (received_on);
 
 COMMENT ON TABLE mf_receipt IS 'what came in for bills, append-only: insert what was paid by hand; what is paid online is added by us';
@@ -36,6 +38,7 @@ COMMENT ON COLUMN mf_receipt.created_at IS 'result: when it was recorded';
 COMMENT ON COLUMN mf_receipt.created_by IS 'result: by which role';
 COMMENT ON COLUMN mf_receipt.reverses IS 'result: the receipt that it takes back; without a foreign key, because only mf_reverse() writes it, and a dump would have to put rows of one table in order';
 COMMENT ON COLUMN mf_receipt.ledger IS 'result: of an online one, mf_ledger.id; none is booked twice';
+COMMENT ON COLUMN mf_receipt.receipt_key IS 'your own key, unique within the bill: what is booked twice counts once';
 
 CREATE FUNCTION mf_receipt_guard()
 RETURNS trigger
@@ -45,8 +48,8 @@ AS $$
 DECLARE
 	b @extschema@.mf_bill;
 BEGIN
-	-- notes of a customer who is forgotten
-	IF TG_OP = 'UPDATE' AND @extschema@.mf_ours() AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note' THEN
+	-- ON CONFLICT DO UPDATE, which returns the one that is there; notes of a customer who is forgotten
+	IF TG_OP = 'UPDATE' AND (NEW IS NOT DISTINCT FROM OLD OR (@extschema@.mf_ours() AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note')) THEN
 		RETURN NEW;
 	ELSIF TG_OP <> 'INSERT' THEN
 		RAISE EXCEPTION 'receipts are neither changed nor deleted' USING ERRCODE = 'insufficient_privilege',
@@ -86,6 +89,38 @@ END
 $$;
 COMMENT ON FUNCTION mf_receipt_guard() IS 'checks receipts, and keeps them as they are';
 
+-- ON CONFLICT would pass another receipt over in silence.  The bill is locked first, so that one of a session that has not committed yet is seen.
+CREATE FUNCTION mf_receipt_key()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	b @extschema@.mf_bill := @extschema@.mf_bill_lock(NEW.bill);
+	r @extschema@.mf_receipt;
+	field text;
+BEGIN
+	SELECT * INTO r FROM @extschema@.mf_receipt t WHERE t.bill = NEW.bill AND t.receipt_key = NEW.receipt_key;
+	IF NOT FOUND THEN
+		RETURN NEW;
+	ELSIF EXISTS (SELECT FROM @extschema@.mf_receipt t WHERE t.reverses = r.id) THEN
+		RAISE EXCEPTION 'receipt % of bill % has that receipt_key, and was reversed', r.id, b.id USING ERRCODE = 'unique_violation', COLUMN = 'receipt_key',
+			HINT = 'Give another key.';
+	END IF;
+	-- of two that name no day, the second may come on a later one
+	field := CASE WHEN NEW.value <> r.value THEN 'value' WHEN NEW.method <> r.method THEN 'method'
+		WHEN NEW.received_on <> r.received_on AND (NEW.received_on <> @extschema@.mf_local_day(b.account, now())
+			OR r.received_on <> @extschema@.mf_local_day(b.account, r.created_at)) THEN 'received_on'
+		WHEN NEW.note IS DISTINCT FROM r.note AND b.erased_at IS NULL THEN 'note' END;
+	IF field IS NOT NULL THEN
+		RAISE EXCEPTION 'receipt % of bill % has that receipt_key, and another %', r.id, b.id, field USING ERRCODE = 'unique_violation', COLUMN = field,
+			HINT = 'Give another receipt another key. To correct that one, call mf_reverse(receipt, reason), and insert it with another key.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION mf_receipt_key() IS 'lets a key that is taken stand for the same receipt only';
+
 CREATE FUNCTION mf_receipt_inserted()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -106,6 +141,10 @@ COMMENT ON FUNCTION mf_receipt_inserted() IS 'settles the bills of new receipts,
 CREATE TRIGGER mf_receipt_guard
 	BEFORE INSERT OR UPDATE OR DELETE ON mf_receipt
 	FOR EACH ROW EXECUTE FUNCTION mf_receipt_guard();
+-- after the guard, by its name
+CREATE TRIGGER mf_receipt_key
+	BEFORE INSERT ON mf_receipt
+	FOR EACH ROW WHEN (NEW.receipt_key IS NOT NULL AND NEW.created_at = pg_catalog.now()) EXECUTE FUNCTION mf_receipt_key();
 CREATE TRIGGER mf_receipt_guard_truncate
 	BEFORE TRUNCATE ON mf_receipt
 	FOR EACH STATEMENT EXECUTE FUNCTION mf_receipt_guard();

@@ -42,7 +42,7 @@ GRANT INSERT (account, bill_key, customer_name, customer_email, customer_mobile,
 	total, currency, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit;
 GRANT UPDATE (customer_name, customer_email, customer_mobile, mobile_country_code, language, customer_reference, customer_civil_id,
 	total, lines, due_date, notification_option, send_at, link_days, memo, metadata) ON mf_bill TO myfatoorah_submit, myfatoorah_operate;
-GRANT INSERT (bill, received_on, method, value, note) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
+GRANT INSERT (bill, received_on, method, value, note, receipt_key), UPDATE (receipt_key) ON mf_receipt TO myfatoorah_submit, myfatoorah_operate;
 GRANT INSERT, UPDATE, DELETE ON mf_billing_policy TO myfatoorah_operate;
 GRANT EXECUTE ON FUNCTION mf_currency_decimals, mf_facts, mf_local_day, mf_local_time, mf_policy, mf_bill_transition_allowed, mf_lines_sum, mf_check_amount, mf_check_day, mf_check_right, mf_bill_visible,
 	mf_billing_role, mf_ours, mf_operates, mf_bill_address, mf_bill_amount, mf_overpaid_advice

@@ -92,6 +92,45 @@ SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value) VALUES (
 SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, received_on) VALUES (%s, ''cash'', 1, ''2999-01-01'')', :bill));
 SELECT mf_test.as_role('regress_mf_clerk', format('SELECT mf_void(%s, ''x'')', :bill)) AS operators_only;
 
+-- With a key, cash that is booked twice counts once, and nothing else passes for it
+BEGIN;
+SET LOCAL ROLE regress_mf_clerk;
+INSERT INTO mf_bill (customer_name, total, send_at) VALUES ('Keyed', 30, now() + interval '1 day') RETURNING id AS keyed \gset
+INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (:keyed, 'cash', 10, 'x', 'book 17') RETURNING id AS receipt \gset
+INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (:keyed, 'cash', 10.000, 'x', 'book 17') ON CONFLICT (bill, receipt_key) DO UPDATE SET receipt_key = EXCLUDED.receipt_key
+	RETURNING id = :receipt AS the_first, value;
+INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (:keyed, 'cash', 10, 'x', 'book 17') ON CONFLICT DO NOTHING RETURNING id;
+SELECT e.method, e.value, e.received_on, e.note, regexp_replace(mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, received_on, note, receipt_key) VALUES (%s, %L, %s, %L, %L, ''book 17'') ON CONFLICT DO NOTHING',
+	:keyed, e.method, e.value, e.received_on, e.note)), '(receipt|bill) \d+', '\1 N', 'g') AS refused
+	FROM (VALUES ('cash', 11, NULL, 'x'), ('cheque', 10, NULL, 'x'), ('cash', 10, '2026-01-02', 'x'), ('cash', 10, NULL, 'y'), ('cash', 10, NULL, NULL)) e(method, value, received_on, note);
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (%s, ''cash'', 10, ''x'', ''book 17'')', :keyed)) ~ '^23505: duplicate key' AS without_on_conflict;
+SELECT mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, receipt_key) VALUES (%s, ''cash'', 1, %L)', :keyed, k)) ~ '^23514' AS no_key FROM unnest(ARRAY[' ', repeat('x', 256)]) k;
+SELECT mf_test.try(format('UPDATE mf_receipt SET receipt_key = ''book 18'' WHERE id = %s', :receipt)) ~ '^42501: receipts are neither' AS stays;
+SELECT received, (SELECT count(*) FROM mf_receipt WHERE bill = :keyed) AS receipts FROM mf_bill WHERE id = :keyed;
+-- the same key at another bill is another one
+INSERT INTO mf_bill (customer_name, total, send_at) VALUES ('Keyed', 30, now() + interval '1 day') RETURNING id AS other \gset
+INSERT INTO mf_receipt (bill, method, value, receipt_key) VALUES (:other, 'cash', 5, 'book 17');
+-- who names no day, and comes again on a later one
+SET LOCAL ROLE myfatoorah_billing;
+INSERT INTO mf_receipt (bill, received_on, method, value, receipt_key, created_at) SELECT :keyed, mf_local_day('myfatoorah', t.at), 'cash', 5, 'yesterday', t.at FROM (SELECT now() - interval '1 day') t(at);
+SET LOCAL ROLE regress_mf_clerk;
+INSERT INTO mf_receipt (bill, method, value, receipt_key) VALUES (:keyed, 'cash', 5, 'yesterday') ON CONFLICT (bill, receipt_key) DO UPDATE SET receipt_key = EXCLUDED.receipt_key
+	RETURNING mf_local_day('myfatoorah', now()) - received_on AS days_ago;
+-- what was taken back is not there
+SET LOCAL ROLE regress_mf_chief;
+SELECT mf_reverse(:receipt, 'x') > 0 AS reversed;
+SELECT regexp_replace(mf_test.try(format('INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (%s, ''cash'', 10, ''x'', ''book 17'') ON CONFLICT DO NOTHING', :keyed)), '(receipt|bill) \d+', '\1 N', 'g') AS refused;
+-- once the customer is forgotten, notes are not compared
+RESET ROLE;
+INSERT INTO mf_bill (customer_name, total) VALUES ('Keyed', 0) RETURNING id AS free \gset
+SET session_replication_role = replica;
+INSERT INTO mf_receipt (bill, received_on, method, value, receipt_key) VALUES (:free, mf_local_day('myfatoorah', now()), 'cash', 5, 'book 17');
+UPDATE mf_bill SET erased_at = now() WHERE id = :free;
+RESET session_replication_role;
+INSERT INTO mf_receipt (bill, method, value, note, receipt_key) VALUES (:free, 'cash', 5, 'x', 'book 17') ON CONFLICT DO NOTHING;
+SELECT count(*) AS receipts FROM mf_receipt WHERE bill = :free;
+ROLLBACK;
+
 -- Paid twice: in cash after all, and taken back
 INSERT INTO mf_receipt (bill, method, value) VALUES (:bill, 'cheque', 50);
 SELECT status, received, balance, overpaid FROM mf_bill WHERE id = :bill;

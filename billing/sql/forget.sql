@@ -77,7 +77,7 @@ SELECT * FROM pg_temp.mentions();
 SELECT day = mf_local_day('clinic', now()) AS today, kind, debit, credit, balance FROM mf_statement('file 7', '2020-01-01', '2090-01-01', 'clinic');
 
 -- A receipt is changed by nobody else, and its value by nobody at all
-SELECT mf_test.try($$UPDATE mf_receipt SET note = NULL$$) ~ '^42501: receipts are neither' AS refused;
+SELECT mf_test.try($$UPDATE mf_receipt SET note = 'x'$$) ~ '^42501: receipts are neither' AS refused;
 BEGIN;
 SET ROLE myfatoorah_billing;
 SELECT mf_test.try($$UPDATE mf_receipt SET value = 1$$) ~ '^42501: receipts are neither' AS refused;
