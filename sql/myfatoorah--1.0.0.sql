@@ -980,7 +980,7 @@ CREATE TABLE mf_deposit_state (
 	lookups smallint NOT NULL DEFAULT 0,
 	failures smallint NOT NULL DEFAULT 0,
 	error text,
-	UNIQUE (account, deposit_reference, supplier_code)
+	UNIQUE (deposit_reference, supplier_code, account)
 );
 
 CREATE INDEX mf_deposit_state_due_idx ON mf_deposit_state (account, due) WHERE due IS NOT NULL;
@@ -1024,6 +1024,7 @@ CREATE VIEW mf_deposit WITH (security_barrier) AS
 	FROM mf_deposit_state d
 	WHERE mf_invoice_visible(NULL);
 COMMENT ON VIEW mf_deposit IS 'deposits that webhooks have announced or people have asked for: what was announced, and what MyFatoorah lists';
+COMMENT ON COLUMN mf_deposit.account IS 'under which it was read last, or is to be; a deposit of a merchant with several accounts is one row';
 COMMENT ON COLUMN mf_deposit.supplier_code IS 'the supplier whose deposit it is; null: the account''s own';
 COMMENT ON COLUMN mf_deposit.status IS 'queued: MyFatoorah is to be asked; read: the items are what it has answered last; failed: it could not be read, see error, and mf_read_deposit() asks again';
 COMMENT ON COLUMN mf_deposit.currency IS 'that of the account: all amounts are in it';
@@ -1065,6 +1066,10 @@ COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a wh
 COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';
 
 CREATE VIEW mf_deposit_difference WITH (security_barrier) AS
+	-- all accounts of the merchant have one deposit: with the same secret of webhooks at the same address
+	WITH a AS MATERIALIZED (SELECT o.account, ARRAY(SELECT s.srvname::text COLLATE "C" FROM pg_catalog.pg_foreign_server s
+			WHERE mf_shares_numbers(s.srvname::text, NULL, o.account) AND mf_shares_webhooks(s.srvname::text, o.account) UNION SELECT o.account ORDER BY 1) AS accounts
+		FROM (SELECT DISTINCT d.account FROM mf_deposit d) o)
 	SELECT d.id, d.account, d.deposit_reference, d.supplier_code, d.deposit_date, d.currency, d.announced_value, d.itemised_value,
 		   d.announced_value - d.itemised_value AS difference, m.amount AS refunds,
 		   d.announced_value - d.itemised_value - m.amount AS unexplained,
@@ -1073,23 +1078,23 @@ CREATE VIEW mf_deposit_difference WITH (security_barrier) AS
 		   -- looked up by the index, as in mf_undeposited
 		   (SELECT pg_catalog.count(*) FROM mf_deposit_row r WHERE r.deposit = d.id AND (SELECT o.deposit FROM mf_deposit_row o
 				WHERE o.invoice_id = r.invoice_id AND o.payment_id IS NOT DISTINCT FROM r.payment_id AND (o.deposit, o.item) < (r.deposit, r.item)
-					AND (SELECT s.account = d.account AND s.supplier_code = coalesce(d.supplier_code, 0) FROM mf_deposit_state s WHERE s.id = o.deposit) LIMIT 1) IS NOT NULL)
+					AND (SELECT s.account = ANY (d.accounts) AND s.supplier_code = coalesce(d.supplier_code, 0) FROM mf_deposit_state s WHERE s.id = o.deposit) LIMIT 1) IS NOT NULL)
 			AS repeated_items
-	FROM (SELECT d.*, pg_catalog.lag(d.at) OVER (PARTITION BY d.account, d.supplier_code ORDER BY d.at, d.id) AS since
-		  FROM (SELECT d.*, coalesce(d.deposit_date, d.announced_at, d.requested_at) AS at FROM mf_deposit d
+	FROM (SELECT d.*, pg_catalog.lag(d.at) OVER (PARTITION BY d.accounts, d.supplier_code ORDER BY d.at, d.id) AS since
+		  FROM (SELECT d.*, a.accounts, coalesce(d.deposit_date, d.announced_at, d.requested_at) AS at FROM mf_deposit d JOIN a ON a.account = d.account
 				WHERE d.read_at IS NOT NULL OR d.announced_at IS NOT NULL) d) d
 		-- before the first deposit that is known there may have been others
 		CROSS JOIN LATERAL (SELECT CASE WHEN d.since IS NOT NULL OR d.supplier_code IS NOT NULL
 			THEN coalesce(pg_catalog.sum(m.amount), 0) END AS amount FROM mf_money m
-			WHERE m.account = d.account AND d.supplier_code IS NULL AND m.kind IN ('refund', 'chargeback')
+			WHERE m.account = ANY (d.accounts) AND d.supplier_code IS NULL AND m.kind IN ('refund', 'chargeback')
 				AND m.booked_at > d.since AND m.booked_at <= d.at) m
 	WHERE d.read_at IS NOT NULL;
 COMMENT ON VIEW mf_deposit_difference IS 'deposits that were read, also those that are to be read again: what was announced, what the items sum up to, and what explains the difference';
 COMMENT ON COLUMN mf_deposit_difference.difference IS 'announced minus itemised: MyFatoorah''s list has no refunds, chargebacks and monthly fees; null if nothing was announced';
-COMMENT ON COLUMN mf_deposit_difference.refunds IS 'refunds and chargebacks of the account that mf_ledger has booked since the deposit before, up to this one; negative; null of the first one that was read or announced: what was before it is not known';
+COMMENT ON COLUMN mf_deposit_difference.refunds IS 'refunds and chargebacks of the account, and of others of the merchant, that mf_ledger has booked since the deposit before, up to this one; negative; null of the first one that was read or announced: what was before it is not known';
 COMMENT ON COLUMN mf_deposit_difference.unexplained IS 'difference minus refunds: fees of MyFatoorah that belong to no invoice, refunds that were booked at another time, or an error; null if either is';
 COMMENT ON COLUMN mf_deposit_difference.missing_items IS 'transactions announced minus items listed';
-COMMENT ON COLUMN mf_deposit_difference.repeated_items IS 'items of payments that this deposit, or one that was known before it, lists already: they are in itemised_value as often as they are listed';
+COMMENT ON COLUMN mf_deposit_difference.repeated_items IS 'items of payments that this deposit, or one of the merchant''s that was known before it, lists already: they are in itemised_value as often as they are listed';
 COMMENT ON COLUMN mf_deposit_difference.deducted IS 'gross_value minus itemised_value: fees, tax and shares of suppliers; null of a supplier''s deposit, which pays its shares';
 
 --
@@ -2092,9 +2097,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO myfatoorah_worker, myfatoorah_submit, myfat
 -- The worker's role has no right to a table: statements of the library have their owner's (see src/database/sql.c). A default
 -- of mf_queue calls the second function, and they call the third; the launcher finds by the first grant which databases have the extension.
 GRANT EXECUTE ON FUNCTION mf_here() TO myfatoorah_worker, myfatoorah_read, myfatoorah_submit;
-GRANT EXECUTE ON FUNCTION mf_origin(), mf_shares_webhooks TO myfatoorah_worker;
--- views call it as whoever reads them
-GRANT EXECUTE ON FUNCTION mf_shares_numbers TO myfatoorah_worker, myfatoorah_read;
+GRANT EXECUTE ON FUNCTION mf_origin() TO myfatoorah_worker;
+-- views call them as whoever reads them
+GRANT EXECUTE ON FUNCTION mf_shares_numbers, mf_shares_webhooks TO myfatoorah_worker, myfatoorah_read;
 
 GRANT SELECT ON mf_invoice, mf_invoice_all, mf_number, mf_open, mf_hold, mf_transaction, mf_history, mf_ledger, mf_dispute, mf_refund, mf_review, mf_worker_status, mf_listener_status, mf_reaction, mf_reaction_backlog, mf_route TO myfatoorah_submit;
 GRANT INSERT (account, customer_name, invoice_value, notification_option, customer_email, customer_mobile,

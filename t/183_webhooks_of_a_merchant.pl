@@ -80,6 +80,47 @@ wait_for(q{SELECT count(*) FROM mf_deposit WHERE status = 'read'}, 1);
 is(sql("SELECT d.account, i.account, i.customer_reference FROM mf_deposit_item d JOIN mf_invoice i ON i.id = d.invoice WHERE d.invoice_id = $deposited"), 'myfatoorah|second|deposited', 'a payment in a deposit of another account has its invoice');
 is(sql("SELECT count(*) FROM mf_undeposited WHERE invoice_id = $deposited"), 0, 'and is deposited');
 
+# and is one, whichever account it is asked for under; another merchant may have one of the same reference
+my $deposit = sql('SELECT deposit_reference FROM mf_deposit');
+my $of_both = sql('SELECT id FROM mf_deposit');
+is(sql("SELECT mf_read_deposit('$deposit', 'second')"), $of_both, 'a deposit that was read under one account is the same under another of the merchant');
+isnt(sql("SELECT mf_read_deposit('$deposit', 'stranger')"), $of_both, 'but not under that of another merchant');
+is(sql(q{BEGIN; SELECT mf_read_deposit('D-new', 'second') <> mf_read_deposit('D-new', 'myfatoorah'); SELECT account FROM mf_deposit WHERE deposit_reference = 'D-new'; ROLLBACK}),
+	"f\nmyfatoorah", 'a new one is one row, too, of the first account by name');
+wait_for(q{SELECT string_agg(account || ' ' || status, ', ' ORDER BY id) FROM mf_deposit}, 'myfatoorah read, stranger read');
+
+# what was given back under either account is taken off the next one
+$sandbox->refund($deposited, '1.000');
+sql("SELECT mf_refresh(id) FROM mf_invoice WHERE invoice_id = $deposited");
+wait_for("SELECT refunded_value FROM mf_invoice WHERE invoice_id = $deposited", '1.000');
+my $next = $sandbox->deposit(invoices => [ scalar $mf->settle($node, $db, $sandbox, 'deposited next', 'pay') ], webhook => 0)->{reference};
+sql("SELECT mf_read_deposit('$next')");
+wait_for("SELECT status FROM mf_deposit WHERE deposit_reference = '$next'", 'read');
+foreach my $account ('myfatoorah', 'second')
+{
+	is(sql("BEGIN; UPDATE mf_deposit_state SET account = '$account' WHERE id = $of_both; SELECT string_agg(coalesce(refunds::text, 'null') || ' ' || repeated_items, ', ' ORDER BY id) FROM mf_deposit_difference; ROLLBACK"),
+		'null 0, null 0, -1.000 0', "a refund of one account counts in the deposit of the other, after one of $account");
+}
+
+# what one key may not read, another one of the merchant's does
+$sandbox->faults({ path => 'GetDepositedInvoices', shape => 8, times => 2 });
+my $third_deposit = $sandbox->deposit(invoices => [ scalar $mf->settle($node, $db, $sandbox, 'deposited third', 'pay') ], webhook => 0)->{reference};
+my $id_of_third = sql("SELECT mf_read_deposit('$third_deposit')");
+foreach my $account ('second', 'myfatoorah')
+{
+	wait_for("SELECT account FROM mf_deposit WHERE id = $id_of_third AND error ~ 'permission'", $account);
+	sql('SELECT mf_resume()');
+}
+wait_for("SELECT status FROM mf_deposit WHERE id = $id_of_third", 'read');
+is(sql("SELECT account FROM mf_deposit WHERE id = $id_of_third"), 'myfatoorah', 'a deposit is tried with the keys of the merchant in turn');
+sql(q{ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (SET api_key_file 'nowhere')});
+is(sql("SELECT mf_read_deposit('$third_deposit')"), $id_of_third, 'asked for again');
+wait_for("SELECT account FROM mf_deposit WHERE id = $id_of_third", 'second');
+sql('SELECT mf_resume()');
+wait_for("SELECT status FROM mf_deposit WHERE id = $id_of_third", 'read');
+is(sql("SELECT account FROM mf_deposit WHERE id = $id_of_third"), 'second', 'also where one has no key');
+sql(q{ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (SET api_key_file 'myfatoorah.key'); SELECT mf_resume()});
+
 # names
 my ($third, $third_number) = $mf->settle($node, $db, $sandbox, 'renamed', 'pay');
 sql('ALTER SERVER myfatoorah RENAME TO kuwait');

@@ -70,6 +70,7 @@ mf_deposit_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *a
 	next.failures = job->failures;
 	next.due = target->until != 0 ? target->until : TimestampTzPlusMilliseconds(now, NO_KEY_DELAY_MS);
 	next.error = target->error;
+	next.elsewhere = true;
 	mf_deposits_set_next(scope, &next);
 	mf_inquiries.due = mf_earlier(mf_inquiries.due, next.due);
 	return 1;
@@ -133,6 +134,7 @@ plan_next(const MfFlight *flight, TimestampTz now, MfDepositNext *next)
 			break;
 		default:
 			next->failed = ++next->lookups >= MF_DEPOSIT_TRIES;
+			next->elsewhere = !next->failed;
 			if (!next->failed)
 				next->due = TimestampTzPlusMilliseconds(now, delays_ms[next->lookups - 1]);
 			break;

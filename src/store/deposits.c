@@ -26,13 +26,29 @@
 #include "store/inquiries.h"
 
 /*
+ * Accounts of one merchant, who has one address for webhooks and one deposit for all of them: at the same
+ * address of MyFatoorah, with the same secret.
+ */
+#define OF_ONE_MERCHANT(account, other) \
+	"(" account " = " other " OR (@mf_shares_numbers(" account ", NULL, " other ") AND @mf_shares_webhooks(" account ", " other ")))"
+#define OF_MERCHANT(account) \
+	"(SELECT s.srvname::text COLLATE \"C\" AS name FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw " \
+	"  WHERE w.fdwname = 'myfatoorah' AND " OF_ONE_MERCHANT("s.srvname::text", account) " " \
+	"  AND NOT EXISTS (SELECT FROM @mf_account a WHERE a.account = s.srvname::text AND a.paused_at IS NOT NULL))"
+
+/*
  * A deposit that is asked for again keeps its items until the next answer.  An
- * announcement without an amount does not take away an earlier one.
+ * announcement without an amount does not take away an earlier one.  A merchant's deposit is
+ * one row, whatever the account under which it is asked for: a new one is that of the first by name.
  */
 static MfStatement request_statement = {
 	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.account, n.reference, n.supplier) n.* "
-	"  FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY "
-	"  AS n(account, reference, supplier, value, count, announced, position) "
+	"  FROM (SELECT coalesce((SELECT o.account FROM @mf_deposit_state o WHERE o.deposit_reference = n.reference "
+	"        AND o.supplier_code = n.supplier AND " OF_ONE_MERCHANT("o.account", "n.account") " ORDER BY o.id LIMIT 1), "
+	"      (SELECT min(m.name) FROM " OF_MERCHANT("n.account") " m), n.account) AS account, "
+	"      n.reference, n.supplier, n.value, n.count, n.announced, n.position "
+	"    FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY "
+	"    AS n(account, reference, supplier, value, count, announced, position)) n "
 	"  ORDER BY n.account, n.reference, n.supplier, n.position DESC), "
 	"d AS (INSERT INTO @mf_deposit_state AS d (account, deposit_reference, supplier_code, announced_value, announced_count, "
 	"    announced_at) "
@@ -99,14 +115,18 @@ static MfStatement read_statement = {
 	5, {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT8OID}, NULL
 };
 
+/* another key of the merchant may read what this one may not */
 static MfStatement next_statement = {
-	"WITH u AS (UPDATE @mf_deposit_state d SET "
+	"WITH u AS (UPDATE @mf_deposit_state d SET account = CASE WHEN $8 THEN coalesce((SELECT m.name FROM " OF_MERCHANT("d.account") " m "
+	"      WHERE NOT EXISTS (SELECT FROM @mf_deposit_state o WHERE o.deposit_reference = d.deposit_reference "
+	"        AND o.supplier_code = d.supplier_code AND o.account = m.name AND o.id <> d.id) "
+	"      ORDER BY m.name <= d.account, m.name LIMIT 1), d.account) ELSE d.account END, "
 	"    status = CASE WHEN d.times_requested = $2 AND $3 THEN 'failed' ELSE 'queued' END, "
 	"    due = CASE WHEN d.times_requested = $2 THEN $4 ELSE clock_timestamp() END, "
 	"    lookups = CASE WHEN d.times_requested = $2 THEN $5 ELSE 0 END, failures = $6, error = $7 "
 	"  WHERE d.id = $1 RETURNING 1) "
 	"SELECT 1 - count(*) FROM u",
-	7, {INT8OID, INT4OID, BOOLOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID}, NULL
+	8, {INT8OID, INT4OID, BOOLOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID, BOOLOID}, NULL
 };
 
 static bool read_news(const MfEvent *event, MfDepositNews *news);
@@ -271,9 +291,9 @@ mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next)
 	Datum		values[] = {
 		Int64GetDatum(next->id), Int32GetDatum(next->times_requested), BoolGetDatum(next->failed),
 		TimestampTzGetDatum(next->due), Int32GetDatum(next->lookups), Int32GetDatum(Min(next->failures, PG_INT16_MAX)),
-		next->error != NULL ? CStringGetTextDatum(next->error) : (Datum) 0
+		next->error != NULL ? CStringGetTextDatum(next->error) : (Datum) 0, BoolGetDatum(next->elsewhere)
 	};
-	const char	nulls[] = {' ', ' ', ' ', next->due != 0 ? ' ' : 'n', ' ', ' ', next->error != NULL ? ' ' : 'n'};
+	const char	nulls[] = {' ', ' ', ' ', next->due != 0 ? ' ' : 'n', ' ', ' ', next->error != NULL ? ' ' : 'n', ' '};
 
 	(void) mf_sql_execute(scope, &next_statement, values, nulls);
 	if (mf_result_int8(0, 1) != 0)

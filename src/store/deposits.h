@@ -46,6 +46,7 @@ typedef struct MfDepositNext
 	int64		id;
 	int			times_requested;	/* as claimed: if the row has more, it is asked for again */
 	bool		failed;
+	bool		elsewhere;		/* under another account of the merchant, if there is one */
 	TimestampTz due;			/* 0 = never */
 	int			lookups;
 	int			failures;
