@@ -200,6 +200,33 @@ wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice W
 is(sql("SELECT trim_scale(i.invoice_value) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill"), 10, 'who has got more back than he paid is asked for no more than the bill');
 
 #
+# The row of a link is deleted, and mf_adopt() makes another one: it is that link again
+#
+$bill = bill('deleted');
+$link = link_of($bill);
+my $number = number($link);
+$sandbox->invoice($number, 'pay');
+sql("SELECT mf_refresh($link)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+sql("DELETE FROM mf_invoice WHERE id = $link");
+my $adopted = sql("SELECT mf_adopt('$number')");
+$sandbox->refund($number, '4.000');
+sql("SELECT mf_refresh($adopted)");
+wait_for("SELECT balance FROM mf_bill WHERE id = $bill", '4.000');
+is(sql("SELECT string_agg(concat_ws(' ', value, invoice = $adopted), ', ' ORDER BY id) FROM mf_receipt WHERE bill = $bill"), '10.000 t, -4.000 t', 'what is given back of a link that was adopted reaches its bill, and its payment counts once');
+is(sql("SELECT string_agg(invoice::text, ' ') FROM mf_link WHERE bill = $bill AND invoice IN ($link, $adopted)"), $adopted, 'whose link it is');
+
+$bill = bill('deleted unpaid');
+$link = link_of($bill);
+$number = number($link);
+sql("DELETE FROM mf_invoice WHERE id = $link");
+$adopted = sql("SELECT mf_adopt('$number')");
+$sandbox->invoice($number, 'pay');
+sql("SELECT mf_refresh($adopted)");
+wait_for("SELECT status FROM mf_bill WHERE id = $bill", 'paid');
+is(sql("SELECT received, overpaid FROM mf_bill WHERE id = $bill"), '10.000|0.000', 'so does its payment');
+
+#
 # The account gets another name: a link that was sent before is paid after, and the page leads on
 #
 $bill = bill('renamed');
@@ -260,5 +287,6 @@ is(sql("SELECT asked_for > now() + interval '299 days', asked_at < now() FROM mf
 ours("UPDATE mf_link SET expires_at = now() WHERE invoice = $link; UPDATE mf_bill SET link_due = now() WHERE id = $bill");
 is(sql("BEGIN; SELECT mf_billing_tick(clock_timestamp()) IS NULL; SELECT invoice = $link FROM mf_bill WHERE id = $bill; SELECT asked_at > now() FROM mf_link WHERE invoice = $link; COMMIT") =~ s/^f\n//r, "t\nt",
 	'and is asked again when that has come, before another link is made');
+
 
 done_testing();

@@ -48,8 +48,8 @@ AS $$
 DECLARE
 	b @extschema@.mf_bill;
 BEGIN
-	-- ON CONFLICT DO UPDATE, which returns the one that is there; notes of a customer who is forgotten
-	IF TG_OP = 'UPDATE' AND (NEW IS NOT DISTINCT FROM OLD OR (@extschema@.mf_ours() AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note')) THEN
+	-- ON CONFLICT DO UPDATE, which returns the one that is there; notes of a customer who is forgotten; the row of a link that was adopted
+	IF TG_OP = 'UPDATE' AND (NEW IS NOT DISTINCT FROM OLD OR (@extschema@.mf_ours() AND to_jsonb(NEW) - '{note,invoice}'::text[] = to_jsonb(OLD) - '{note,invoice}'::text[])) THEN
 		RETURN NEW;
 	ELSIF TG_OP <> 'INSERT' THEN
 		RAISE EXCEPTION 'receipts are neither changed nor deleted' USING ERRCODE = 'insufficient_privilege',

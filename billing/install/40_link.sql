@@ -268,6 +268,35 @@ END
 $$;
 COMMENT ON FUNCTION mf_bill_edited(bigint, timestamptz, jsonb) IS 'replaces the link of a bill whose total or customer was changed';
 
+-- mf_adopt() makes another row of an invoice whose row was deleted; the attempts of that one stay, and tell which link it was.  The
+-- invoice has a reference of ours, or there was none.
+CREATE FUNCTION mf_link_adopted(i mf_invoice)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	gone bigint;
+	b bigint;
+BEGIN
+	IF i.taken_over_from IS NULL OR i.customer_reference !~ '(^|\.)[0-9a-z]{20}(~[0-9]+)?$' IS NOT FALSE THEN
+		RETURN NULL;
+	END IF;
+	SELECT k.invoice, k.bill INTO gone, b FROM @extschema@.mf_attempt a JOIN @extschema@.mf_link k ON k.invoice = a.invoice JOIN @extschema@.mf_bill t ON t.id = k.bill
+		WHERE a.invoice_id = i.invoice_id AND @extschema@.mf_shares_numbers(t.account, NULL::text, i.account)
+			AND NOT EXISTS (SELECT FROM @extschema@.mf_invoice_all o WHERE o.id = k.invoice) LIMIT 1;
+	IF gone IS NOT NULL THEN
+		PERFORM @extschema@.mf_bill_lock(b);
+		UPDATE @extschema@.mf_link k SET invoice = i.id WHERE k.invoice = gone;
+		UPDATE @extschema@.mf_receipt r SET invoice = i.id WHERE r.bill = b AND r.invoice = gone;
+		UPDATE @extschema@.mf_reminder m SET invoice = i.id WHERE m.bill = b AND m.invoice = gone;
+		UPDATE @extschema@.mf_bill t SET invoice = i.id WHERE t.id = b AND t.invoice = gone;
+	END IF;
+	RETURN b;
+END
+$$;
+COMMENT ON FUNCTION mf_link_adopted(mf_invoice) IS 'gives a link whose row was deleted the row that mf_adopt() has made of its invoice; returns its bill, null: it is none';
+
 -- Called by the core after each change of money or state of an invoice.
 CREATE FUNCTION mf_billing_on_change(old mf_invoice, new mf_invoice)
 RETURNS void
@@ -275,7 +304,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	b bigint := (SELECT k.bill FROM @extschema@.mf_link k WHERE k.invoice = new.id);
+	b bigint := coalesce((SELECT k.bill FROM @extschema@.mf_link k WHERE k.invoice = new.id), @extschema@.mf_link_adopted(new));
 	at timestamptz := clock_timestamp();
 BEGIN
 	IF b IS NULL THEN
