@@ -289,4 +289,14 @@ is(sql("BEGIN; SELECT mf_billing_tick(clock_timestamp()) IS NULL; SELECT invoice
 	'and is asked again when that has come, before another link is made');
 
 
+# An answer of a time that has not come, as after the clock was wrong, is none
+$bill = bill('tomorrow');
+$link = link_of($bill);
+$sandbox->faults({ path => 'GetPaymentStatus', status => 503, times => -1 });
+ours("UPDATE mf_link SET expires_at = now(), asked_at = now() + interval '1 day', asked_for = now() + interval '1 day' WHERE invoice = $link; UPDATE mf_bill SET link_due = now() WHERE id = $bill");
+sql('SELECT mf_billing_tick(clock_timestamp())');
+wait_for("SELECT asked_at <= clock_timestamp() OR NOT live FROM mf_link WHERE invoice = $link");
+is(sql("SELECT invoice = $link FROM mf_bill WHERE id = $bill"), 't', 'an answer of tomorrow is none: MyFatoorah is asked before another link is made');
+$sandbox->clear_faults;
+
 done_testing();

@@ -480,6 +480,10 @@ mutate stranded 'what a tick with a time ahead has put off stays so' billing/ins
 	's/IF \@extschema\@\.mf_tick_back\(as_of, 5000\) THEN/IF false THEN/' 141_bill_links
 mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
 	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
+mutate asked_tomorrow 'an answer of a time that has not come counts' billing/install/40_link.sql \
+	's/ OR k\.asked_at > clock_timestamp\(\)//' 141_bill_links
+mutate more_than_owed 'a link asks for more than its bill' billing/install/40_link.sql \
+	's/least\(b\.balance, b\.total, /least(b.balance, /' 141_bill_links
 mutate books_dropped 'bills are dropped unawares' billing/src/books.c 's/sub_id != 0 \|\| drop_books \|\|/sub_id != 0 || !drop_books ||/' 143_dropped_books
 mutate unguarded 'nothing loads the library that keeps bills' billing/install/92_books.sql \
 	's/\tEXECUTE \(SELECT format\(.SELECT l\.ours.*?\n/\tNULL;\n/' 143_dropped_books
