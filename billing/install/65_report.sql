@@ -50,6 +50,7 @@ CREATE VIEW mf_aging WITH (security_barrier) AS
 		GROUP BY o.account, o.currency, o.customer) a;
 COMMENT ON VIEW mf_aging IS 'what each customer owes, by how long it is overdue; each currency for itself';
 COMMENT ON COLUMN mf_aging.customer IS 'customer_reference of the bills, or customer_name where they have none';
+COMMENT ON COLUMN mf_aging.customer_name IS 'of the bills; where they have several, the last by the alphabet';
 
 CREATE VIEW mf_bill_dispute WITH (security_barrier) AS
 	SELECT k.bill, b.account, b.bill_key, b.customer_reference, b.customer_name, b.status AS bill_status, d.invoice, d.dispute_id, d.status, d.type, d.reason,

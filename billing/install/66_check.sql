@@ -97,11 +97,12 @@ BEGIN
 			RETURN QUERY SELECT 'promoted', false, format('Plans with a period that was due before this server was promoted, at %s: %s; one is plan %s. It is not billed, because the primary before it may have done that.', date_trunc('second', r.promoted), r.plans, r.plan),
 				'SELECT id FROM mf_plan WHERE next_at <= mf_promoted_at() AND created_at <= mf_promoted_at() names them. Look in the portal which of their customers have the invoice. For each of these: SELECT mf_resume_plan(plan, reason, ''none''), which passes over what was due then; mf_adopt() does not. Then: SELECT mf_resume(''*''), which bills the others.';
 		END LOOP;
-		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan FROM @extschema@.mf_plan p
-			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) HAVING count(*) > 0
+		FOR r IN SELECT count(*) AS plans, min(p.id) AS plan, (array_agg(p.last_error ORDER BY p.id))[1] AS error FROM @extschema@.mf_plan p, @extschema@.mf_promoted_at() t
+			WHERE p.account = mf_check_billing.account AND p.status = 'active' AND (p.next_on < today - 1 OR p.last_error IS NOT NULL) AND (p.next_at > t OR p.created_at > t) HAVING count(*) > 0
 		LOOP
 			wrong := true;
-			RETURN QUERY SELECT 'plans', false, format('Plans that have stopped: %s; one is plan %s.', r.plans, r.plan), 'See mf_plan.last_error; the item "reactions" may say more.';
+			RETURN QUERY SELECT 'plans', false, format('Plans whose next bill is late: %s; of plan %s: %s', r.plans, r.plan, coalesce(r.error, 'it was not tried')),
+				'Correct the plan, or what its error names; it is tried again by itself. What was not tried waits while all is paused, or mf_billing_tick() fails, as the item "reactions" says. SELECT id, next_on, last_error FROM mf_plan shows them.';
 		END LOOP;
 	END IF;
 	IF NOT wrong THEN

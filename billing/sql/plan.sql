@@ -210,6 +210,8 @@ SELECT mf_pause_plan(id, 'not these') FROM mf_plan WHERE plan_key = 'late';
 INSERT INTO mf_plan (plan_key, template, starts_on, every) VALUES ('today', '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()), '1 day');
 UPDATE mf_plan SET starts_on = starts_on - 2 WHERE plan_key = 'today';
 INSERT INTO mf_plan (plan_key, template, starts_on, every, catch_up) SELECT 'late, ' || c, '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - 400, '1 day', c FROM unnest('{one,none}'::text[]) c;
+-- mf_check() tells that those are late
+SELECT item, ok, regexp_replace(detail, '\d+', 'N', 'g') AS detail, hint FROM mf_check('myfatoorah') WHERE item = 'plans';
 -- and is counted as the preview shows it
 SET LOCAL client_min_messages = warning;
 INSERT INTO mf_plan (plan_key, template, starts_on, every, times, calendar) SELECT 'count ' || s || e || coalesce(t, 0), '{"customer_name": "E", "total": 1}', mf_local_day('myfatoorah', now()) - s, e, t, c
@@ -225,6 +227,7 @@ INSERT INTO mf_plan (plan_key, template, starts_on, every, times) VALUES ('bad',
 INSERT INTO mf_bill (customer_name, total, bill_key) VALUES ('taken', 0, 'bad/1');
 SELECT pg_temp.tick('2042-01-02 09:00') > '2042-01-02 09:00' AS later;
 SELECT p.plan_key, p.status, p.tries, p.last_error, p.next_number, p.next_at FROM mf_plan p WHERE p.starts_on = '2042-01-01' ORDER BY 1;
+SELECT item, ok, regexp_replace(detail, 'plan \d+', 'plan N') AS detail FROM mf_check('myfatoorah') WHERE item = 'plans';
 UPDATE mf_plan SET template = template || '{"bill_key": "other/{number}"}' WHERE plan_key = 'bad';
 SELECT pg_temp.tick('2042-01-02 09:00') IS NULL AS nothing_more;
 SELECT p.plan_key, p.status, p.tries, p.last_error, count(t.bill) FROM mf_plan p JOIN mf_plan_period t ON t.plan = p.id WHERE p.starts_on = '2042-01-01' GROUP BY p.id ORDER BY 1;
