@@ -454,6 +454,10 @@ mutate deposit_twice 'a payment that is listed twice is not shown' sql/myfatoora
 	's/\(o\.deposit, o\.item\) < \(r\.deposit, r\.item\)/false/' 160_deposits
 mutate deposit_waits 'the worker waits for a session that has asked for a deposit' src/store/deposits.c \
 	's/WHERE d\.id = \$1 FOR NO KEY UPDATE SKIP LOCKED/WHERE d.id = \$1 FOR NO KEY UPDATE/' 160_deposits
+mutate deposit_each 'a deposit of a merchant is listed once for each of his accounts' src/store/deposits.c \
+	's/ AND \@mf_shares_webhooks\(" account ", " other "\)/ AND false/' 183_webhooks_of_a_merchant
+mutate deposit_one_key 'a deposit that one key may not read is not tried with the others of the merchant' src/inquiry/deposit_reading.c \
+	's/next->elsewhere = !next->failed;/next->elsewhere = false;/' 183_webhooks_of_a_merchant
 mutate short_deposit 'a deposit of which a payment was lost counts as read' src/store/deposits.c \
 	's/if \(mf_result_int8\(0, 1\) != 0\)\n\t\tmf_change_suppressed\(\);\n\}\n\n\/\* A time/}\n\n\/* A time/' 160_deposits
 mutate reference_taken 'a direct call goes under the reference of a row of another role' src/store/invoice_lookup.c \
@@ -480,6 +484,8 @@ mutate stranded 'what a tick with a time ahead has put off stays so' billing/ins
 	's/IF \@extschema\@\.mf_tick_back\(as_of, 5000\) THEN/IF false THEN/' 141_bill_links
 mutate asked_ahead 'a question for a time ahead counts when that has come' billing/install/40_link.sql \
 	's/ OR \(k\.asked_at < k\.since AND k\.since <= clock_timestamp\(\)\)//' 141_bill_links
+mutate adopted_link 'a link that was deleted and adopted is none of its bill' billing/install/40_link.sql \
+	's/coalesce\((\(SELECT k\.bill [^;]*?\)), \@extschema\@\.mf_link_adopted\(new\)\);/$1;/' 141_bill_links
 mutate asked_tomorrow 'an answer of a time that has not come counts' billing/install/40_link.sql \
 	's/ OR k\.asked_at > clock_timestamp\(\)//' 141_bill_links
 mutate more_than_owed 'a link asks for more than its bill' billing/install/40_link.sql \
