@@ -112,7 +112,7 @@ typedef struct Request
 	Route route;
 	const Call *first_call; /* of the path, or NULL */
 	const Call *call; /* of path and method, or NULL */
-	bool keep; /* what the call does, or undo it */
+	bool keep; /* false: what the call does is undone, only its answer stays */
 	char method[12];
 	Buf target; /* as sent */
 	Str query; /* part of target */

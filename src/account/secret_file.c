@@ -141,7 +141,7 @@ mf_secret_file_unchanged(const char *path, const MfSecretFile *file)
 {
 	MfSecretFile now;
 
-	/* the server's processes stay in the data directory */
+	/* a relative path starts at the data directory here, too: it is where the server's processes stay */
 	return file->known && get_file_state(AT_FDCWD, path, 0, &now) &&
 		now.device_major == file->device_major && now.device_minor == file->device_minor &&
 		now.inode == file->inode && now.size == file->size && now.mode == file->mode &&

@@ -91,7 +91,7 @@ mf_failpoint(const char *name)
 	}
 }
 
-/* Whether an entry of the list ends with that text; HASH=ID is all of it, =ID any statement on the row. */
+/* Whether an entry of the list, HASH=ID, ends with the suffix: HASH=ID finds that entry, =ID any entry for the row. */
 static bool
 is_fault(const char *suffix)
 {

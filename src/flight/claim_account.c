@@ -25,7 +25,7 @@
 #include "store/repair.h"
 #include "store/row_rights.h"
 
-/* Arguments and results of a function that runs in a subtransaction, because it may raise errors */
+/* Arguments and results of find_target(), which runs in a subtransaction, because it may raise errors */
 typedef struct TargetSearch
 {
 	MfHttp	   *http;
@@ -46,9 +46,9 @@ static HTAB *reported_keys = NULL;
 /* A pause that could not be written is tried again after this. */
 #define PAUSE_RETRY_MS 5000
 
-static int	unwritten = 0;		/* pauses that are not in mf_account yet */
-static TimestampTz write_at = 0;	/* when these are tried again */
-static bool reported = false;	/* the log has a line that one could not be written */
+static int	unwritten_pauses = 0;	/* that are not in mf_account yet */
+static TimestampTz write_pauses_at = 0;	/* not before; 0 = in the next round */
+static bool pause_error_logged = false; /* that one could not be written */
 
 static void find_target(void *argument);
 static void report_key(const MfClaimTarget *target);
@@ -202,8 +202,8 @@ mf_pause_account(MfThrottle *throttle, const char *by, const char *reason)
 		return;
 	throttle->pause_reason = reason ? MemoryContextStrdup(TopMemoryContext, reason) : NULL;
 	throttle->pause_by = by;
-	unwritten++;
-	write_at = 0;
+	unwritten_pauses++;
+	write_pauses_at = 0;
 }
 
 void
@@ -212,7 +212,7 @@ mf_pause_attend(MfRunTransaction run_apart)
 	dlist_iter	iter;
 	bool		failed = false;
 
-	if (unwritten == 0 || GetCurrentTimestamp() < write_at)
+	if (unwritten_pauses == 0 || GetCurrentTimestamp() < write_pauses_at)
 		return;
 	dlist_foreach(iter, &mf_throttles)
 	{
@@ -223,23 +223,23 @@ mf_pause_attend(MfRunTransaction run_apart)
 			continue;
 		if (!run_apart(write_pause, throttle, &error))
 		{
-			if (!reported && error != NULL)
+			if (!pause_error_logged && error != NULL)
 				ereport(LOG,
 						(mf_log_event("pause_not_written",
 									  "could not write that account \"%s\" is paused", throttle->account),
 						 errdetail_internal("%s", error),
 						 errhint("The account sends nothing meanwhile. Writing the pause is retried every few seconds.")));
-			failed = reported = true;
+			failed = pause_error_logged = true;
 			continue;
 		}
 		if (throttle->pause_reason != NULL)
 			pfree(throttle->pause_reason);
 		throttle->pause_reason = NULL;
 		throttle->pause_by = NULL;
-		unwritten--;
+		unwritten_pauses--;
 	}
-	reported = failed;
-	write_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_RETRY_MS) : 0;
+	pause_error_logged = failed;
+	write_pauses_at = failed ? TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_RETRY_MS) : 0;
 }
 
 static bool
@@ -254,5 +254,5 @@ write_pause(const MfSqlScope *scope, void *argument)
 TimestampTz
 mf_pause_alarm(void)
 {
-	return unwritten > 0 ? write_at : 0;
+	return unwritten_pauses > 0 ? write_pauses_at : 0;
 }

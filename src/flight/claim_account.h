@@ -78,7 +78,10 @@ extern void mf_pause_account(MfThrottle *throttle, const char *by, const char *r
  */
 extern void mf_pause_attend(MfRunTransaction run_apart);
 
-/* When mf_pause_attend() is to be called; 0 = all pauses are written */
+/*
+ * When a pause that could not be written is tried again; 0 = there is none.  A new one needs
+ * no alarm: the round that records the answer writes it.
+ */
 extern TimestampTz mf_pause_alarm(void);
 
 #endif							/* MF_CLAIM_ACCOUNT_H */

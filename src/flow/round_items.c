@@ -16,7 +16,7 @@
 #include "flow/round_items.h"
 #include "process/wait.h"
 
-/* The limit of a round grows up to this after a failure; then a round of any size is allowed again. */
+/* After a failure, each round that succeeds doubles the limit of the next one; from this on, there is none. */
 #define FULL_SIZE 512
 
 /*
@@ -27,7 +27,10 @@
 #define SEND_ANSWER_DELAY_MS 5000
 #define DELAY_MAX_MS 3600000
 
-/* How long while the item need not be at fault; it counts as such from so many failures on. */
+/*
+ * How long if the cause may lie elsewhere, doubled each time, too.  After so many
+ * failures the item counts as at fault all the same.
+ */
 #define DOUBT_DELAY_MS 1000
 #define DOUBT_DELAY_MAX_MS 8000
 #define DOUBT_FAILURES 3
@@ -40,7 +43,7 @@ typedef struct FailedItem
 	uint32		error;			/* digest of the message logged last */
 	TimestampTz until;			/* claims skip it until then; 0 = they need not */
 	bool		at_fault;
-	bool		by_answer;		/* its answer has failed, not its claim */
+	bool		by_answer;		/* writing its answer has failed, not claiming it */
 } FailedItem;
 
 static int	round_size = FULL_SIZE;

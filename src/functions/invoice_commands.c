@@ -194,7 +194,9 @@ run_for_many(FunctionCallInfo fcinfo, MfAction action)
 
 		run_or_halve(batch);
 	}
-	for (i = 0; i < count + has_null; i++)
+
+	/* all nulls of the array are one row, the last */
+	for (i = 0; i < count + (has_null ? 1 : 0); i++)
 	{
 		Datum		values[2];
 		bool		nulls[2] = {i == count, false};

@@ -25,15 +25,16 @@
 /* A listener that ran this long has not failed to start. */
 #define SETTLED_MS 60000
 
-/* How long a worker that ends waits for its listener */
+/* How long a worker that ends waits for its listener, and how often it looks: not each end is announced. */
 #define END_TIMEOUT_MS 1000
+#define END_CHECK_MS 20
 
-static BackgroundWorkerHandle *handle = NULL;
+static BackgroundWorkerHandle *handle = NULL;	/* of the listener that this worker has started */
 static bool end_requested = false;
 static TimestampTz started_at = 0;
-static TimestampTz start_after = 0;
-static int	failures = 0;
-static bool no_slot_logged = false;
+static TimestampTz start_after = 0; /* not before */
+static int	failures = 0;		/* listeners in a row that ended by themselves soon */
+static bool no_slot_logged = false; /* that the server had no slot for one */
 
 static bool start_listener(Oid database);
 
@@ -78,7 +79,7 @@ mf_listener_attend(MfSlot *slot)
 		}
 	}
 
-	/* the end of a listener that a former worker has started wakes us */
+	/* one that a former worker has started may still be there; its end wakes us */
 	if (mf_listen_port == 0 || slot->listener.pid != 0)
 		return 0;
 	if (start_after > now)
@@ -118,6 +119,6 @@ mf_listener_end(MfSlot *slot, bool wait)
 	ConditionVariablePrepareToSleep(&mf_shared->changed);
 	while ((slot->listener.pid != 0 || GetBackgroundWorkerPid(handle, &pid) == BGWH_STARTED) &&
 		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), END_TIMEOUT_MS))
-		ConditionVariableTimedSleep(&mf_shared->changed, 20, PG_WAIT_EXTENSION);
+		ConditionVariableTimedSleep(&mf_shared->changed, END_CHECK_MS, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 }

@@ -44,7 +44,7 @@ mf_inquiry_plan(MfInquiryBatch *batch, int number, const int64 *tried, int tried
 	changed = has_changed(flight, change, mf_has_id(tried, tried_count, next->invoice));
 	doubtful = mf_flight_lookup(flight) != MF_LOOKUP_FOUND || change->error != NULL || flight->payment.unsettled;
 
-	/* steps count planned inquiries, which those about refunds are not */
+	/* counts the steps of schedule_poll(), and inquiries about refunds are none */
 	if (change->from != change->to)
 		next->answers = 0;
 	else if (flight->kind == MF_JOB_INQUIRY)
@@ -172,7 +172,7 @@ schedule_poll(MfPaymentStatus status, int answers, TimestampTz expires_at, Times
 {
 	const int  *factors = delay_factors(status);
 	bool		is_open = status == MF_UNPAID || status == MF_AUTHORIZED;
-	double		delay;
+	double		delay_ms;
 	int			i;
 
 	if (factors == NULL || mf_poll_rate_limit == 0)
@@ -182,17 +182,17 @@ schedule_poll(MfPaymentStatus status, int answers, TimestampTz expires_at, Times
 	if (!is_open && answers > i)
 		return false;
 
-	delay = (double) mf_poll_delay * factors[i] * (0.9 + 0.2 * mf_random_fraction());
+	delay_ms = (double) mf_poll_delay * factors[i] * (0.9 + 0.2 * mf_random_fraction());
 	if (is_open && expires_at > now)
 	{
-		double		left = (expires_at - now) / 1000.0;
+		double		left_ms = (expires_at - now) / 1000.0;
 
 		/* more often towards the expiry, and once just after it */
-		if (left < 12.0 * mf_poll_delay)
-			delay = Min(delay, 3.0 * mf_poll_delay);
-		delay = Min(delay, left + mf_poll_delay);
+		if (left_ms < 12.0 * mf_poll_delay)
+			delay_ms = Min(delay_ms, 3.0 * mf_poll_delay);
+		delay_ms = Min(delay_ms, left_ms + mf_poll_delay);
 	}
-	*due = now + (TimestampTz) (delay * 1000.0);
+	*due = now + (TimestampTz) (delay_ms * 1000.0);
 	return true;
 }
 

@@ -31,7 +31,7 @@
 #include "store/row_rights.h"
 
 /* Attribute number of mf_reaction.kind */
-#define MF_REACTION_KIND 7
+#define KIND_COLUMN 7
 
 /* The most functions that a role may have: each adds a row to the queue whenever an invoice changes. */
 #define MAX_FUNCTIONS 8
@@ -45,8 +45,8 @@ static MfStatement register_statement = {
 };
 
 /*
- * What was queued while the function was registered earlier, by transactions that ended
- * beside mf_off_change() or later, is none of a new registration's.
+ * Deletes calls of an earlier registration.  A transaction that ended beside
+ * mf_off_change(), or later, may have left them in the queue.
  */
 static MfStatement forget_statement = {
 	"DELETE FROM @mf_reaction_queue q WHERE q.function = $1 AND NOT EXISTS (SELECT FROM @mf_reaction r WHERE r.function = q.function)",
@@ -93,7 +93,7 @@ static MfStatement states_statement = {
 };
 
 static bool is_in_scope(TupleTableSlot *slot, MfReactionScope scope);
-static void check_kind(const MfSqlScope *scope, const char *function, Datum kind);
+static void check_kind(const MfSqlScope *scope, const char *function, const char *kind);
 static const char *owner_now(const MfReactionCall *call);
 static bool is_visible(void *argument);
 
@@ -132,14 +132,14 @@ static bool
 is_in_scope(TupleTableSlot *slot, MfReactionScope scope)
 {
 	bool		isnull;
-	Datum		datum = slot_getattr(slot, MF_REACTION_KIND, &isnull);
+	Datum		datum = slot_getattr(slot, KIND_COLUMN, &isnull);
 	const char *kind = isnull ? "change" : TextDatumGetCString(datum);
 
 	return scope == MF_REACTIONS_ALL || strcmp(kind, "change") == 0 ||
 		(scope == MF_REACTIONS_OF_PAYMENTS && strcmp(kind, "payment") == 0);
 }
 
-/* Raises an error if the owner has the most functions without this one, which may be registered again. */
+/* Raises an error if the owner has as many other functions as it may; this one may be registered already. */
 static void
 check_limit(const MfSqlScope *scope, const char *function, const char *owner)
 {
@@ -171,7 +171,7 @@ mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz fir
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
 	check_limit(&scope, name, owner);
-	check_kind(&scope, name, values[3]);
+	check_kind(&scope, name, kind);
 	(void) mf_sql_execute(&scope, &forget_statement, values, NULL);
 	if (mf_sql_execute(&scope, &register_statement, values, extension ? NULL : "    n") == 0)
 		mf_change_suppressed();
@@ -182,11 +182,11 @@ mf_reaction_register(Oid schema, Oid function, const char *kind, TimestampTz fir
 	mf_news_at_commit(MF_TRY_REACTIONS);
 }
 
-/* A name stands for one function, which is called for changes or at times. */
+/* Raises an error if the name is registered for changes and is to be called at times, or the reverse. */
 static void
-check_kind(const MfSqlScope *scope, const char *function, Datum kind)
+check_kind(const MfSqlScope *scope, const char *function, const char *kind)
 {
-	Datum		values[2] = {CStringGetTextDatum(function), kind};
+	Datum		values[2] = {CStringGetTextDatum(function), CStringGetTextDatum(kind)};
 
 	if (mf_sql_execute(scope, &kind_statement, values, NULL) > 0)
 		ereport(ERROR,
@@ -206,7 +206,8 @@ mf_reaction_owner(Oid schema, const char *function, bool *timed)
 	if (mf_sql_execute(&scope, &owner_statement, &value, NULL) > 0)
 	{
 		MfReactionCall call = {
-			.schema = schema,.function = function,.owner = mf_result_text(0, 1),.registrant = mf_result_text(0, 3),.timed = mf_result_bool(0, 2)
+			.schema = schema,.function = function,.owner = mf_result_text(0, 1),
+			.registrant = mf_result_text(0, 3),.timed = mf_result_bool(0, 2)
 		};
 
 		owner = owner_now(&call);
@@ -249,7 +250,8 @@ mf_reaction_states(Oid schema)
 		state->since = mf_result_timestamp(i, 7);
 		state->registrant = mf_result_text(i, 8);
 		call = (MfReactionCall) {
-			.schema = schema,.function = state->function,.owner = state->owner,.registrant = state->registrant,.timed = state->timed
+			.schema = schema,.function = state->function,.owner = state->owner,
+			.registrant = state->registrant,.timed = state->timed
 		};
 		state->owner = owner_now(&call);
 		states = lappend(states, state);
@@ -282,7 +284,7 @@ mf_reaction_describe(const MfReactionCall *call, MfUserCall *function)
 	}
 }
 
-/* The owner that counts: see mf_user_call_owner() */
+/* The owner of the function as mf_user_call_owner() tells it, which may have changed since the registration. */
 static const char *
 owner_now(const MfReactionCall *call)
 {

@@ -35,7 +35,10 @@
 /* A question about which no answer is recorded is repeated after this. */
 #define ASK_AGAIN_MS 600000
 
-/* The longest delay between questions about what is filed, which grows with its age from MF_FILED_POLLS on */
+/*
+ * What is filed is asked about again after as long as it has been filed, but after
+ * MF_FILED_POLLS times myfatoorah.poll_delay at least, and after this at most.
+ */
 #define FILED_DELAY_MS (24 * 3600 * INT64CONST(1000))
 
 typedef struct Decisions
@@ -100,7 +103,7 @@ decide(Decisions *decisions, const MfOperation *operation)
 			ask(decisions, operation);
 			break;
 		default:
-			/* nothing is to be done */
+			/* a change without a time: nothing is to be done any more */
 			(void) mf_operation_batch_change(&decisions->batch, operation, "sender");
 			break;
 	}
@@ -175,9 +178,9 @@ lost_right(const Decisions *decisions, const MfOperation *operation)
 }
 
 /*
- * The lease is over.  If the outcome was recorded with the attempt, because the row was
- * locked, it counts; else it is unknown.  A process that was frozen may send it as late
- * as now.
+ * The lease is over.  If the outcome was recorded with the attempt alone, because the row
+ * was locked, it counts; else it is unknown.  A process that stood still may have sent the
+ * request just now, so answers may come for as long as after any that leaves now.
  */
 static void
 settle_lease(Decisions *decisions, const MfOperation *operation)

@@ -27,7 +27,7 @@ typedef struct WorkerWakeup
 	int			changed_count;	/* as in MfSlot */
 	NameData	changed[MF_CHANGED_ACCOUNTS];
 	uint32		news;			/* bits of MfNews and MfTryNow; 0 = the worker is not to be woken */
-	TimestampTz written_at;		/* the latest time that rows may wait for which ought to be due */
+	TimestampTz written_at;		/* what was made due at once is due by then */
 } WorkerWakeup;
 
 /* What is to be done at the commit of the current transaction */
@@ -161,6 +161,7 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/* COMMIT PREPARED, in any session, finds in the slot by when the rows are due. */
 static void
 note_prepared(void)
 {
@@ -264,7 +265,11 @@ wake_worker(Oid database, const WorkerWakeup *wakeup)
 
 	if (slot == NULL)
 		return;
-	/* the worker may have looked for what is late before such rows could be seen */
+
+	/*
+	 * If the clock was set back before the commit, what was made due at once is due in the future.  The
+	 * worker may have looked for such rows before these could be seen.
+	 */
 	set_back = wakeup->written_at - GetCurrentTimestamp() >= MF_SET_BACK_MIN_US;
 	if (wakeup->changed_count < 0 || set_back)
 		slot->changed_count = -1;

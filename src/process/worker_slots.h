@@ -158,7 +158,7 @@ typedef struct MfSlot
 	bool		drained;		/* during a drain: nothing is in flight */
 	int			unsettled;		/* during a drain: requests without a recorded outcome */
 	TimestampTz frozen_until;	/* no new request before, because the process was stopped */
-	TimestampTz prepared_until; /* when the latest prepared transaction was; 0 = none that would matter */
+	TimestampTz prepared_until; /* when a prepared transaction wrote last; 0 = none that would matter */
 
 	/* state and statistics of the worker */
 	MfWorkerEnd end;			/* how the latest worker ended */

@@ -21,7 +21,11 @@
 #include "base/encoding.h"
 #include "request/request_private.h"
 
-/* No byte of a stored value becomes more than this many of the request's body. */
+/*
+ * A stored byte takes at most six bytes of the request's body, as a control character
+ * does (\u0001).  The rest is room for the names of the fields and for what the account
+ * adds.
+ */
 #define MAX_BODY_GROWTH 8
 
 /* The checks of one request, and the check that is being made */

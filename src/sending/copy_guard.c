@@ -199,7 +199,7 @@ set_twins_before_now(Oid schema)
 	mf_claim_twins_before(here.since);
 }
 
-/* Whether two data directories are the same.  One that cannot be parsed, by an older version, counts as the same. */
+/* Whether two data directories are the same.  One in a form that this version does not know counts as the same. */
 static bool
 same_directory(const char *old, const char *now)
 {
@@ -224,8 +224,8 @@ subscriptions_changed(Datum arg, int cache, uint32 hash)
 }
 
 /*
- * The pause is a row of mf_account for a name that no other database has.  One for all
- * accounts, "*", could also be written and removed by replication.
+ * A subscriber is paused by a row of mf_account with subscriber_account(), a name that no
+ * other database has.  Replication could also write and remove one for all accounts, "*".
  */
 bool
 mf_copy_guard_may_claim(Oid schema)
@@ -243,14 +243,17 @@ mf_copy_guard_may_claim(Oid schema)
 	return !subscribed;
 }
 
-/* The account in that row */
+/* The name by which this database is paused while a subscription fills our tables */
 static const char *
 subscriber_account(Oid schema)
 {
 	return psprintf("* (subscriber " INT64_FORMAT ")", mf_database_number(schema));
 }
 
-/* Pauses all accounts if there are entries of another database, which are left alone, or its rows, until an operator decides. */
+/*
+ * Pauses all accounts, until an operator decides, if there are agenda entries of another
+ * database, which no claim takes, or if its dump was restored here.
+ */
 static void
 pause_for_foreign(Oid schema)
 {

@@ -16,7 +16,10 @@
 #include "flow/round_items.h"
 #include "store/inquiries.h"
 
-/* finds each due time by an index; only due signed events, which are few, are all read */
+/*
+ * Finds each due time at the beginning of an index.  Only of events from MyFatoorah itself,
+ * which have three sources and are few, all that have a due time are read.
+ */
 static MfStatement accounts_statement = {
 	MF_IN_ORDER "SELECT s.srvname::text, EXISTS (SELECT FROM @mf_account a "
 	"    WHERE a.account IN (s.srvname::text, '*') AND a.paused_at IS NOT NULL), "
@@ -40,6 +43,7 @@ static MfStatement accounts_statement = {
 	0, {0}, NULL
 };
 
+/* Columns as read_jobs() reads them, which CLAIM_EVENTS() has, too */
 #define CLAIM_OF(entries) \
 	"SELECT c.invoice::int8, 0::int8, c.account::text, coalesce(i.created_by_id::oid, 0), " \
 	"  coalesce(i.own_key::bool, false), " \
@@ -201,7 +205,7 @@ mf_inquiries_claim_events(const MfSqlScope *scope, const char *account, MfAsker 
 				 MF_ITEM_EVENT, account, limit, now);
 }
 
-/* Runs a claim with these parameters. */
+/* Runs a claim of CLAIM() or CLAIM_EVENTS(), without what was put off in memory. */
 static List *
 run_claim(const MfSqlScope *scope, MfStatement *statement, MfItemKind kind, const char *account, int limit,
 		  TimestampTz now)
@@ -228,7 +232,7 @@ mf_inquiries_claim_orders(const MfSqlScope *scope, const char *account, bool too
 	return read_jobs(mf_sql_execute(scope, &claim_orders_statement, values, NULL));
 }
 
-/* Reads the rows of a claim. */
+/* Reads the rows of a claim, and adds them to the items of the round. */
 static List *
 read_jobs(uint64 rows)
 {
@@ -238,6 +242,7 @@ read_jobs(uint64 rows)
 	for (i = 0; i < rows; i++)
 	{
 		MfInquiryJob *job = (MfInquiryJob *) palloc0(sizeof(MfInquiryJob));
+
 		job->invoice = mf_result_int8(i, 1);
 		job->event = mf_result_int8(i, 2);
 		mf_items_add(job->event != 0 ? MF_ITEM_EVENT : MF_ITEM_INQUIRY, job->event != 0 ? job->event : job->invoice);

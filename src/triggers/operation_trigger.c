@@ -48,7 +48,7 @@ typedef enum OperationColumn
 	OC_REFERENCE,
 	OC_STATUS,
 	OC_CURRENCY,
-	OC_REFUND_ID,
+	OC_REFUND_ID,				/* the first of the results, up to OC_ATTEMPTS */
 	OC_ATTEMPTS = 21,
 	OC_CREATED_AT,
 	OC_CREATED_BY,
@@ -68,7 +68,7 @@ static void check_values(MfRow *row);
 static void check_suppliers(MfRow *row, Oid schema);
 static void check_invoice(MfRow *row, const TriggerData *trigger);
 static void refuse_value(const char *left, int64 invoice);
-static void set_results(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice);
+static void set_new_row(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice);
 static void set_restored(MfRow *row, const TriggerData *trigger);
 
 PG_FUNCTION_INFO_V1(mf_operation_guard);
@@ -125,7 +125,10 @@ text_of(const MfRow *row, OperationColumn column)
 	return row->isnull[column] ? NULL : TextDatumGetCString(row->values[column]);
 }
 
-/* Trims a text, and refuses one that is too long; an empty one becomes null, but a key, which is stored as it is. */
+/*
+ * Trims a text, or makes it null if nothing is left.  A key is stored as it was given, and must not be blank.
+ * Either is refused if it is too long without blanks around it.
+ */
 static void
 clean(MfRow *row, OperationColumn column, const char *name, int max)
 {
@@ -248,7 +251,7 @@ check_invoice(MfRow *row, const TriggerData *trigger)
 	char	   *payment_id = text_of(row, OC_PAYMENT_ID);
 	const MfRefundedInvoice *invoice = mf_operations_lock_invoice(schema, id, payment_id, text_of(row, OC_IDEMPOTENCY_KEY));
 
-	set_results(row, trigger, invoice);
+	set_new_row(row, trigger, invoice);
 	/* the row is there already: the unique index says so, or ON CONFLICT takes that */
 	if (invoice->key_taken)
 		return;
@@ -284,8 +287,12 @@ refuse_value(const char *left, int64 invoice)
 			 errhint("SELECT * FROM mf_refund WHERE invoice = %lld shows its refunds.", (long long) invoice)));
 }
 
+/*
+ * Sets the columns that are not for the caller to give: no results yet, and what comes from
+ * the invoice, its account and the role.  Raises an error if the role may not use the account.
+ */
 static void
-set_results(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice)
+set_new_row(MfRow *row, const TriggerData *trigger, const MfRefundedInvoice *invoice)
 {
 	Oid			role = GetUserId();
 	const MfAccount *account = mf_account_get(invoice->account);

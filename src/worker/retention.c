@@ -37,8 +37,8 @@ typedef struct Task
 	bool		failed;
 } Task;
 
-/* Of calls that nobody wants any more */
-static const int no_time = 1;
+/* Of calls that nobody wants any more: their age does not matter, but 0 would keep them */
+static const int any_age = 1;
 
 static Task tasks[] = {
 	{"mf_attempt", &mf_history_retention, mf_queue_purge_attempts, 0, 0, 0, 0, false},
@@ -46,7 +46,7 @@ static Task tasks[] = {
 	{"mf_transition", &mf_history_retention, mf_queue_purge_transitions, 0, 0, 0, 0, false},
 	{"mf_event", &mf_history_retention, mf_events_purge, 0, 0, 0, 0, false},
 	{"mf_invoice", &mf_personal_data_retention, mf_personal_data_purge, 0, 0, 0, 0, false},
-	{"mf_reaction_queue", &no_time, mf_reaction_queue_purge, 0, 0, 0, 0, false}
+	{"mf_reaction_queue", &any_age, mf_reaction_queue_purge, 0, 0, 0, 0, false}
 };
 
 static bool purge_batch(const MfSqlScope *scope, void *argument);
@@ -95,7 +95,7 @@ run_batch(Task *task, MfSlot *slot, MfRunTransaction run, TimestampTz now)
 	task->failed = !run(purge_batch, task, &error);
 	task->next_at = TimestampTzPlusMilliseconds(now, task->failed ? FAILED_DELAY_MS :
 										   task->rows > 0 ? BATCH_DELAY_MS : IDLE_DELAY_MS);
-	if (task->failed == was_failed && !task->failed)
+	if (!task->failed && !was_failed)
 		return;
 
 	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);

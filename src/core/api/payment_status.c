@@ -124,10 +124,10 @@ keep_card(char **card)
 
 /* A released authorisation is a cancelled transaction with this error. */
 static bool
-is_released(const MfTry *attempt)
+is_released(const MfTry *try)
 {
-	return attempt->status == MF_TRY_CANCELED && attempt->values[MF_TX_ERROR] != NULL &&
-		mf_ascii_compare(attempt->values[MF_TX_ERROR], "Transaction Released") == 0;
+	return try->status == MF_TRY_CANCELED && try->values[MF_TX_ERROR] != NULL &&
+		mf_ascii_compare(try->values[MF_TX_ERROR], "Transaction Released") == 0;
 }
 
 /*
@@ -154,20 +154,20 @@ read_tries(const cJSON *transactions, MfPayment *payment)
 
 	cJSON_ArrayForEach(transaction, transactions)
 	{
-		MfTry	   *attempt = &payment->tries[payment->try_count];
+		MfTry	   *try = &payment->tries[payment->try_count];
 		const char *bad;
 
-		if (!mf_transaction_read(transaction, attempt->values, &bad))
+		if (!mf_transaction_read(transaction, try->values, &bad))
 		{
 			if (bad == NULL)
 				return false;
-			memset(attempt, 0, sizeof(*attempt));
+			memset(try, 0, sizeof(*try));
 			payment->unsettled = true;
 			continue;
 		}
 		payment->try_count++;
-		attempt->status = mf_try_status(attempt->values[MF_TX_TRANSACTION_STATUS]);
-		if (!keep_card(&attempt->values[MF_TX_CARD]))
+		try->status = mf_try_status(try->values[MF_TX_TRANSACTION_STATUS]);
+		if (!keep_card(&try->values[MF_TX_CARD]))
 			return false;
 	}
 	return true;
@@ -201,17 +201,17 @@ mf_payment_read(const MfStatusResult *answer, MfPayment *payment)
 
 	for (i = 0; i < payment->try_count; i++)
 	{
-		const MfTry *attempt = &payment->tries[i];
+		const MfTry *try = &payment->tries[i];
 
-		if (attempt->status == MF_TRY_SUCCESS)
+		if (try->status == MF_TRY_SUCCESS)
 		{
 			payment->successes++;
-			if (payment->paid_by < 0 || is_earlier(attempt, &payment->tries[payment->paid_by]))
+			if (payment->paid_by < 0 || is_earlier(try, &payment->tries[payment->paid_by]))
 				payment->paid_by = i;
 		}
-		else if (attempt->status == MF_TRY_AUTHORIZED)
+		else if (try->status == MF_TRY_AUTHORIZED)
 			authorizations++;
-		else if (is_released(attempt))
+		else if (is_released(try))
 			releases++;
 	}
 

@@ -59,7 +59,7 @@ typedef struct MfPayment
 								 * a payment */
 	int			successes;		/* transactions that brought money */
 	bool		released;		/* what was authorized was given back; it may be authorized again since */
-	int			paid_by;		/* index of the earliest of them; -1 = none is
+	int			paid_by;		/* index of the earliest success; -1 = none is
 								 * listed */
 	int			try_count;
 	MfTry	   *tries;			/* malloc'd */

@@ -117,7 +117,7 @@ run_thread(void *arg)
 		STAILQ_CONCAT(&http->to_hand_out, &ended);
 		STAILQ_CONCAT(&to_start, &http->to_start);
 		if (http->stop)
-			break;
+			break;				/* with the lock */
 		if (!STAILQ_EMPTY(&to_start))
 			timeout_ms = 0;
 		else if ((http->busy > 0 || http->watch_clock) && timeout_ms > CLOCK_CHECK_MS)
@@ -170,6 +170,7 @@ mf_http_watch_clock(MfHttp *http, bool watch)
 		return;
 	pthread_mutex_lock(&http->lock);
 	http->watch_clock = watch;
+	/* a thread that waits longer or shorter than it should now is to choose again */
 	wake = http->thread_waits && http->waits_long == watch;
 	if (wake)
 		http->thread_waits = false;

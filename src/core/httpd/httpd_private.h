@@ -49,7 +49,7 @@ struct MfHttpd
 	uint64_t	requests;
 	size_t		bodies;			/* bytes of all bodies held */
 	int64_t		next_check;		/* when a request may be overdue; 0 = never */
-	int 		protocol_errors; /* of libmicrohttpd, not yet assigned to a
+	int			protocol_errors;	/* of libmicrohttpd, not yet assigned to a
 								 * client */
 	MfHttpdRequest *first;		/* complete, not yet returned */
 	MfHttpdRequest *last;
