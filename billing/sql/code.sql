@@ -35,6 +35,12 @@ SELECT mf_test.try($$SELECT mf_qr('a', 'png')$$);
 SELECT mf_test.try($$SELECT mf_qr('a', 'svg', 'm')$$);
 SELECT level, length(mf_qr(repeat('a', capacity), 'svg', level)) > 0 AS holds, mf_test.try(format('SELECT length(mf_qr(repeat(''a'', %s), ''svg'', %L))', capacity + 1, level))
 	FROM (VALUES ('L', 2953), ('M', 2331), ('Q', 1663), ('H', 1273)) v(level, capacity);
+-- a text that is not ASCII is marked, which takes a byte
+SELECT level, length(mf_qr(repeat('a', capacity - 3) || chr(233), 'svg', level)) > 0 AS holds,
+	mf_test.try(format('SELECT length(mf_qr(repeat(''a'', %s) || chr(233), ''svg'', %L))', capacity - 2, level))
+	FROM (VALUES ('L', 2953), ('M', 2331), ('Q', 1663), ('H', 1273)) v(level, capacity);
+-- level L is no way out for what it does not hold either
+SELECT mf_test.try($$SELECT mf_qr(repeat('a', 2953), 'svg', 'M')$$), mf_test.try($$SELECT mf_qr(repeat('a', 2954), 'svg', 'M')$$);
 
 -- The address of a bill
 SET client_min_messages = error;

@@ -19,14 +19,15 @@
 /* Light modules around a code, by ISO/IEC 18004; an even number, because a line of a terminal has two rows of them */
 #define QUIET_ZONE 4
 
-/* The number of UTF-8 among the extended channel interpretations */
+/* The number of UTF-8 among the extended channel interpretations, and how much less a code with that mark holds */
 #define ECI_UTF8 26
+#define MARK_BYTES 1
 
 typedef struct Level
 {
 	const char *name;
 	QRecLevel	level;
-	int			capacity;		/* bytes of the largest code */
+	int			capacity;		/* bytes of ASCII in the largest code */
 } Level;
 
 static const Level levels[] = {
@@ -39,6 +40,7 @@ static const Level levels[] = {
 static const Level *find_level(const char *name);
 static QRcode *encode(const char *content, const Level *level);
 static QRcode *encode_marked(const char *content, const Level *level);
+static int	capacity_for(const char *content, const Level *level);
 static void draw_svg(StringInfo out, const QRcode *code);
 static void draw_blocks(StringInfo out, const QRcode *code, bool inverted);
 
@@ -122,8 +124,10 @@ encode(const char *content, const Level *level)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("%s is too long for a QR code", "text"),
-				 errdetail("It has %d bytes in UTF-8; at level %s a code holds %d.", (int) strlen(content), level->name, level->capacity),
-				 level == levels ? errhint("Shorten it.") : errhint("Shorten it, or choose level L."),
+				 errdetail("It has %d bytes in UTF-8; at level %s a code holds %d.", (int) strlen(content), level->name,
+						   capacity_for(content, level)),
+				 (int) strlen(content) > capacity_for(content, &levels[0]) ? errhint("Shorten it.") :
+				 errhint("Shorten it, or choose level L."),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, "text")));
 	if (errno == ENOMEM)
 		ereport(ERROR,
@@ -147,6 +151,13 @@ encode_marked(const char *content, const Level *level)
 		code = QRcode_encodeInput(input);
 	QRinput_free(input);
 	return code;
+}
+
+/* How many bytes of such a text the largest code holds */
+static int
+capacity_for(const char *content, const Level *level)
+{
+	return level->capacity - (pg_is_ascii(content) ? 0 : MARK_BYTES);
 }
 
 /* Coordinates count from the edge of the quiet zone. */
