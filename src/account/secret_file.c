@@ -112,7 +112,7 @@ check_secret(const char *option, const char *path, char *buffer, size_t length)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the file of option \"%s\" does not hold one secret%s", option, shown_path(path)),
-				 errdetail("It is empty, too long, or contains white space."),
+				 errdetail("It is empty, too long, or contains white space or zero bytes, as text in UTF-16 does."),
 				 errhint("Write the secret from the portal into it as the only line.")));
 	}
 	if (too_short)
