@@ -238,7 +238,14 @@ foreach my $case (
 	$mf->wait_for($node, 'postgres', q{SELECT detail ~ 'mf_attempt: cannot delete from table "mf_attempt"' FROM mf_check() WHERE item = 'history' AND NOT ok});
 	ok(1, 'history that cannot be deleted: mf_check() says so');
 	is(sql(q{SELECT ok FROM mf_check() WHERE item = 'worker'}), 't', 'the worker is well');
-	sql(q{ALTER TABLE mf_attempt REPLICA IDENTITY DEFAULT});
+	# nothing else is to do meanwhile
+	sql(q{
+		BEGIN;
+		ALTER TABLE mf_attempt REPLICA IDENTITY DEFAULT;
+		UPDATE mf_attempt SET started_at = started_at + interval '10 years' WHERE started_at < now() - interval '5 years';
+		COMMIT});
+	$mf->wait_for($node, 'postgres', q{SELECT count(*) FROM mf_check() WHERE item = 'history'}, 0);
+	pass('it is tried again after a minute, even if the worker has nothing to do');
 	is(sql(q{SELECT string_agg(c.relname, ' ') FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass
 			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'myfatoorah'
 			WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)}), '', 'each table has a primary key, or rows that are their own identity');

@@ -80,7 +80,7 @@ mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next)
 			continue;
 		if (now >= task->next_at)
 			run_batch(task, slot, run, now);
-		if (task->rows > 0 && !task->failed)
+		if (task->rows > 0 || task->failed)
 			*next = mf_earlier(*next, task->next_at);
 	}
 }

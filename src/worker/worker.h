@@ -49,8 +49,8 @@ extern void mf_round_begin(void);
 
 /*
  * Processes a batch of each table for which it is time, by "run".  *next, when the worker
- * wakes up next, becomes earlier while a table may have more rows; an idle worker is
- * not woken otherwise.  A failure is shown in the slot, and logged once in a row.
+ * wakes up next, becomes earlier while a table may have more rows, or after a failure; an
+ * idle worker is not woken otherwise.  A failure is shown in the slot, and logged once in a row.
  */
 extern void mf_retention_attend(MfSlot *slot, MfRunTransaction run, TimestampTz *next);
 
