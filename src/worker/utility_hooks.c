@@ -239,7 +239,8 @@ check_account_name(Node *parsetree)
 
 	if (name != NULL)
 		mf_account_check_name(name);
-	schema = name == NULL ? InvalidOid : mf_extension_schema();
+	/* pg_upgrade makes servers before tables */
+	schema = name == NULL || IsBinaryUpgrade ? InvalidOid : mf_extension_schema();
 	if (!OidIsValid(schema) || GetForeignServerByName(name, true) != NULL)
 		return;
 	named = (NewAccount) {schema, name};
