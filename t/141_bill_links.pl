@@ -198,6 +198,11 @@ dispute(id => 1000, status => 'LOST');
 wait_for("SELECT balance FROM mf_bill WHERE id = $bill", '13.000');
 wait_for("SELECT i.status FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill", 'sent');
 is(sql("SELECT trim_scale(i.invoice_value) FROM mf_bill b JOIN mf_invoice i ON i.id = b.invoice WHERE b.id = $bill"), 10, 'who has got more back than he paid is asked for no more than the bill');
+like(sql("SELECT (mf_bill_page_draw(b, 'wait')).body FROM mf_bill b WHERE id = $bill"), qr/>10\.000 KWD</, 'nor shown more on its page');
+like(($node->psql($db, "SELECT mf_request($bill, 12)"))[2], qr/ERROR:  value is more than the total of bill $bill\n/, 'nor asked for more by hand');
+my $asks = link_of($bill);
+sql("INSERT INTO mf_receipt (bill, method, value) VALUES ($bill, 'cash', 1)");
+is(sql("SELECT balance, invoice = $asks FROM mf_bill WHERE id = $bill"), '12.000|t', 'as long as so much is owed, the link stays');
 
 #
 # The row of a link is deleted, and mf_adopt() makes another one: it is that link again

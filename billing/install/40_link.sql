@@ -66,7 +66,7 @@ BEGIN
 	SELECT * INTO live FROM @extschema@.mf_link k WHERE k.bill = b.id AND k.live;
 	-- what was asked for in part counts until something comes in
 	part := CASE WHEN got = b.received THEN b.request_value END;
-	IF live.invoice IS NOT NULL AND (became <> 'open' OR live.value <> least(b.total - got, part)) THEN
+	IF live.invoice IS NOT NULL AND (became <> 'open' OR live.value <> least(b.total, b.total - got, part)) THEN
 		PERFORM @extschema@.mf_link_retire(b.id, as_of, why);
 		live := NULL;
 	END IF;

@@ -110,6 +110,9 @@ BEGIN
 		IF value > b.balance THEN
 			RAISE EXCEPTION 'value is more than the balance of bill %', b.id USING ERRCODE = 'invalid_parameter_value', COLUMN = 'value',
 				DETAIL = format('It is %s, and the balance is %s.', mf_request.value, b.balance);
+		ELSIF value > b.total THEN
+			RAISE EXCEPTION 'value is more than the total of bill %', b.id USING ERRCODE = 'invalid_parameter_value', COLUMN = 'value',
+				DETAIL = format('It is %s, and the total is %s; more was given back than came in.', mf_request.value, b.total);
 		END IF;
 	END IF;
 	UPDATE @extschema@.mf_bill t SET request_value = nullif(mf_request.value, t.balance), link_tries = 0, link_error = NULL WHERE t.id = b.id;

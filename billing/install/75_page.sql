@@ -75,7 +75,7 @@ BEGIN
 	IF state = 'early' THEN
 		words.says := format(words.says, @extschema@.mf_bill_page_date(@extschema@.mf_local_day(b.account, b.send_at), arabic));
 	END IF;
-	value := CASE state WHEN 'paid' THEN b.total ELSE least(b.balance, b.request_value) END;
+	value := CASE state WHEN 'paid' THEN b.total ELSE least(b.balance, b.total, b.request_value) END;
 	IF state = 'paid' THEN
 		SELECT max(r.id) INTO receipt FROM @extschema@.mf_receipt r
 			WHERE r.bill = b.id AND r.value > 0 AND NOT EXISTS (SELECT FROM @extschema@.mf_receipt o WHERE o.reverses = r.id);
