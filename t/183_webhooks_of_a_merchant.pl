@@ -78,6 +78,8 @@ my $deposited = $mf->settle($node, $db, $sandbox, 'deposited', 'pay', account =>
 sql(q{SELECT mf_read_deposit('} . $sandbox->deposit(invoices => [$deposited], webhook => 0)->{reference} . q{')});
 wait_for(q{SELECT count(*) FROM mf_deposit WHERE status = 'read'}, 1);
 is(sql("SELECT d.account, i.account, i.customer_reference FROM mf_deposit_item d JOIN mf_invoice i ON i.id = d.invoice WHERE d.invoice_id = $deposited"), 'myfatoorah|second|deposited', 'a payment in a deposit of another account has its invoice');
+is(sql(q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET min_parallel_index_scan_size = 0; SET enable_indexscan = off; SET enable_bitmapscan = off;
+	SELECT count(invoice) FROM mf_deposit_item}), 1, 'also where other processes read with the session');
 is(sql("SELECT count(*) FROM mf_undeposited WHERE invoice_id = $deposited"), 0, 'and is deposited');
 
 # and is one, whichever account it is asked for under; another merchant may have one of the same reference
