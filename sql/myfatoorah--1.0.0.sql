@@ -1040,11 +1040,14 @@ CREATE VIEW mf_deposit_item WITH (security_barrier) AS
 		   r.created_date, r.paid_date, r.invoice_value, r.due_value, r.paid_currency, r.paid_currency_value,
 		   r.total_service_charge, r.due_deposit
 	FROM mf_deposit_row r JOIN mf_deposit_state d ON d.id = r.deposit
-		-- neither is a join, nor in the order of an index: a plan that knows little of the tables might walk all invoices for each row
+		-- neither is a join, nor in the order of an index: a plan that knows little of the tables might walk all invoices for each row;
+		-- of an account that is gone nobody knows at which address it was
 		LEFT JOIN LATERAL (SELECT i.id FROM mf_invoice i WHERE i.id = ANY (ARRAY(SELECT n.invoice FROM mf_invoice_number n WHERE n.invoice_id = r.invoice_id))
-			AND i.invoice_id = r.invoice_id AND (i.account = d.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
+			AND i.invoice_id = r.invoice_id AND (i.account = d.account OR (SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_foreign_server s WHERE s.srvname IN (i.account, d.account)))
+			AND (i.account = d.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
 			ORDER BY i.account <> d.account, i.id + 0 LIMIT 1) i ON true
-		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND (a.account = d.account AND a.taken_over_from IS NULL OR mf_shares_numbers(a.account, a.taken_over_from, d.account))
+		LEFT JOIN LATERAL (SELECT a.id FROM mf_archive_key a WHERE a.invoice_id = r.invoice_id AND (a.account = d.account OR (SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_foreign_server s WHERE s.srvname IN (a.account, d.account)))
+			AND (a.account = d.account AND a.taken_over_from IS NULL OR mf_shares_numbers(a.account, a.taken_over_from, d.account))
 			ORDER BY a.account <> d.account, a.id + 0 LIMIT 1) k ON i.id IS NULL
 	WHERE mf_invoice_visible(coalesce(i.id, k.id));
 COMMENT ON VIEW mf_deposit_item IS 'payments in deposits, with the invoice that each is of';
@@ -1060,7 +1063,8 @@ CREATE VIEW mf_undeposited WITH (security_barrier) AS
 	WHERE i.paid_at IS NOT NULL AND i.payment_status IN ('paid', 'partly_refunded', 'disputed') AND mf_invoice_visible(i.id)
 		-- looked up by the index for each invoice: as a join it would be a nested loop while the tables are not analyzed
 		AND (SELECT r.deposit FROM mf_deposit_row r WHERE r.invoice_id = i.invoice_id
-			AND (SELECT d.supplier_code = 0 AND (d.account = i.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
+			AND (SELECT d.supplier_code = 0 AND (i.account = d.account OR (SELECT pg_catalog.count(*) = 2 FROM pg_catalog.pg_foreign_server s WHERE s.srvname IN (i.account, d.account)))
+				AND (d.account = i.account AND i.taken_over_from IS NULL OR mf_shares_numbers(i.account, i.taken_over_from, d.account))
 				FROM mf_deposit_state d WHERE d.id = r.deposit) LIMIT 1) IS NULL;
 COMMENT ON VIEW mf_undeposited IS 'invoices that were paid, not refunded as a whole, and are in no deposit that was read, of the account or of another one at its address; those of mf_invoice, not archived ones';
 COMMENT ON COLUMN mf_undeposited.days IS 'whole days since it was paid';

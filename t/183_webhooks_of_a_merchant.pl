@@ -81,6 +81,8 @@ is(sql("SELECT d.account, i.account, i.customer_reference FROM mf_deposit_item d
 is(sql(q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET min_parallel_index_scan_size = 0; SET enable_indexscan = off; SET enable_bitmapscan = off;
 	SELECT count(invoice) FROM mf_deposit_item}), 1, 'also where other processes read with the session');
 is(sql("SELECT count(*) FROM mf_undeposited WHERE invoice_id = $deposited"), 0, 'and is deposited');
+is(sql("BEGIN; SET LOCAL session_replication_role = replica; UPDATE mf_invoice SET account = 'gone' WHERE invoice_id = $deposited;
+	SELECT (SELECT count(invoice) FROM mf_deposit_item), (SELECT count(*) FROM mf_undeposited WHERE invoice_id = $deposited); ROLLBACK"), '0|1', 'but not if its account is gone, whose numbers may be those of another country');
 
 # and is one, whichever account it is asked for under; another merchant may have one of the same reference
 my $deposit = sql('SELECT deposit_reference FROM mf_deposit');
