@@ -141,6 +141,8 @@ is(sql('SELECT account, renamed_to FROM mf_account WHERE renamed_to IS NOT NULL 
 sql('DROP SERVER stranger CASCADE; CREATE ROLE tenant; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO tenant');
 like(($node->psql($db, "SET ROLE tenant; CREATE SERVER $_ FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test')"))[2], qr/permission denied to use server name "$_"/, "nobody takes the name $_")
   for qw(stranger kuwait);
+is(($node->psql($db, q{SET ROLE tenant; CREATE SERVER mine FOREIGN DATA WRAPPER myfatoorah OPTIONS (country 'KWT', environment 'test'); ALTER SERVER mine RENAME TO yours; ALTER SERVER yours RENAME TO mine; DROP SERVER mine}))[2],
+	'', 'but whoever has renamed a server may take that back');
 
 # nor does what somebody signed under a name count for the one who gets it later
 my ($last, $last_number) = $mf->settle($node, $db, $sandbox, 'last', 'pay');

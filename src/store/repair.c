@@ -216,8 +216,8 @@ static MfStatement lost_accounts_statement = {
 /* what came in under the name counts for the account that has it, and webhooks still come in under a former one */
 static MfStatement is_named_statement = {
 	"(SELECT FROM @mf_invoice WHERE account = $1 LIMIT 1) UNION ALL (SELECT FROM @mf_event WHERE account = $1 LIMIT 1) "
-	"UNION ALL SELECT FROM @mf_account WHERE account = $1 AND renamed_to IS NOT NULL",
-	1, {TEXTOID}, NULL
+	"UNION ALL SELECT FROM @mf_account WHERE account = $1 AND renamed_to IS NOT NULL AND renamed_to IS DISTINCT FROM $2",
+	2, {TEXTOID, TEXTOID}, NULL
 };
 
 /* webhooks about disputes count without a question, and whoever had the name before may have signed them */
@@ -397,15 +397,15 @@ mf_repair_forget_disputes(Oid schema, const char *account)
 }
 
 bool
-mf_repair_names_account(Oid schema, const char *account)
+mf_repair_names_account(Oid schema, const char *account, const char *present)
 {
 	MfSqlScope	scope;
-	Datum		value = CStringGetTextDatum(account);
+	Datum		values[] = {CStringGetTextDatum(account), present ? CStringGetTextDatum(present) : (Datum) 0};
 	bool		found;
 
 	mf_sql_begin(&scope, schema);
 	scope.latest = true;
-	found = mf_sql_execute(&scope, &is_named_statement, &value, NULL) > 0;
+	found = mf_sql_execute(&scope, &is_named_statement, values, present ? NULL : " n") > 0;
 	mf_sql_end(&scope);
 	return found;
 }

@@ -39,8 +39,8 @@ extern void mf_repair_roles(Oid schema);
 /* Deletes webhooks about disputes of invoices that no row has, of a name that another server gets. */
 extern void mf_repair_forget_disputes(Oid schema, const char *account);
 
-/* Whether an invoice or event names an account, or an account had that name. */
-extern bool mf_repair_names_account(Oid schema, const char *account);
+/* Whether an invoice or event names an account, or another than that of the present name had that name; NULL = none has. */
+extern bool mf_repair_names_account(Oid schema, const char *account, const char *present);
 
 /*
  * Makes due what is due later than any rule makes it, as after the clock was set back.  Returns

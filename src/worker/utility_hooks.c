@@ -233,6 +233,7 @@ static void
 check_account_name(Node *parsetree)
 {
 	const char *name = new_account_name(parsetree);
+	const char *present = name != NULL && IsA(parsetree, RenameStmt) ? strVal(((RenameStmt *) parsetree)->object) : NULL;
 	Oid			schema;
 	NewAccount	named;
 	ErrorData  *error;
@@ -245,7 +246,7 @@ check_account_name(Node *parsetree)
 		return;
 	named = (NewAccount) {schema, name};
 	if (!superuser() && !mf_has_role(MF_OPERATE_ROLE) &&
-		(mf_repair_names_account(schema, name) || mf_followers_name(schema, name)))
+		(mf_repair_names_account(schema, name, present) || mf_followers_name(schema, name)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to use server name \"%s\"", name),
