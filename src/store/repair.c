@@ -377,13 +377,18 @@ run_late(const MfSqlScope *scope, MfStatement *statement)
 	return mf_sql_execute(scope, statement, values, NULL);
 }
 
-TimestampTz
+void
 mf_repair_late(const MfSqlScope *scope)
 {
 	if (run_late(scope, &late_statement) > 0)
 		ereport(LOG,
 				(mf_log_event("late_made_due", "what was due later than it can be is due now: %lld", (long long) mf_result_int8(0, 2)),
 				 errdetail("It was written while the clock was ahead, or without the triggers of mf_invoice.")));
+}
+
+TimestampTz
+mf_repair_prepared(const MfSqlScope *scope)
+{
 	(void) mf_sql_execute(scope, &prepared_statement, NULL, NULL);
 	return mf_result_timestamp(0, 1);
 }

@@ -42,11 +42,11 @@ extern void mf_repair_forget_disputes(Oid schema, const char *account);
 /* Whether an invoice or event names an account, or another than that of the present name had that name; NULL = none has. */
 extern bool mf_repair_names_account(Oid schema, const char *account, const char *present);
 
-/*
- * Makes due what is due later than any rule makes it, as after the clock was set back.  Returns
- * until when rows of prepared transactions may be so, too; 0 = there are none.
- */
-extern TimestampTz mf_repair_late(const MfSqlScope *scope);
+/* Makes due what is due later than any rule makes it, as after the clock was set back. */
+extern void mf_repair_late(const MfSqlScope *scope);
+
+/* Until when rows of prepared transactions may be due later than that, too; 0 = there are none. */
+extern TimestampTz mf_repair_prepared(const MfSqlScope *scope);
 
 /* Writes to the log what there is to repair, when a worker starts.  Raises no error. */
 extern void mf_repair_log_damage(Oid schema);

@@ -70,6 +70,7 @@ static void log_put_off(const PutOff *put_off, const char *record_error);
 static int	put_off_message(const MfItem *item);
 static bool make_due(const MfSqlScope *scope, void *argument);
 static bool begin(const MfSqlScope *scope, void *argument);
+static void note_prepared(const MfSqlScope *scope);
 static void run_make_due(MfTransactionWork work);
 static bool run_transaction(MfTransactionWork work, void *argument, char **error);
 
@@ -368,11 +369,31 @@ begin(const MfSqlScope *scope, void *argument)
 {
 	if (mf_queue_awaits_decision(scope))
 		return true;
-	my_slot->prepared_until = mf_repair_late(scope);
+	note_prepared(scope);
+	MF_FAILPOINT("prepared_noted");
+	mf_repair_late(scope);
 	mf_reaction_queue_retry(scope, NULL);
 	mf_reaction_call_timed(scope);
 	mf_reaction_alarm = MF_REACTION_NOW;
 	return true;
+}
+
+/*
+ * What is prepared meanwhile raises the time by itself.  What is committed meanwhile is seen by whoever
+ * looks for rows afterwards.
+ */
+static void
+note_prepared(const MfSqlScope *scope)
+{
+	TimestampTz prepared;
+
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	my_slot->prepared_until = 0;
+	LWLockRelease(mf_shared->lock);
+	prepared = mf_repair_prepared(scope);
+	LWLockAcquire(mf_shared->lock, LW_EXCLUSIVE);
+	my_slot->prepared_until = Max(my_slot->prepared_until, prepared);
+	LWLockRelease(mf_shared->lock);
 }
 
 /* mf_transaction_run(), but no lock is waited for long; *error lives until the end of the round. */
