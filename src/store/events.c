@@ -208,13 +208,17 @@ static MfStatement answered_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice */
+/*
+ * since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice.  Without one, what
+ * the log has told before says that there are webhooks.
+ */
 static MfStatement log_start_statement = {
 	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
 	"  FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
 	"  clock_timestamp() - interval '7 days')::timestamptz, coalesce(i.created_by_id, 0)::oid, coalesce(i.own_key, false)::bool "
 	"FROM (VALUES (1)) one(row) LEFT JOIN (" MF_OPEN_OF_ACCOUNT("$1") ") i ON true "
-	"WHERE i.own_key IS NOT NULL OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook')",
+	"WHERE i.own_key IS NOT NULL OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook') "
+	"  OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'log')",
 	1, {TEXTOID}, NULL
 };
 

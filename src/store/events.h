@@ -75,7 +75,7 @@ typedef struct MfLogStart
 	MfKeyOwner	owner;			/* with whose key */
 } MfLogStart;
 
-/* Palloc'd; NULL if the account has no open invoice, and never had a webhook. */
+/* Palloc'd; NULL if the account has no open invoice, and no webhook of it was ever known. */
 extern MfLogStart *mf_events_log_start(const MfSqlScope *scope, const char *account);
 
 /* Deletes a batch of events from before that time that no inquiry needs; returns their number. */
