@@ -735,10 +735,11 @@ CREATE TABLE mf_event (
 
 CREATE INDEX mf_event_open_idx ON mf_event (invoice) WHERE answered_at IS NULL;
 CREATE INDEX mf_event_unmatched_idx ON mf_event (invoice_id) WHERE invoice IS NULL;
+CREATE INDEX mf_event_rowless_idx ON mf_event (id) WHERE invoice IS NULL OR answered_at IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, source, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE source = 'webhook';
-CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_log_idx ON mf_event (account) WHERE source = 'log';
+CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 
 COMMENT ON TABLE mf_event IS 'every event that came in, once each, without personal data; an event changes no payment: it makes the worker ask MyFatoorah';

@@ -150,8 +150,8 @@ sql(qq{SET session_replication_role = replica;
 	INSERT INTO mf_inquiry (invoice, account, due, answers) SELECT -n, 'myfatoorah', now() + interval '1 day', 3 FROM year WHERE n % 100 = 1;
 	INSERT INTO mf_transaction (invoice, payment_id, transaction_status) SELECT -n, 'year' || n, 'Succss' FROM year WHERE n % 100 > 1;
 	INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT -n, 'status reader', 'unpaid', 'paid', 1 FROM year WHERE n % 100 > 1;
-	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, answered_at)
-		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), now() FROM year WHERE n % 100 > 1;
+	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at, received_at)
+		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), '{}', now(), now() - interval '2 years' FROM year WHERE n % 100 > 1;
 	$flush});
 $loaded = $many * 99 / 100;
 $mf->wait_for($node, $db, q{SELECT n_tup_ins >= } . $loaded . q{ FROM pg_stat_user_tables WHERE relname = 'mf_attempt'});
@@ -172,5 +172,25 @@ foreach my $known ('unknown to the planner', 'known to the planner')
 		note join ', ', map { "$_ " . ($is{$_} - ($was{$_} // 0)) } grep { $is{$_} - ($was{$_} // 0) > $limit / 10 } sort keys %is;
 		cmp_ok($read, '<', $limit, "$what: reads few rows, with the sizes $known ($read)");
 	}
+}
+
+# Retention times look for what is past them, also where that are a few of many rows.
+foreach my $retention ([ personal_data_retention => '400d', q{data = '{}'}, 'emptied' ], [ history_retention => '1000d', 'false', 'deleted' ])
+{
+	my ($name, $age, $done, $word) = @$retention;
+
+	my $id = sql(qq{INSERT INTO mf_event (account, source, version, event_code, invoice_id, digest, data, received_at, last_received_at)
+		VALUES ('myfatoorah', 'webhook', 2, 1, 1, '$name', '{"UserDefinedField": "Noura"}', now() - interval '3 years', now() - interval '3 years') RETURNING id});
+	all_told();
+	my $before = reads();
+	my %was = by_index();
+
+	sql("ALTER SYSTEM SET myfatoorah.$name = '$age'; SELECT pg_reload_conf()");
+	$mf->wait_for($node, $db, "SELECT count(*) FROM mf_event WHERE id = $id AND NOT $done", 0);
+	all_told();
+	my $read = reads() - $before;
+	my %is = by_index();
+	note join ', ', map { "$_ " . ($is{$_} - ($was{$_} // 0)) } grep { $is{$_} - ($was{$_} // 0) > $limit / 10 } sort keys %is;
+	cmp_ok($read, '<', $limit, "$name: what is past it is $word, and few rows are read ($read)");
 }
 done_testing();

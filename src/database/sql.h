@@ -55,6 +55,12 @@ typedef struct MfStatement
 #define MF_IN_ORDER "/* in order */ "
 
 /*
+ * Prefix of a statement that looks for the few rows past an age: it is planned without index scans, because the BRIN
+ * index of the time is read by a bitmap, and any other one would be read from end to end.
+ */
+#define MF_BY_AGE "/* by age */ "
+
+/*
  * Prefix of an INSERT that gives rows their "id", the first column, for which the
  * current role needs no right.
  */

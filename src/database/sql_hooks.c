@@ -65,6 +65,12 @@ find_active_statement(const char *text)
 	return mf_active_statement != NULL && mf_active_statement->text == text ? mf_active_statement : NULL;
 }
 
+static bool
+begins_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
 /*
  * Binds the catalog of our messages, once, in the encoding of the database, which is not
  * known when the library is preloaded.
@@ -97,7 +103,7 @@ analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumble)
 	check_relations(statement, query);
 	if (statement->as_owner)
 		(void) use_owner_rights((Node *) query, NULL);
-	else if (strncmp(statement->text, MF_WITH_ID, strlen(MF_WITH_ID)) == 0)
+	else if (begins_with(statement->text, MF_WITH_ID))
 		mf_excuse_first_column(query);
 }
 
@@ -156,7 +162,7 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 {
 	planner_hook_type next = previous_planner_hook ? previous_planner_hook : standard_planner;
 	bool	   *const switches[] = {&enable_sort, &enable_seqscan, &enable_bitmapscan, &enable_hashjoin,
-	&enable_mergejoin, &jit_enabled};
+	&enable_mergejoin, &enable_indexscan, &enable_indexonlyscan, &jit_enabled};
 	bool		before[lengthof(switches)];
 	PlannedStmt *plan;
 	size_t		i;
@@ -169,7 +175,9 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 		before[i] = *switches[i];
 		*switches[i] = false;
 	}
-	enable_sort = strncmp(text, MF_IN_ORDER, strlen(MF_IN_ORDER)) != 0;
+	enable_sort = !begins_with(text, MF_IN_ORDER);
+	enable_bitmapscan = begins_with(text, MF_BY_AGE);
+	enable_indexscan = enable_indexonlyscan = !enable_bitmapscan;
 	PG_TRY();
 	{
 		plan = next(MF_PLANNER_VALUES);

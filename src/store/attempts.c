@@ -144,13 +144,13 @@ static MfStatement is_repetition_statement = {
 	"  AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice AND i.status = 'review')"
 
 static MfStatement purge_attempts_statement = {
-	"DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
+	MF_BY_AGE "DELETE FROM @mf_attempt a WHERE a.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_attempt o WHERE o.started_at < $1 "
 	"  AND " FINISHED("o") " LIMIT 1000))",
 	1, {TIMESTAMPTZOID}, NULL
 };
 
 static MfStatement purge_transitions_statement = {
-	"DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o "
+	MF_BY_AGE "DELETE FROM @mf_transition t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM @mf_transition o "
 	"  WHERE o.changed_at < $1 "
 	"  AND " FINISHED("o") " LIMIT 1000))",
 	1, {TIMESTAMPTZOID}, NULL

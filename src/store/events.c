@@ -223,7 +223,7 @@ static MfStatement log_start_statement = {
 };
 
 static MfStatement purge_statement = {
-	"DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
+	MF_BY_AGE "DELETE FROM @mf_event e WHERE e.id IN (SELECT o.id FROM @mf_event o WHERE o.last_received_at < $1 "
 	"  AND o.received_at < $1 AND o.due IS NULL AND NOT (o.invoice IS NOT NULL AND coalesce(o.event_code = 6, false)) "
 	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = o.invoice) LIMIT 1000)",
 	1, {TIMESTAMPTZOID}, NULL

@@ -173,7 +173,7 @@ static MfStatement repair_statement = {
 };
 
 static MfStatement purge_statement = {
-	"DELETE FROM @mf_operation_attempt a WHERE a.ctid = ANY (ARRAY(SELECT t.ctid FROM @mf_operation_attempt t "
+	MF_BY_AGE "DELETE FROM @mf_operation_attempt a WHERE a.ctid = ANY (ARRAY(SELECT t.ctid FROM @mf_operation_attempt t "
 	"  WHERE t.started_at < $1 AND NOT EXISTS (SELECT FROM @mf_operation o WHERE o.id = t.operation "
 	"    AND " MF_OPERATION_OPEN("o") ") LIMIT 1000))",
 	1, {TIMESTAMPTZOID}, NULL

@@ -116,10 +116,12 @@ static MfStatement purge_archived_statement = {
 
 /*
  * What no row has: events that matched none, and refunds of invoices whose month of the archive was dropped.  Each batch goes
- * on where the one before ended; what becomes so later is emptied with its row.
+ * on where the one before ended; what becomes so later is emptied with its row.  An event that was answered has a row, or
+ * was emptied when it was deleted, so those are not read: there is an index of the others.
  */
-#define NEXT(table, time) \
-	"WITH w AS MATERIALIZED (SELECT t.id, t." time " < $1 AS old FROM @" table " t WHERE t.id > $2 ORDER BY t.id LIMIT " CppAsString2(LOOKED_AT) "), "
+#define NEXT(table, time, condition) \
+	"WITH w AS MATERIALIZED (SELECT t.id, t." time " < $1 AS old FROM @" table " t WHERE " condition " AND t.id > $2 " \
+	"  ORDER BY t.id LIMIT " CppAsString2(LOOKED_AT) "), "
 #define NEXT_OLD(row) row ".id = ANY (ARRAY(SELECT w.id FROM w WHERE w.old)) AND NOT EXISTS (SELECT FROM @mf_invoice i WHERE i.id = " row ".invoice) "
 #define IS_OUT_OF_REACH(k) "NOT EXISTS (SELECT FROM @mf_invoice_archive a WHERE a.id = " k ".id AND a.created_at = " k ".created_at)"
 #define KEPT_OF_EVENT MF_EVENT_KEPT("o.data", "o.event_code")
@@ -127,14 +129,14 @@ static MfStatement purge_archived_statement = {
 
 static MfStatement purge_rowless_statements[] = {
 	{
-		MF_IN_ORDER NEXT("mf_event", "received_at")
+		MF_IN_ORDER NEXT("mf_event", "received_at", "(t.invoice IS NULL OR t.answered_at IS NULL)")
 		"e AS MATERIALIZED (SELECT o.id FROM @mf_event o WHERE " NEXT_OLD("o") "AND " SAYS_MORE " FOR NO KEY UPDATE SKIP LOCKED), "
 		"u AS (UPDATE @mf_event o SET data = " KEPT_OF_EVENT " FROM e WHERE o.id = e.id) "
 		"SELECT coalesce(max(w.id), 0)::int8 FROM w WHERE w.old",
 		2, {TIMESTAMPTZOID, INT8OID}, NULL
 	},
 	{
-		MF_IN_ORDER NEXT("mf_operation", "created_at")
+		MF_IN_ORDER NEXT("mf_operation", "created_at", "true")
 		"i AS MATERIALIZED (SELECT DISTINCT o.invoice AS id FROM @mf_operation o WHERE " NEXT_OLD("o")
 		"  AND NOT EXISTS (SELECT FROM @mf_archive_key k WHERE k.id = o.invoice AND NOT " IS_OUT_OF_REACH("k") ")), "
 		ERASE_OPERATIONS("i")
