@@ -112,6 +112,16 @@ sub counts
 	is(row($id, 'currency'), 'AED', 'or that of the row, as it is now');
 	sql("UPDATE mf_invoice SET display_currency_iso = NULL, account = 'egp' WHERE id = $id");
 	is(row($id, 'currency'), 'EGP', 'or that of another account');
+	my $own = $mf->insert($node, $db, 'own', account => "'egp'", invoice_value => '5', send_at => $later);
+	like(($node->psql($db, "\\set VERBOSITY verbose\nUPDATE mf_invoice SET account = 'sar' WHERE id = $own"))[2],
+		qr/55000: invoice $own cannot be moved to account "sar" as it is.*is SAR, and that of invoice_value is EGP.*display_currency_iso = 'EGP', or 'SAR'.*COLUMN NAME:  display_currency_iso/s,
+		'no amount is moved to another currency unless it is said');
+	is(row($own, 'account', 'currency'), 'egp|EGP', 'and stays what it was');
+	sql("UPDATE mf_invoice SET account = 'sar', display_currency_iso = 'EGP' WHERE id = $own");
+	is(row($own, 'account', 'currency'), 'sar|EGP', 'it goes there as one of its own currency');
+	sql("UPDATE mf_invoice SET account = 'egp' WHERE id = $own; UPDATE mf_invoice SET account = 'sar', display_currency_iso = 'SAR' WHERE id = $own");
+	is(row($own, 'account', 'currency'), 'sar|SAR', 'or as one of the other');
+	sql("SELECT mf_cancel($own)");
 	is(row($id, qw(received_value refunded_value net_value)), '0|0|0', 'and nothing was received');
 	foreach my $column (qw(currency received_value refunded_value net_value disputed_at expires_at payment_doubt))
 	{

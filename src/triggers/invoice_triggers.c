@@ -60,6 +60,7 @@ static HeapTuple guard_update(TriggerData *trigger);
 static void check_results_unchanged(TriggerData *trigger, TupleDesc desc, const MfRow *before,
 									const MfRow *after);
 static void refuse_late_change(int64 invoice, MfStatus status);
+static void check_same_currency(Relation table, const MfRow *row, const MfAccount *account);
 static void refuse_to_move(int64 invoice);
 static void guard_delete(TriggerData *trigger);
 static void refuse_to_lose_plan(const MfRow *row);
@@ -275,6 +276,7 @@ guard_update(TriggerData *trigger)
 	MfRow		after;
 	MfStatus	from;
 	const MfAccount *account;
+	bool		to_other;
 	bool		new_currency;
 	bool		moved;
 	bool		renamed;
@@ -305,13 +307,16 @@ guard_update(TriggerData *trigger)
 		refuse_late_change(DatumGetInt64(before.values[MF_IC_ID]), from);
 
 	/* the amount stays one of its currency, even if the account has another one now */
-	new_currency = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) ||
+	to_other = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT);
+	new_currency = (to_other && before.isnull[MF_IC_CURRENCY]) ||
 		!mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO);
 	after.isnull[MF_IC_CURRENCY] |= new_currency;
 	account = check_row(&after, trigger->tg_relation, 0);
 	if (new_currency)
 		set_currency(&after, account);
-	moved = !mf_same_column(desc, &before, &after, MF_IC_ACCOUNT) || takes_over(trigger, &before, account);
+	else if (to_other)
+		check_same_currency(trigger->tg_relation, &after, account);
+	moved = to_other || takes_over(trigger, &before, account);
 	renamed = from == MF_STATUS_QUEUED &&
 		!mf_same_column(desc, &before, &after, MF_IC_CUSTOMER_NAME + MF_SP_CUSTOMER_REFERENCE);
 	if (moved || renamed)
@@ -399,6 +404,23 @@ takes_over(TriggerData *trigger, const MfRow *row, const MfAccount *account)
 	sender.could_insert = DatumGetBool(row->values[MF_IC_COULD_INSERT]);
 	return sets_account(trigger) &&
 		mf_sender_refusal(account, RelationGetRelid(trigger->tg_relation), &sender) != NULL;
+}
+
+/* Refuses to move an amount to an account of another currency, unless it is said which of both it is in. */
+static void
+check_same_currency(Relation table, const MfRow *row, const MfAccount *account)
+{
+	int			column = MF_IC_CUSTOMER_NAME + MF_SP_DISPLAY_CURRENCY_ISO;
+	char	   *currency = TextDatumGetCString(row->values[MF_IC_CURRENCY]);
+
+	if (!row->isnull[column] || strcmp(currency, account->currency) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("invoice %lld cannot be moved to account \"%s\" as it is", (long long) DatumGetInt64(row->values[MF_IC_ID]), account->name),
+			 errdetail("The currency of the account is %s, and that of invoice_value is %s.", account->currency, currency),
+			 errhint("Say which one the amount is in, in the same UPDATE: display_currency_iso = '%s', or '%s'.", currency, account->currency),
+			 errtablecolname(table, "display_currency_iso")));
 }
 
 /* A look-up under another account would not find the invoice, and a second one would be made. */
