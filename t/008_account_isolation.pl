@@ -287,15 +287,20 @@ sql("ALTER USER MAPPING FOR wrong SERVER keys OPTIONS (SET api_key 'second-key')
 $mf->wait_for($node, 'postgres', "SELECT count(*) FROM mf_invoice WHERE customer_reference LIKE 'wrong-too-%' AND status = 'sent'", 3000);
 pass('a new key is used at once');
 
-# Refused for a while: mf_resume() tries it again.
-$keys->faults({ path => 'SendPayment', reference_prefix => 'awhile', shape => 8, times => -1 });
-insert_as('wrong', 'awhile', 1);
-wait_lacking('awhile', 1, $refusal);
-others_go_on('a key that is refused for a while');
-$keys->clear_faults;
-sql("SELECT mf_resume('keys')");
-$mf->wait_status($node, 'postgres', 'awhile-1');
-pass('mf_resume() tries a refused key again');
+# Refused for a while, as it is, or as one of another country: mf_resume() tries it again.
+foreach ([ 'country', 9, 400 ], [ 'awhile', 8, 401 ])
+{
+	my ($name, $shape, $status) = @$_;
+
+	$keys->faults({ path => 'SendPayment', reference_prefix => $name, shape => $shape, times => -1 });
+	insert_as('wrong', $name, 1);
+	wait_lacking($name, 1, $refusal =~ s/401/$status/r);
+	others_go_on("a key that is refused for a while with $status");
+	$keys->clear_faults;
+	sql("SELECT mf_resume('keys')");
+	$mf->wait_status($node, 'postgres', "$name-1");
+	pass("mf_resume() tries a key again that was refused with $status");
+}
 
 # The same with questions.
 my $asked = sql("SELECT id FROM mf_invoice WHERE customer_reference = 'awhile-1'");

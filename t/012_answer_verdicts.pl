@@ -235,6 +235,22 @@ $mf->wait_for($node, 'postgres', "SELECT payment_status || coalesce(payment_erro
 pass('a good answer counts, and clears the error');
 
 #
+# A key of another country: its account is paused at once, and nothing is unknown.
+#
+accounts('foreign');
+$sandbox->key_state('foreign');
+sql(join "\n", map { 'INSERT INTO mf_invoice ' . $mf->invoice("foreign $_", account => "'foreign'") . ';' } 1 .. 300);
+$mf->wait_for($node, 'postgres', "SELECT reason LIKE '%You are not Authorized to use API%' FROM mf_account WHERE account = 'foreign' AND paused_at IS NOT NULL");
+$mf->wait_idle($node, 'postgres');
+is(sql("SELECT status, count(*) FROM mf_invoice WHERE account = 'foreign' GROUP BY 1"), 'queued|300', 'a key of another country: all rows wait');
+is(sql("SELECT item || ': ' || detail FROM mf_check('foreign') WHERE item IN ('network', 'key') AND NOT ok"),
+	'key: HTTP 400: Exception: You are not Authorized to use API.', 'mf_check() says that it is the key');
+$sandbox->key_state('ok');
+sql("SELECT mf_resume('foreign')");
+$mf->wait_for($node, 'postgres', "SELECT bool_and(status = 'sent') FROM mf_invoice WHERE account = 'foreign'");
+is(scalar(grep { ($_->{reference} // '') =~ /^foreign / } $sandbox->invoices(limit => 3000)), 300, 'with another one they are sent, once each');
+
+#
 # Nobody could pay it any more: it is not sent, and can be corrected.
 #
 $mf->insert($node, 'postgres', 'late', expiry_date => "clock_timestamp() + interval '4 s'");

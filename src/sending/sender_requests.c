@@ -236,12 +236,12 @@ item_of(const MfFlight *flight)
 	}
 }
 
-/* Whether an answer refuses the key of a role's own mapping, which stops that key only. */
+/* Whether an account problem is that of the key of a role's own mapping, not of the address; it stops that key only. */
 static bool
 refuses_own_key(const MfFlight *flight)
 {
 	const char *error = mf_flight_error_utf8(flight);
 
-	return (flight->http_status == 401 || flight->http_status == 403) &&
+	return flight->http_status / 100 == 4 && flight->http_status != 404 &&
 		mf_account_key_refused(flight->target, error ? error : "");
 }

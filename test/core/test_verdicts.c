@@ -175,6 +175,49 @@ test_every_answer(void **state)
 	}
 }
 
+/* What MyFatoorah says to a key of another country: a no of the account at any 4xx that means nothing else */
+static void
+test_another_country(void **state)
+{
+	int			status;
+
+	(void) state;
+	for (status = 100; status < 1000; status++)
+	{
+		MfHttpExchange exchange = answered(status, "\"Exception: You are not Authorized to use API.\"");
+		bool		refused = status >= 400 && status <= 499 && status != 404 && status != 408 && status != 429;
+		MfSendResult sent;
+		MfStatusResult asked;
+
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &sent);
+		mf_status_result_read(&exchange, &asked);
+		if (refused)
+		{
+			assert_int_equal(sent.outcome, MF_OUTCOME_ACCOUNT_PROBLEM);
+			assert_int_equal(asked.base.lookup, MF_LOOKUP_ACCOUNT_PROBLEM);
+			assert_non_null(strstr(asked.base.error, "not Authorized"));
+		}
+		else
+			assert_int_not_equal(asked.base.lookup, MF_LOOKUP_ACCOUNT_PROBLEM);
+		if (status < 300 || status > 499 || status == 408)
+			assert_int_equal(sent.outcome, MF_OUTCOME_UNKNOWN);
+		mf_send_result_free(&sent);
+		mf_status_result_free(&asked);
+		free(exchange.response);
+	}
+
+	/* not if it stands in an envelope, where it may be somebody's name */
+	{
+		MfHttpExchange exchange = answered(400, "{\"IsSuccess\":false,\"Message\":\"You are not Authorized to use API\"}");
+		MfSendResult sent;
+
+		mf_send_result_read(&mf_endpoints[MF_SEND_PAYMENT], &exchange, OURS, &sent);
+		assert_int_equal(sent.outcome, MF_OUTCOME_UNKNOWN);
+		mf_send_result_free(&sent);
+		free(exchange.response);
+	}
+}
+
 /* A status answer, or the absence of one, at every status */
 static MfLookup
 expected_lookup(int status, const char *kind)
@@ -367,6 +410,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_answer),
+		cmocka_unit_test(test_another_country),
 		cmocka_unit_test(test_every_lookup),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_words),

@@ -22,6 +22,9 @@
 /* MyFatoorah's message for an invoice that does not exist */
 #define NO_DATA "No data match the provided values"
 
+/* All that it says to a key of another country or environment, as a JSON string without an envelope */
+#define NOT_AUTHORIZED "You are not Authorized to use API"
+
 /* What the HTTP status of a complete answer means by itself */
 typedef enum StatusClass
 {
@@ -153,6 +156,19 @@ classify_status(long status)
 		default:
 			return STATUS_OTHER;
 	}
+}
+
+/*
+ * What is said about the key counts as 401, whatever the 4xx, which no source names.  Nothing else is in
+ * such an answer, so that no text of a customer is taken for it.
+ */
+static StatusClass
+classify_answer(const MfHttpExchange *exchange, const MfEnvelope *envelope)
+{
+	StatusClass class = classify_status(exchange->http_status);
+
+	return class == STATUS_REFUSAL && cJSON_IsString(envelope->root) && mf_has_phrase(envelope->error, NOT_AUTHORIZED) ?
+		STATUS_401 : class;
 }
 
 static char *
@@ -413,7 +429,7 @@ mf_send_result_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, 
 
 	problem = answer_problem(endpoint, exchange, &envelope, subject, text, sizeof(text));
 	evidence = body_evidence(&envelope, problem);
-	result->outcome = send_verdicts[classify_status(exchange->http_status)][evidence];
+	result->outcome = send_verdicts[classify_answer(exchange, &envelope)][evidence];
 	if (result->outcome == MF_OUTCOME_ACCEPTED && !kept)
 		result->outcome = MF_OUTCOME_UNKNOWN;	/* a look-up is better than
 												 * half an invoice */
@@ -481,6 +497,7 @@ mf_lookup_read(const MfEndpoint *endpoint, const MfHttpExchange *exchange, MfEnv
 		return false;
 	}
 
+	class = classify_answer(exchange, envelope);
 	result->lookup = lookup_verdicts[class][lookup_evidence(envelope)];
 	if (result->lookup == MF_LOOKUP_FOUND)
 		return true;
