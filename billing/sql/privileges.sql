@@ -14,6 +14,9 @@ SELECT o::regclass AS dumped, c FROM pg_extension, unnest(extconfig, extconditio
 -- None of these
 SELECT p.oid::regprocedure AS follows_the_path FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang
 	WHERE l.lanname <> 'c' AND p.prosqlbody IS NULL AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false);
+-- A plan without sequential scans costs so much where it needs one that each would be compiled
+SELECT p.oid::regprocedure AS compiled FROM pg_proc p JOIN pg_temp.member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+	WHERE ('enable_seqscan=off' = ANY (p.proconfig) OR p.proname = 'mf_billing_tick') AND NOT 'jit=off' = ANY (p.proconfig);
 SELECT pg_describe_object(classid, objid, 0) AS of_another_role FROM pg_temp.member m WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = m.objid AND p.proowner = 'myfatoorah_billing'::regrole)
 	AND m.classid = 'pg_proc'::regclass OR m.classid = 'pg_class'::regclass AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.objid AND c.relowner = 'myfatoorah_billing'::regrole);
 SELECT pg_describe_object(classid, objid, 0) AS without_comment FROM pg_temp.member m
