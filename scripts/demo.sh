@@ -360,6 +360,13 @@ free_port()
 		print $socket->sockport; exit 0 } exit 1' "$1"
 }
 
+# demo_listens: whether the listener has got its port, which another demo may have found free at the same moment
+demo_listens()
+{
+	await "the listener" "EXISTS (SELECT FROM mf_listener_status WHERE port = $listener_port OR last_error LIKE '%port $listener_port: %')"
+	holds "EXISTS (SELECT FROM mf_listener_status WHERE port = $listener_port)"
+}
+
 demo_build()
 {
 	mf_make_variables
@@ -382,12 +389,8 @@ demo_start_servers()
 	mf_say "starting the stand-in API and a private server"
 	MF_SANDBOX_WRAPPER=setsid
 	webhook_secret=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
-	listener_port=$(free_port "$MF_DEMO_LISTENER_PORT") || fail "a free port for the listener"
-	listener_url=http://127.0.0.1:$listener_port
-	# as in MyFatoorah's portal, Webhook Settings
-	sandbox=(--webhook-url "$listener_url/webhook/myfatoorah" --webhook-secret "$webhook_secret")
-	mf_sandbox_start "$MF_SCRATCH/sandbox" --port "$MF_DEMO_PORT" "${sandbox[@]}" >/dev/null ||
-		mf_sandbox_start "$MF_SCRATCH/sandbox" "${sandbox[@]}" || exit
+	mf_sandbox_start "$MF_SCRATCH/sandbox" --port "$MF_DEMO_PORT" >/dev/null ||
+		mf_sandbox_start "$MF_SCRATCH/sandbox" || exit
 	# shellcheck disable=SC2034
 	MF_POSTGRES_WRAPPER=setsid
 	mf_cluster_init "$MF_SCRATCH" "fsync = on" "log_min_messages = warning" "timezone = 'Asia/Kuwait'" || exit
@@ -414,13 +417,23 @@ await "the worker" "EXISTS (SELECT FROM mf_worker_status)"
 step "Payments come back through a listener of the database, with the secret of its webhooks"
 sql postgres <<SQL
 ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret_file 'myfatoorah.webhook');
-ALTER DATABASE $DEMO_DATABASE SET myfatoorah.public_url = '$listener_url';
 ALTER DATABASE $DEMO_DATABASE SET myfatoorah.route_callbacks = on;
+SQL
+until
+	listener_port=$(free_port "$MF_DEMO_LISTENER_PORT") || fail "a free port for the listener"
+	listener_url=http://127.0.0.1:$listener_port
+	sql postgres <<SQL
+ALTER DATABASE $DEMO_DATABASE SET myfatoorah.public_url = '$listener_url';
 ALTER DATABASE $DEMO_DATABASE SET myfatoorah.listen_port = $listener_port;
 SQL
+	demo_listens
+do
+	note "Port $listener_port was taken meanwhile. Another one:"
+done
+# as in MyFatoorah's portal, Webhook Settings
+fetch -f -o /dev/null "$MF_CONTROL_URL/webhooks" -d "{\"url\":\"$listener_url/webhook/myfatoorah\",\"secret\":\"$webhook_secret\"}" || fail "the address for webhooks"
 echo
 note "The secret is in a file, as the key is. Invoices carry the listener's address from now on."
-await "the listener" "EXISTS (SELECT FROM mf_listener_status WHERE port = $listener_port)"
 await "the worker with these settings" "EXISTS (SELECT FROM mf_worker_status WHERE transactions > 0)"
 
 step "Is all well? mf_check() asks before you do"
