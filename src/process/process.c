@@ -475,6 +475,6 @@ mf_background_worker_start(const char *function, const char *kind, Oid database,
 		ereport(LOG,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 mf_log_event("process_not_started", "no free background worker slot for \"%s\"", worker.bgw_name),
-				 errhint("Raise max_worker_processes. Each database with the extension needs one process, one more for its listener, one more for functions of mf_on_change(), and one more for pages of mf_on_request().")));
+				 errhint("Raise max_worker_processes. The server needs one process for the extension, and each database that has it one, one more for its listener, one more for functions of mf_on_change(), and one more for pages of mf_on_request().")));
 	return false;
 }
