@@ -136,6 +136,19 @@ foreach my $by ($hour, $year)
 	sent_once("$what, with a transaction prepared before a restart", "prepared, kept, $what");
 }
 
+# A row that was put off while the clock was ahead, because its role might not send it any more, and the server is stopped before it is set back
+sql('CREATE ROLE clerk IN ROLE myfatoorah_submit; GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
+set($year);
+sql(q{SELECT mf_pause('myfatoorah')});
+sql('SET ROLE clerk; INSERT INTO mf_invoice ' . $mf->invoice('put off'));
+sql(q{REVOKE USAGE ON FOREIGN SERVER myfatoorah FROM clerk; SELECT mf_resume('myfatoorah')});
+wait_for(q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'put off' AND q.lookups > 0 AND q.due > now()}, 1);
+sql('GRANT USAGE ON FOREIGN SERVER myfatoorah TO clerk');
+$node->stop;
+$clock->move_by(-$year);
+$clock->with(sub { $node->start });
+sent_once('back a year, with a row that was put off', 'put off');
+
 # What the wrong clock has called expired, and the questions about the others
 $clock->move_by($year);
 sql("SELECT mf_refresh($asks)");

@@ -348,6 +348,22 @@ mutate too_early 'an entry that says so makes an invoice leave before its time' 
 	's/(due_time\(job, decisions->now\)\) >) decisions->now\)/$1 DT_NOEND)/' 103_repair
 mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/table_rows.c \
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 027_row_locks
+mutate late_forgotten 'what was to be sent at a time of a clock that was ahead waits until then' src/worker/worker_round.c \
+	's/\tmf_repair_late\(scope\);\n//' 049_moved_clock
+mutate late_put_off 'what was put off by a clock that was ahead waits until then' src/store/repair.c \
+	's/(q\.error IS NOT NULL THEN )72/${1}7200000/' 049_moved_clock
+mutate late_prepared 'what is committed while a worker looks for what is late waits' src/worker/worker_round.c \
+	's/(\tnote_prepared\(scope\);\n.*?\n)(\tmf_repair_late\(scope\);\n)/$2$1/' 035_reload_in_worker_start
+mutate log_only 'the log of webhooks is not read where it has told of all that are known' src/store/events.c \
+	"s/e\.source = 'log'\)/false)/" 063_missed_webhooks
+mutate other_currency 'an amount goes to an account of another currency without a word' src/triggers/invoice_triggers.c \
+	's/else if \(to_other\)/else if (false)/' 068_money
+mutate other_country 'a key of another country is no refused key' src/core/api/outcome.c \
+	's/ && mf_has_phrase\(envelope->error, NOT_AUTHORIZED\)/ \&\& false/' 012_answer_verdicts
+mutate by_no_time 'what is past its age is looked for among all rows' src/database/sql_hooks.c \
+	's/enable_bitmapscan = begins_with\(text, MF_BY_AGE\)/enable_bitmapscan = false/' 077_large_tables
+mutate all_events 'all old events are looked at for those without a row' src/store/personal_data.c \
+	's/\(t\.invoice IS NULL OR t\.answered_at IS NULL\)/true/' 077_large_tables
 mutate late_limit 'a higher max_in_flight counts only once something was answered' src/flow/throttle.c \
 	's/throttle->failures == 0 && throttle->window >= throttle->limit/false/' 008_account_isolation
 mutate over_the_window 'more leave at once than max_in_flight allows' src/flow/throttle.c \
