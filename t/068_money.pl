@@ -359,25 +359,29 @@ sub counts
 	is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK', 'a chargeback that a fraud alert follows is one');
 
 	# an older chargeback, in the same batch of the listener or after it
-	foreach my $together (1, 0)
+	foreach my $case ([ 1, qw(CHARGEBACK FRAUDALERT) ], [ 1, qw(FRAUDALERT CHARGEBACK) ], [ 0, qw(CHARGEBACK FRAUDALERT) ])
 	{
-		($id, $invoice) = sent("retyped $together", '50.000');
+		my ($together, @types) = @$case;
+
+		($id, $invoice) = sent("retyped @types $together", '50.000');
 		$sandbox{kwd}->invoice($invoice, 'pay');
 		told($id, $invoice);
 		$payment = row($id, 'payment_id');
-		@news = map { $dispute->(714, 'LOST', $_) } qw(CHARGEBACK FRAUDALERT);
+		@news = map { $dispute->(714, 'LOST', $_) } @types;
 		if ($together)
 		{
 			my $listener = sql('SELECT pid FROM mf_listener_status');
-			my @sockets;
+			my @sockets = map { MyFatoorah::Web->connect($port) } @news;
 
-			kill 'STOP', $listener;
-			foreach my $delivery (@news)
+			# both are complete at one time for a listener that has begun to read them
+			foreach my $n (0, 1)
 			{
-				push @sockets, MyFatoorah::Web->connect($port);
-				syswrite $sockets[-1], "POST /webhook/kwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nMyFatoorah-Signature: $delivery->{signature}\r\nMyFatoorah-Webhook-Version: $delivery->{version}\r\nContent-Length: "
-				  . length($delivery->{body}) . "\r\n\r\n$delivery->{body}";
+				syswrite $sockets[$n], "POST /webhook/kwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\nMyFatoorah-Signature: $news[$n]{signature}\r\nMyFatoorah-Webhook-Version: $news[$n]{version}\r\nContent-Length: "
+				  . length($news[$n]{body}) . "\r\n\r\n";
 			}
+			wait_for('SELECT connections FROM mf_listener_status', 2);
+			kill 'STOP', $listener;
+			syswrite $sockets[$_], $news[$_]{body} foreach 0, 1;
 			kill 'CONT', $listener;
 			like(MyFatoorah::Web->read_all($_, 20), qr/^HTTP\/1\.1 200 /, 'a webhook comes to the listener') foreach @sockets;
 		}
@@ -388,7 +392,7 @@ sub counts
 		wait_for("SELECT count(*) FROM mf_event WHERE invoice = $id AND event_code = 6 AND deliveries = 2 AND answered_at IS NOT NULL", 1);
 		wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
 		is(row($id, qw(payment_status net_value)) . sql("SELECT type FROM mf_dispute WHERE invoice = $id"), 'refunded|0.000CHARGEBACK',
-			$together ? 'a fraud alert hides no chargeback that comes in with it' : 'nor one that comes in after it');
+			$together ? 'a fraud alert hides no chargeback that comes in with it' : 'nor one that came in before it');
 	}
 
 	# what is repeated while the row is in the archive
