@@ -129,6 +129,12 @@ SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value
 SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key) VALUES ('x', 1, 'old paid') ON CONFLICT (account, idempotency_key) DO NOTHING$$);
 SELECT mf_test.masked_try($$INSERT INTO mf_invoice (customer_name, invoice_value, reference, status) VALUES ('x', 1, 'old paid.1', 'queued')$$);
 SELECT regexp_replace(mf_test.masked_try(format($$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (%s, 'x', 1)$$, id)), 'id [0-9]+', 'id N') FROM mf_invoice_all WHERE customer_reference = 'old paid';
+-- nor is the id of a deleted one, of which something is left, given again
+INSERT INTO mf_invoice (customer_name, invoice_value, customer_reference, send_at) VALUES ('x', 1, 'old deleted', now() + interval '1 day');
+SELECT id AS deleted FROM mf_invoice WHERE customer_reference = 'old deleted' \gset
+SELECT mf_cancel(:deleted) IS NULL AS cancelled;
+DELETE FROM mf_invoice WHERE id = :deleted;
+SELECT regexp_replace(split_part(mf_test.try(format($$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE VALUES (%s, 'x', 1)$$, :deleted)), chr(10), 1), 'id [0-9]+', 'id N') AS given_again;
 INSERT INTO mf_invoice (customer_name, invoice_value, idempotency_key, customer_reference, send_at) VALUES ('x', 1, 'a new key', 'old new', now() + interval '1 day');
 SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'old paid' WHERE idempotency_key = 'a new key'$$);
 SELECT mf_test.masked_try($$UPDATE mf_invoice SET idempotency_key = 'a newer key' WHERE idempotency_key = 'a new key'$$);
