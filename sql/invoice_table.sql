@@ -81,7 +81,7 @@ WHERE id = :id
 RETURNING customer_name, invoice_value, notification_option, customer_email, customer_mobile, mobile_country_code, language, customer_reference, customer_address, status, attempts;
 SELECT account, kind, due = '2031-06-01 00:00+00' AS due, rank = due AS rank, promote, priority FROM mf_queue WHERE invoice = :id;
 UPDATE mf_invoice SET source_info = 'no change for the agenda' WHERE id = :id;
-UPDATE mf_invoice SET priority = 0, send_at = NULL WHERE id = :id RETURNING send_at = now() AS now;
+UPDATE mf_invoice SET priority = 0, send_at = NULL WHERE id = :id RETURNING send_at = created_at AS at_once;
 SELECT account, kind, due = (SELECT send_at FROM mf_invoice WHERE id = :id) AS due, rank = due AS rank, priority FROM mf_queue WHERE invoice = :id;
 SELECT set_config('mf_test.id', :'id', false) IS NOT NULL AS noted;
 CREATE FUNCTION pg_temp.updated(assignment text) RETURNS text LANGUAGE plpgsql AS $$

@@ -149,6 +149,20 @@ $clock->move_by(-$year);
 $clock->with(sub { $node->start });
 sent_once('back a year, with a row that was put off', 'put off');
 
+# Times that users gave, which had passed by the wrong clock and have not come by the right one: before and after the clock is right again
+$clock->move_by($year);
+sql(q{SELECT mf_pause('myfatoorah')});
+$mf->insert($node, $db, $_, send_at => "now() - interval '100 days'") for 'given', 'left out';
+sql(q{UPDATE mf_invoice SET send_at = NULL WHERE customer_reference = 'left out'});
+$mf->insert($node, $db, 'given later');
+set(-$year);
+sql(q{UPDATE mf_invoice SET send_at = now() + interval '100 days' WHERE customer_reference = 'given later'; SELECT mf_resume('myfatoorah')});
+wait_for("SELECT status FROM mf_invoice WHERE customer_reference = 'left out'", 'sent');
+push @names, 'left out';
+is(sql(q{SELECT string_agg(i.customer_reference, ', ' ORDER BY i.id) FROM mf_invoice i JOIN mf_queue q ON q.invoice = i.id WHERE q.due = i.send_at AND q.kind = 'send'}), 'given, given later',
+	'back a year: what is to be sent in a hundred days is not sent');
+sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE status = 'queued'});
+
 # What the wrong clock has called expired, and the questions about the others
 $clock->move_by($year);
 sql("SELECT mf_refresh($asks)");

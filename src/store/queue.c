@@ -203,9 +203,9 @@ mf_queue_read_invoice(HeapTuple tuple, TupleDesc desc)
 	job->duplicate_suspected = DatumGetBool(values[11]);
 	job->created_at = DatumGetTimestampTz(values[12]);
 
-	/* what was to be sent at once is not early because the clock was set back since */
+	/* What was to be sent at once is not early because the clock was set back since; a time that a user gave holds. */
 	job->send_at = DatumGetTimestampTz(values[9]);
-	if (job->send_at <= job->created_at)
+	if (job->send_at == job->created_at)
 		job->send_at = Min(job->send_at, GetCurrentTransactionStartTimestamp());
 	job->rank = job->send_at;
 	job->invoice_id = isnull[13] ? NULL : psprintf(INT64_FORMAT, DatumGetInt64(values[13]));

@@ -192,10 +192,10 @@ check_send_at(void *argument)
 	MfRow	   *row = check->row;
 	TimestampTz send_at;
 
+	/* At once: since created_at, by which it is told from a time that a user gave. */
 	if (row->isnull[MF_IC_SEND_AT])
-	{
-		mf_row_set(row, MF_IC_SEND_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	}
+		mf_row_set(row, MF_IC_SEND_AT, row->isnull[MF_IC_CREATED_AT] ?
+				   TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()) : row->values[MF_IC_CREATED_AT]);
 	send_at = DatumGetTimestampTz(row->values[MF_IC_SEND_AT]);
 	if (TIMESTAMP_NOT_FINITE(send_at))
 		ereport(ERROR,

@@ -207,10 +207,10 @@ guard_insert(TriggerData *trigger, int64 number)
 	}
 
 	mf_row_check_results(&row, trigger->tg_relation, NULL);
+	mf_row_set(&row, MF_IC_CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	account = check_row(&row, trigger->tg_relation, number);
 	mf_row_check_usage(trigger->tg_relation, account);
 
-	mf_row_set(&row, MF_IC_CREATED_AT, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	set_sender(&row, RelationGetRelid(trigger->tg_relation), account);
 	set_currency(&row, account);
 
