@@ -32,6 +32,11 @@ sub send_now
 
 $mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone), 'by webhook', 'by callback', 'queued here';
 $mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'", payment_method_id => 2, recurring_type => "'Daily'", iteration => 3, retry_count => 2) for 'plan twice', 'plan goes on';
+# one that waits for the end of quiet hours, in two or three hours
+$mf->setup_account($old, 'postgres', $sandbox, account => 'quiet', options => { time_zone => $mf->noon_zone($old), quiet_hours => '11:00-15:00' });
+$mf->insert($old, 'postgres', 'at night', account => "'quiet'", notification_option => "'EML'", customer_email => q{'a@example.com'});
+$mf->wait_for($old, 'postgres', q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night' AND q.due > now() + interval '1 h'}, 1);
+$mf->write_key($new, $sandbox->key, 'quiet.key');
 $old->wait_for_catchup($new);
 $new->promote;
 $mf->wait_worker($new, 'postgres');
@@ -50,6 +55,19 @@ sql(q{SELECT mf_pause('*')});
 sql(q{UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled'});
 sql(q{SELECT mf_resume('*')});
 is(sql(q{SELECT min(due) > now() + interval '30 s' FROM mf_queue WHERE kind = 'verify'}), 't', 'no look-up of them at once after a pause of all accounts');
+
+my $night = q{SELECT q.kind || ' ' || (q.due > now() + interval '1 h 1 min') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night'};
+sql(q{SELECT mf_resume('quiet')});
+$mf->insert($new, 'postgres', 'wakes for the night');
+$mf->wait_status($new, 'postgres', 'wakes for the night');
+is(sql($night), 'verify true', 'what waits for the end of quiet hours is looked up after them, also once its account was resumed');
+# as after a restore, or because a webhook named it
+my $looks = { path => '/v2/GetPaymentStatus', reference => sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'at night'}) };
+sql(q{UPDATE mf_queue q SET due = now(), rank = now(), lookups = 0 FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'at night'; SELECT mf_resume('quiet')});
+$sandbox->wait_count($looks, 1) or die "it was not looked up\n";
+$mf->wait_for($new, 'postgres', q{SELECT lookups FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night'}, -1);
+is(sql($night), 'verify true', 'and once more, if it was looked up before');
+sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'at night'});
 
 #
 # Both have sent it

@@ -112,6 +112,7 @@ typedef struct MfFlight
 	int			resends;		/* so far */
 	int			given_up;		/* other references under which an invoice may turn up */
 	bool		twin;			/* another server may have sent the row too */
+	TimestampTz send_due;		/* of a look-up before sending: when the row is sent by its times of the day; 0 = at once */
 
 	/* of an inquiry; NULL for the log of webhooks, and for a deposit */
 	MfInquiryJob *inquiry;

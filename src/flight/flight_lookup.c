@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "account/account_option.h"
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "base/settings.h"
@@ -254,6 +255,12 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 			follow_up->due = now;
 			if (flight->reference_number + 1 < flight->reference_count)
 				follow_up->lookups = flight->lookups + 1;
+			else if (flight->send_due > now && flight->send_due < MF_TIME_END)
+			{
+				/* another server sends it then, too: a look-up finds that only if it comes later */
+				follow_up->lookups = MF_LOOKUPS_TIMED;
+				follow_up->due = TimestampTzPlusMilliseconds(flight->send_due, mf_verify_wait());
+			}
 			else
 			{
 				follow_up->next = MF_JOB_SEND;

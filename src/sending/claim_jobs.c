@@ -322,6 +322,8 @@ start_look_up(Decisions *decisions, const MfJob *job, const List *references, co
 	if (flight != NULL && job->kind == MF_JOB_RECONCILE)
 		flight->may_replay = mf_claim_may_replay(decisions->scope, job, references, target->target, proof,
 												 &flight->replay);
+	if (flight != NULL && job->kind == MF_JOB_VERIFY && !job->cancel_requested)
+		flight->send_due = due_time(job, decisions->now);
 	if (flight != NULL)
 		put_off_until(decisions, job, TimestampTzPlusMilliseconds(flight->answer_by, MF_LEASE_MARGIN_MS));
 	else

@@ -350,6 +350,10 @@ mutate wait_for_lock 'the worker waits for what somebody has locked' src/store/t
 	's/LockTupleNoKeyExclusive, LockWaitSkip/LockTupleNoKeyExclusive, LockWaitBlock/' 027_row_locks
 mutate late_forgotten 'what was to be sent at a time of a clock that was ahead waits until then' src/worker/worker_round.c \
 	's/\tmf_repair_late\(scope\);\n//' 049_moved_clock
+mutate given_time_lost 'what was to be sent at a time that a user gave is sent before it, where it was inserted by a clock that was ahead' src/store/queue.c \
+	's/send_at == job->created_at/send_at <= job->created_at/' 049_moved_clock
+mutate look_up_early 'an invoice in quiet hours is sent by a copy at the end of them without a look-up after that' src/flight/flight_lookup.c \
+	's/flight->send_due > now && /false \&\& /' 092_two_primaries
 mutate late_put_off 'what was put off by a clock that was ahead waits until then' src/store/repair.c \
 	's/(q\.error IS NOT NULL THEN )72/${1}7200000/' 049_moved_clock
 mutate late_prepared 'what is committed while a worker looks for what is late waits' src/worker/worker_round.c \
