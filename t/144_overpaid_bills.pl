@@ -69,6 +69,18 @@ sub decide
 	return wait_for("SELECT count(*) FROM mf_ledger l JOIN mf_link k ON k.invoice = l.invoice WHERE k.bill = $bill AND l.kind <> 'fee' AND NOT EXISTS (SELECT FROM mf_receipt r WHERE r.ledger = l.id)", 0);
 }
 
+# A webhook about a dispute of a link
+sub dispute
+{
+	my ($link, %what) = @_;
+	my $number = number_of($link);
+	my $before = () = $sandbox->deliveries(invoice => $number);
+
+	$sandbox->invoice($number, 'dispute', { id => 900 + $before, %what });
+	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
+	return sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+}
+
 sub filed
 {
 	my ($bill, $count) = @_;
@@ -218,12 +230,8 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 	foreach my $case ([ $payments[1], qr/^Refund 10\.000 KWD of payment A: /, '{A}' ], [ $payments[0], qr/^Of 10\.000 KWD wait until the dispute of payment B and A has ended, and look here again/, '' ])
 	{
 		my ($payment, $step, $left) = @$case;
-		my $number = number_of($link);
-		my $before = () = $sandbox->deliveries(invoice => $number);
 
-		$sandbox->invoice($number, 'dispute', { id => 900 + $before, status => 'PENDING', payment_id => $payment });
-		$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
-		sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+		dispute($link, status => 'PENDING', payment_id => $payment);
 		wait_for("SELECT count(*) FROM mf_dispute WHERE invoice = $link AND payment_id = '$payment'", 1);
 		like(advice($bill), $step, 'a payment under dispute is not to be refunded');
 		is(advice($bill, 'payments'), $left, 'but another one, if there is one');
@@ -233,7 +241,6 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 	}
 
 	# whoever does so nevertheless is told when the bank takes it, too
-	my $number = number_of($link);
 	my (undef, $refund, $warning) = $node->psql($db, "INSERT INTO mf_refund (invoice, value, payment_id) VALUES ($link, 10, '$payments[1]') RETURNING id");
 	my $disputed = sql("SELECT dispute_id FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'");
 	like($warning, qr/WARNING:  a payment of invoice $link is disputed\nDETAIL:  Dispute $disputed is pending\. .*\nHINT:  .*mf_cancel_refund\($refund\)/, 'whoever refunds a payment under dispute is told');
@@ -242,18 +249,29 @@ is(advice($bill), "Refund $value KWD of payment B: INSERT INTO mf_refund (invoic
 	sql("SELECT mf_refresh($link)");
 	wait_for("SELECT status FROM mf_refund WHERE id = $refund", 'refunded');
 	my $lost = sql("SELECT dispute_id FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'");
-	my $before = () = $sandbox->deliveries(invoice => $number);
-	$sandbox->invoice($number, 'dispute', { id => $lost + 0, status => 'LOST', type => 'CHARGEBACK', payment_id => $payments[1] });
-	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 1) or die "no webhook\n";
-	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+	dispute($link, id => $lost + 0, status => 'LOST', type => 'CHARGEBACK', payment_id => $payments[1]);
 	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $link", 'refunded');
 	is(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $link"), "refunds and a dispute that was LOST give more of PaymentId $payments[1] back than it was", 'one payment that is given back twice needs a person');
 	sql("SET session_replication_role = replica; UPDATE mf_invoice SET payment_doubt = 'one; ' || payment_doubt || '; two' WHERE id = $link");
-	$sandbox->invoice($number, 'dispute', { id => $lost + 0, status => 'RESOLVED', type => 'CHARGEBACK', payment_id => $payments[1] });
-	$sandbox->wait_deliveries({ invoice => $number, phase => 'queued' }, $before + 2) or die "no webhook\n";
-	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1]));
+	dispute($link, id => $lost + 0, status => 'RESOLVED', type => 'CHARGEBACK', payment_id => $payments[1]);
 	wait_for("SELECT status FROM mf_dispute WHERE invoice = $link AND payment_id = '$payments[1]'", 'RESOLVED');
 	is(sql("SELECT payment_doubt FROM mf_invoice WHERE id = $link"), 'one; two', 'no more, once the dispute was won; but whatever else is in doubt does');
+
+	# one that the bank took, and gave back, is no later payment than it was
+	($bill, $link) = bill('won', 10);
+	foreach my $times (1 .. 2)
+	{
+		pay($link, { duplicate => JSON::PP::true });
+		wait_for("SELECT count(*) FROM mf_receipt WHERE bill = $bill", $times);
+	}
+	my $earlier = sql("SELECT payment_id FROM mf_receipt WHERE bill = $bill ORDER BY id LIMIT 1");
+	foreach my $case ([ 'LOST', '10.000' ], [ 'RESOLVED', '20.000' ])
+	{
+		dispute($link, id => 990, status => $case->[0], type => 'CHARGEBACK', payment_id => $earlier);
+		wait_for("SELECT received FROM mf_bill WHERE id = $bill", $case->[1]);
+	}
+	is(advice($bill, 'payments'), '{B,A}', 'a payment that its bank took, and gave back, is no later one');
+	like(advice($bill), qr/^Refund 10\.000 KWD of payment B: /, 'so the other is to be refunded');
 }
 
 #

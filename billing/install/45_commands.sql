@@ -170,7 +170,7 @@ BEGIN
 
 	FOR p IN
 		SELECT r.payment_id, l.invoice, l.value, i.base_value, i.base_currency, @extschema@.mf_refundable(l.invoice, r.payment_id) AS has, @extschema@.mf_refundable(l.invoice) AS stays
-		FROM (SELECT t.payment_id, t.invoice, max(t.id) AS id FROM @extschema@.mf_receipt t
+		FROM (SELECT t.payment_id, t.invoice, min(t.id) AS id FROM @extschema@.mf_receipt t
 				WHERE t.bill = mf_overpaid_advice.bill AND t.value > 0 AND t.payment_id IS NOT NULL AND t.method = 'online' GROUP BY 1, 2) r
 			JOIN @extschema@.mf_link l ON l.invoice = r.invoice JOIN @extschema@.mf_invoice i ON i.id = l.invoice
 		ORDER BY r.id DESC
