@@ -745,7 +745,7 @@ CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 COMMENT ON TABLE mf_event IS 'every event that came in, once each, without personal data; an event changes no payment: it makes the worker ask MyFatoorah';
 COMMENT ON COLUMN mf_event.source IS 'webhook; callback: a customer''s browser returned; log: found in MyFatoorah''s log of deliveries; plan: a recurring payment that a row has begun, to be asked about again when due; person: a decision by mf_resolve_dispute()';
 COMMENT ON COLUMN mf_event.event_code IS 'MyFatoorah''s number: 1 payment, 2 refund, 3 deposit, 4 supplier, 5 recurring, 6 dispute, 7 supplier update';
-COMMENT ON COLUMN mf_event.event_status IS 'status of the payment, refund or dispute that the event reports; MyFatoorah is asked before it counts';
+COMMENT ON COLUMN mf_event.event_status IS 'status of the payment, refund or dispute that the event reports; MyFatoorah is asked before it counts; null of what was found in the log';
 COMMENT ON COLUMN mf_event.event_reference IS 'WH-number; not signed';
 COMMENT ON COLUMN mf_event.invoice_id IS 'MyFatoorah''s InvoiceId';
 COMMENT ON COLUMN mf_event.invoice IS 'mf_invoice.id; null if it matches no row, see mf_unmatched';

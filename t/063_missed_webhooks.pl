@@ -62,6 +62,7 @@ is(join(' ', map { $_->{Page} } @asked), '1 1 1 1 2', 'it was asked for until it
 is_deeply([ grep { $_->{Status} ne 'Failed' || $_->{Start} !~ /^\d{4}-\d\d-\d\dT[\d:]+Z$/ } @asked ], [], 'for what could not be delivered');
 is(sql("SELECT source, count(*), count(invoice), count(answered_at) FROM mf_event GROUP BY 1"),
 	join('|', 'log', (sql('SELECT count(*) FROM mf_event')) x 3), 'each event found its invoice and was answered');
+is(sql('SELECT count(event_status) FROM mf_event'), 0, 'none has the status of its delivery as its own');
 is(sql("SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL"), 0, 'and nothing was paused');
 is(sql("SELECT count(*) FROM (SELECT data::text AS d FROM mf_event) s WHERE d LIKE '%missed-%\"Name\"%' OR d LIKE '%PanHash%'"), 0,
 	'nothing private is kept');

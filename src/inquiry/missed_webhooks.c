@@ -286,7 +286,6 @@ convert_item(char *const *item, const char *account, MfEvent *event)
 	event->source = "log";
 	event->event_code = code;
 	event->event_name = mf_from_utf8_lossy(item[MF_WL_EVENT_NAME]);
-	event->event_status = mf_from_utf8_lossy(item[MF_WL_STATUS]);
 	event->event_reference = mf_from_utf8_lossy(reference);
 	event->data = mf_from_utf8_lossy(item[MF_WL_DATA]);
 	identity = psprintf("log,%s,%s,%d", reference ? reference : "", event->invoice_id ? event->invoice_id : "", code);

@@ -116,7 +116,6 @@ test_log_sample(void **state)
 		check_text(mf_list_row(&result, i)[MF_WL_EVENT_NAME], "TransactionsStatusChanged");
 		check_text(mf_list_row(&result, i)[MF_WL_EVENT_ENTITY_ID], expected[i].entity);
 		check_text(mf_list_row(&result, i)[MF_WL_WEBHOOK_REFERENCE], expected[i].reference);
-		check_text(mf_list_row(&result, i)[MF_WL_STATUS], "Failed");
 		check_text(mf_list_row(&result, i)[MF_WL_DATA], expected[i].data);
 	}
 	mf_list_result_free(&result);
@@ -166,7 +165,6 @@ test_log_items(void **state)
 		check_text(mf_list_row(&result, 1)[MF_WL_EVENT_ENTITY_ID], cases[i].entity);
 		check_text(mf_list_row(&result, 1)[MF_WL_DATA], cases[i].data);
 		assert_null(mf_list_row(&result, 1)[MF_WL_WEBHOOK_REFERENCE]);
-		assert_null(mf_list_row(&result, 1)[MF_WL_STATUS]);
 		mf_list_result_free(&result);
 		free(body);
 	}

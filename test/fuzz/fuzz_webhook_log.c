@@ -96,7 +96,6 @@ check_log(const MfHttpExchange *exchange, const cJSON *root)
 			check_same(read[MF_WL_EVENT_NAME], item, "EventName");
 			check_same(read[MF_WL_EVENT_ENTITY_ID], item, "EventEntityId");
 			check_same(read[MF_WL_WEBHOOK_REFERENCE], item, "WebhookReference");
-			check_same(read[MF_WL_STATUS], item, "Status");
 			CHECK((read[MF_WL_DATA] != NULL) == (cJSON_IsObject(mf_json_get(item, "Data")) != 0));
 			CHECK(read[MF_WL_DATA] == NULL || (judge_json(read[MF_WL_DATA], strlen(read[MF_WL_DATA])) && read[MF_WL_DATA][0] == '{'));
 		}

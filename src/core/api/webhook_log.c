@@ -26,7 +26,6 @@ static const MfField item_fields[MF_WL_COUNT] = {
 	[MF_WL_EVENT_NAME] = {"EventName", "event_name", MF_TEXT, false},
 	[MF_WL_EVENT_ENTITY_ID] = {"EventEntityId", "event_entity_id", MF_TEXT, false},
 	[MF_WL_WEBHOOK_REFERENCE] = {"WebhookReference", "webhook_reference", MF_TEXT, false},
-	[MF_WL_STATUS] = {"Status", "status", MF_TEXT, false},
 	[MF_WL_DATA] = {"Data", "data", MF_JSON, false},
 };
 

@@ -21,7 +21,6 @@ typedef enum MfWebhookLogField
 	MF_WL_EVENT_NAME,			/* of either version */
 	MF_WL_EVENT_ENTITY_ID,		/* for invoices the InvoiceId */
 	MF_WL_WEBHOOK_REFERENCE,	/* "WH-24349" */
-	MF_WL_STATUS,				/* "Failed", ... */
 	MF_WL_DATA,					/* an object, redacted as in MfWebhook */
 	MF_WL_COUNT
 } MfWebhookLogField;
