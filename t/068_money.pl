@@ -159,6 +159,36 @@ sub counts
 }
 
 #
+# An account has another currency by the time of the payment: what MyFatoorah has is in the one of before.
+#
+{
+	my $refund = sub {
+		$sandbox{kwd}->refund($_[1], '1');
+		refresh($_[0]);
+	};
+
+	$mf->setup_account($node, $db, $sandbox{kwd}, account => 'moved', options => { country => 'SAU', environment => 'test' });
+	sql("ALTER USER MAPPING FOR PUBLIC SERVER moved OPTIONS (ADD webhook_secret '$secret')");
+	my ($paid, $its) = sent('paid before', '10.125', account => "'moved'");
+	my ($id, $invoice) = sent('paid after', '9.125', account => "'moved'");
+	my ($other, $others) = sent('in riyals', '50', account => "'moved'", display_currency_iso => "'SAR'");
+
+	$sandbox{kwd}->invoice($_, 'pay') foreach $its, $others;
+	refresh($_) foreach $paid, $other;
+	sql("ALTER SERVER moved OPTIONS (SET environment 'live')");
+	$sandbox{kwd}->invoice($invoice, 'pay');
+	refresh($_) foreach $id, $paid, $other;
+	is(row($id, qw(payment_status base_value base_currency net_value)) . '|' . ledger($id), 'paid|9.125|KWD|9.125|payment 9.125 KWD', 'a payment is booked in the currency that the invoice has');
+	is(row($id, 'payment_doubt'), qq(MyFatoorah has invoice $invoice with an InvoiceValue of 9.125 KWD, and the currency of account "moved" is SAR now), 'and a person is told');
+	is(sql("SELECT string_agg(currency, ' ') FROM mf_ledger WHERE invoice = $id"), 'KWD KWD', 'its fee, too');
+	is(join(' ', map { row($_, qw(base_currency payment_doubt)) } $paid, $other), 'KWD| KWD|', 'what was booked before stays in that currency');
+	$refund->($paid, $its);
+	$refund->($other, $others);
+	is(join(' ', map { sql("SELECT string_agg(DISTINCT currency, ' ') FROM mf_ledger WHERE invoice = $_") . sql("SELECT currency FROM mf_refund WHERE invoice = $_") . row($_, 'payment_error') } $paid, $other),
+		'KWDKWD KWDKWD', 'so do its refunds, and those of the portal');
+}
+
+#
 # Paid twice, and one of them given back: one full rent is kept.
 #
 {

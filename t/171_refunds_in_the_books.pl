@@ -100,7 +100,7 @@ sub review
 
 	$sandbox->list_refunds($number, { RefundId => $refund_id + 0, Amount => 4, BaseCurrency => 'SAR' });
 	sql("SELECT mf_refresh($id)");
-	wait_for("SELECT payment_error FROM mf_invoice WHERE id = $id", "MyFatoorah lists RefundId $refund_id in SAR, and the currency of the account is KWD");
+	wait_for("SELECT payment_error FROM mf_invoice WHERE id = $id", "MyFatoorah lists RefundId $refund_id in SAR, and the currency of the invoice is KWD");
 	is(sql("SELECT r.status, trim_scale(i.net_value) FROM mf_refund r JOIN mf_invoice i ON i.id = r.invoice WHERE r.id = $refund"), 'filed|10', 'an answer in another currency changes nothing');
 	like(review($id), qr/in SAR/, 'mf_review shows it');
 	$sandbox->clear_faults;

@@ -26,6 +26,7 @@ static char *address_error(const MfFlight *flight, const MfPaymentRow *row);
 static char *reference_error(const MfFlight *flight, const MfPaymentRow *row);
 static void read_payment(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static bool read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
+static const char *base_currency(const MfPaymentRow *row, const MfPaymentChange *change, const MfAccount *account);
 static void read_status(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static void read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow *row,
 						  MfPaymentChange *change, const MfTryRow *tries);
@@ -33,7 +34,8 @@ static void read_money(MfInquiryBatch *batch, const MfFlight *flight, const MfPa
 					   const MfTryRow *tries);
 static bool is_capture(const MfFlight *flight, const MfPaymentRow *row);
 static char *find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaymentChange *change);
-static char *other_currency(const MfFlight *flight);
+static char *other_currency(const MfFlight *flight, const MfPaymentRow *row);
+static const char *refund_currency(const MfFlight *flight, const MfPaymentRow *row);
 static void read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change);
 static const MfTryRow *read_tries(MfInquiryBatch *batch, const MfFlight *flight, const MfAccount *account);
 static const char *read_amount(MfPaymentChange *change, const char *name, const char *text);
@@ -80,7 +82,7 @@ mf_inquiry_add_answer(const MfSqlScope *scope, MfInquiryBatch *batch, MfFlight *
 
 	if (flight->kind == MF_JOB_REFUNDS)
 	{
-		next->error = change->error = other_currency(flight);
+		next->error = change->error = other_currency(flight, row);
 		if (change->error == NULL)
 			read_refunds(batch, flight, row, change);
 		return;
@@ -258,10 +260,24 @@ read_values(MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 								   row->invoice_id));
 		return false;
 	}
-	change->base_currency = account->currency;
 	change->display_value = read_amount(change, "InvoiceDisplayValue", values[MF_PS_INVOICE_DISPLAY_VALUE]);
 	change->display_currency = change->display_value ? mf_from_utf8_lossy(values[MF_PS_DISPLAY_CURRENCY]) : NULL;
+	change->base_currency = base_currency(row, change, account);
 	return true;
+}
+
+/*
+ * The currency of InvoiceValue, which no answer names: that of what is booked already, or else that of
+ * InvoiceDisplayValue if both are the same amount.  The account may have had another one when the invoice was sent.
+ */
+static const char *
+base_currency(const MfPaymentRow *row, const MfPaymentChange *change, const MfAccount *account)
+{
+	if (mf_payment_was_paid(row->status) && row->base_currency != NULL)
+		return row->base_currency;
+	if (change->display_currency != NULL && mf_amount_compare(change->base_value, change->display_value) == 0)
+		return change->display_currency;
+	return account->currency;
 }
 
 /* Reads the payment status, and reports what contradicts the row or itself. */
@@ -312,7 +328,7 @@ read_paid_try(MfInquiryBatch *batch, const MfFlight *flight, const MfPaymentRow 
 
 /*
  * Reads what the payments of an invoice have brought, and the fees that MyFatoorah
- * keeps, in the currency of the account.  A payment is of the whole invoice: where
+ * keeps, in the currency of InvoiceValue.  A payment is of the whole invoice: where
  * its value is not given in that currency, the invoice's counts.
  */
 static void
@@ -369,6 +385,7 @@ find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaym
 {
 	const char *value = change->display_currency ? change->display_value : change->base_value;
 	const char *currency = change->display_currency ? change->display_currency : change->base_currency;
+	const MfAccount *account = mf_account_get(flight->throttle->account);
 	int			difference;
 
 	if (row->currency == NULL)
@@ -377,17 +394,20 @@ find_contradiction(const MfFlight *flight, const MfPaymentRow *row, const MfPaym
 	if (strcmp(currency, change->base_currency) == 0 && mf_amount_compare(change->base_value, value) != 0 && !is_capture(flight, row))
 		return psprintf("MyFatoorah has invoice %s with an InvoiceValue of %s and an InvoiceDisplayValue of %s %s: the account's country may not be that of its key",
 						row->invoice_id, change->base_value, value, currency);
-	if (strcmp(currency, row->currency) == 0 && (difference == 0 || (difference < 0 && is_capture(flight, row))))
-		return NULL;
-	return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value,
-					currency, row->invoice_value, row->currency);
+	if (strcmp(currency, row->currency) != 0 || difference > 0 || (difference < 0 && !is_capture(flight, row)))
+		return psprintf("MyFatoorah has invoice %s with %s %s, and this row asks for %s %s", row->invoice_id, value,
+						currency, row->invoice_value, row->currency);
+	if (strcmp(change->base_currency, account->currency) != 0)
+		return psprintf("MyFatoorah has invoice %s with an InvoiceValue of %s %s, and the currency of account \"%s\" is %s now",
+						row->invoice_id, change->base_value, change->base_currency, account->name, account->currency);
+	return NULL;
 }
 
-/* An answer in another currency than that of the account is one about another account: nothing of it counts.  NULL if it is not. */
+/* An answer in another currency than that of the invoice is one about another account: nothing of it counts.  NULL if it is not. */
 static char *
-other_currency(const MfFlight *flight)
+other_currency(const MfFlight *flight, const MfPaymentRow *row)
 {
-	const char *currency = mf_account_get(flight->throttle->account)->currency;
+	const char *currency = refund_currency(flight, row);
 	int			i;
 
 	for (i = 0; i < flight->list.row_count; i++)
@@ -395,17 +415,24 @@ other_currency(const MfFlight *flight)
 		char *const *refund = mf_list_row(&flight->list, i);
 
 		if (refund[MF_RF_BASE_CURRENCY] != NULL && pg_strcasecmp(refund[MF_RF_BASE_CURRENCY], currency) != 0)
-			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the account is %s", refund[MF_RF_REFUND_ID],
+			return psprintf("MyFatoorah lists RefundId %s in %s, and the currency of the invoice is %s", refund[MF_RF_REFUND_ID],
 							mf_from_utf8_lossy(refund[MF_RF_BASE_CURRENCY]), currency);
 	}
 	return NULL;
+}
+
+/* Refunds are in the currency of the invoice; in that of the account if the invoice was never read. */
+static const char *
+refund_currency(const MfFlight *flight, const MfPaymentRow *row)
+{
+	return row->base_currency != NULL ? row->base_currency : mf_account_get(flight->throttle->account)->currency;
 }
 
 /* Reads an answer of GetRefundStatus: the refunds that were carried out. */
 static void
 read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, MfPaymentChange *change)
 {
-	const MfAccount *account = mf_account_get(flight->throttle->account);
+	const char *currency = refund_currency(flight, row);
 	int			i;
 
 	batch->refund_answers = lappend(batch->refund_answers, flight);
@@ -427,8 +454,7 @@ read_refunds(MfInquiryBatch *batch, MfFlight *flight, const MfPaymentRow *row, M
 		else if (status == MF_OPERATION_REFUNDED)
 			amount = read_amount(change, "Amount", refund[MF_RF_AMOUNT]);
 		if (amount != NULL)
-			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund[MF_RF_REFUND_ID], amount, account->currency,
-								 NULL);
+			mf_inquiry_add_money(batch, row->invoice, MF_MONEY_REFUND, refund[MF_RF_REFUND_ID], amount, currency, NULL);
 	}
 }
 

@@ -90,7 +90,7 @@ static MfStatement suppliers_statement = {
 	"    (SELECT k.id FROM @mf_archive_key k WHERE k.id = g.invoice)) " is_there \
 	"  AND @mf_shares_numbers(g.account, NULL, i.account) ORDER BY g.id LIMIT 1)"
 static MfStatement add_foreign_statement = {
-	"WITH n AS MATERIALIZED (SELECT n.*, i.account, (SELECT min(a.operation) FROM @mf_operation_attempt a "
+	"WITH n AS MATERIALIZED (SELECT n.*, i.account, i.base_currency, (SELECT min(a.operation) FROM @mf_operation_attempt a "
 	"    JOIN @mf_operation e ON e.id = a.operation WHERE a.reference = n.reference "
 	"    AND e.refund_id IS DISTINCT FROM n.refund_id::int8) AS earlier, " SAME_REFUND("IS NULL") " AS gone, "
 	"  " SAME_REFUND("IS NOT NULL") " AS other "
@@ -100,7 +100,7 @@ static MfStatement add_foreign_statement = {
 	"p AS (INSERT INTO @mf_operation (invoice, account, kind, value, reference, status, currency, refund_id, "
 	"    refund_reference, refunded_value, rrn, filed_at, done_at, last_error, due, origin) "
 	"  SELECT n.invoice, n.account, 'refund', n.value::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_operation k "
-	"      WHERE k.reference = n.reference) THEN n.reference END, n.status, n.currency, n.refund_id::int8, "
+	"      WHERE k.reference = n.reference) THEN n.reference END, n.status, coalesce(n.base_currency, n.currency), n.refund_id::int8, "
 	"    n.refund_reference, n.refunded_value::numeric, n.rrn, clock_timestamp(), "
 	"    CASE n.status WHEN 'refunded' THEN clock_timestamp() END, "
 	"    nullif(concat_ws('; ', CASE WHEN EXISTS (SELECT FROM @mf_operation k WHERE k.id = n.earlier AND k.reference = n.reference) "

@@ -25,7 +25,7 @@ static MfStatement lock_statement = {
 	"SELECT i.id::int8, i.invoice_id::text, i.payment_status::text, i.attempts::int4, i.base_value::text, "
 	"  i.reference::text, "
 	"  i.invoice_value::text, i.currency::text, i.received_value::text, i.refunded_value::text, i.payment_error::text, "
-	"  i.customer_reference::text, coalesce(i.replaced_by, 0)::int8, i.taken_over_from::text "
+	"  i.customer_reference::text, coalesce(i.replaced_by, 0)::int8, i.taken_over_from::text, i.base_currency::text "
 	"FROM @mf_invoice i "
 	"WHERE i.id = ANY ($1) AND i.status = 'sent' AND NOT EXISTS (SELECT FROM @mf_event o WHERE " UNANSWERED("o") " "
 	"  AND o.invoice = i.id AND o.id NOT IN (SELECT e.id FROM e)) FOR NO KEY UPDATE OF i SKIP LOCKED",
@@ -237,6 +237,7 @@ mf_payment_lock(const MfSqlScope *scope, const int64 *invoices, int count)
 		row->customer_reference = mf_result_text(i, 12);
 		row->replaced_by = mf_result_int8(i, 13);
 		row->taken_over_from = mf_result_text(i, 14);
+		row->base_currency = mf_result_text(i, 15);
 		locked = lappend(locked, row);
 	}
 	return locked;

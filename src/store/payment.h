@@ -27,6 +27,7 @@ typedef struct MfPaymentRow
 	MfPaymentStatus status;
 	int			attempts;
 	char	   *base_value;		/* of the latest answer; NULL = there was none */
+	char	   *base_currency;	/* likewise */
 	char	   *invoice_value;
 	char	   *currency;		/* of invoice_value; NULL = not known */
 	char	   *received_value;
