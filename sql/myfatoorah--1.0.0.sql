@@ -2002,7 +2002,8 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 						FROM mf_invoice r WHERE r.id IN (i.id, i.replaced_by) AND r.recurring_id IS NOT NULL), i.id)
 				WHEN q.doubt IS NOT NULL THEN
 				coalesce((SELECT pg_catalog.format('If the MyFatoorah portal shows that dispute %1$s was won: SELECT mf_resolve_dispute(%2$s, %1$L, ''RESOLVED'', ''reason''). ', d.id, i.id)
-					FROM pg_catalog.substring(q.doubt, 'dispute (.+?) is LOST, and was reported as RESOLVED') d(id) WHERE d.id IS NOT NULL), '') ||
+					FROM pg_catalog.substring(q.doubt, 'dispute (.+?) is LOST, and (?:was reported as RESOLVED|no chargeback is booked)') d(id) WHERE d.id IS NOT NULL), '') ||
+				CASE WHEN q.doubt LIKE '%no chargeback is booked%' THEN 'What the bank has taken is still in net_value and mf_ledger. ' ELSE '' END ||
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND q.error LIKE '% was taken over from %' THEN
 				pg_catalog.format('Put base_url, country and environment of account "%s" back, or give such accounts a server of their own. If MyFatoorah has this very invoice at the new address, too: SELECT mf_adopt(''%s'', %L)', i.account, i.invoice_id, i.account)

@@ -362,6 +362,33 @@ sub counts
 	}
 	sql("SELECT mf_resolve($id, 'dismiss', 'so it is')");
 
+	# of a payment that the invoice has not: a person is told, until it has, or the dispute was won
+	foreach my $listed ([], [ { PaymentId => '0999', TransactionStatus => 'Succss', TransationValue => '50.000' } ])
+	{
+		my $paid = @$listed;
+
+		($id, $invoice) = sent("lost, payments $paid", '50.000');
+		$sandbox{kwd}->invoice($invoice, 'pay');
+		undef $payment;
+		answers($id, $invoice, InvoiceStatus => $paid ? 'Paid' : 'Pending', InvoiceValue => '50.000', InvoiceDisplayValue => '50.000 KD', InvoiceTransactions => $listed);
+		$hand_in->($dispute->(715, 'LOST'));
+		like(row($id, 'payment_doubt'), qr/^dispute 715 is LOST, and no chargeback is booked: the invoice has no payment with PaymentId "\d+"$/, 'what was lost without a payment needs a person');
+		($call) = sql("SELECT next_step FROM mf_review WHERE id = $id") =~ /^If .* dispute 715 was won: (SELECT mf_resolve_dispute\(.*?'reason'\))\. What the bank has taken is still in net_value and mf_ledger\. Compare/;
+		ok($call, 'who learns what to do');
+		if ($paid)
+		{
+			sql($call);
+			wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $id AND urgent", 0);
+		}
+		else
+		{
+			$sandbox{kwd}->clear_faults;
+			refresh($id);
+		}
+		is(row($id, qw(payment_status payment_doubt)), $paid ? 'paid|' : 'refunded|', 'and nobody does once it has ended, or its payment is known');
+	}
+	$sandbox{kwd}->clear_faults;
+
 	# a type that changes, which version 2 does not sign
 	($id, $invoice) = sent('another type', '50.000');
 	$sandbox{kwd}->invoice($invoice, 'pay');

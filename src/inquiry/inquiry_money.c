@@ -86,7 +86,7 @@ mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 	doubt_disputes(scope, steps);
 }
 
-/* Has a person look at disputes that are lost again, until they are settled. */
+/* Has a person look at disputes that are lost again, or without a payment that they take, until they are settled. */
 static void
 doubt_disputes(const MfSqlScope *scope, const List *steps)
 {
@@ -95,10 +95,18 @@ doubt_disputes(const MfSqlScope *scope, const List *steps)
 	foreach(lc, steps)
 	{
 		const MfDispute *dispute = ((const Step *) lfirst(lc))->dispute;
+		const char *unbooked;
 		const char *doubt;
 
 		if (dispute == NULL)
 			continue;
+		unbooked = psprintf("dispute %s is LOST, and no chargeback is booked: ", dispute->dispute_id);
+		if (strcmp(dispute->status, "LOST") == 0 && dispute->type != NULL && strcmp(dispute->type, "CHARGEBACK") == 0 &&
+			dispute->currency == NULL)
+			mf_payment_doubt(scope, dispute->invoice, psprintf("%sthe invoice has no payment with PaymentId \"%s\"", unbooked,
+															   dispute->payment_id ? dispute->payment_id : ""), false);
+		else
+			mf_payment_end_doubt(scope, dispute->invoice, unbooked);
 		doubt = psprintf("dispute %s is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended",
 						 dispute->dispute_id);
 		if (dispute->again)
