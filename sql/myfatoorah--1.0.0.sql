@@ -1969,6 +1969,8 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 				pg_catalog.format('To have MyFatoorah asked, and what has come in booked: SELECT mf_unarchive(ARRAY[%s])', k.id)
 				WHEN k.id IS NOT NULL THEN
 				pg_catalog.format('Its month was dropped or detached. If it was detached, bring its rows back into mf_invoice_archive, and the invoice from there: SELECT mf_unarchive(ARRAY[%s]). If it was dropped, look the invoice up in the MyFatoorah portal: invoice %s of account %s', k.id, k.invoice_id, k.account)
+				WHEN e.invoice_id IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s WHERE s.srvname = e.account) THEN
+				pg_catalog.format('Account %1$s does not exist, so this is about no invoice of another one. If another account is the same at MyFatoorah, move it there: SELECT mf_move_account(%1$L, ''name''). Then SELECT mf_adopt(''%2$s'', ''name''), or mf_refresh() of the row that has the invoice, books it. Else look invoice %2$s up in the MyFatoorah portal', e.account, e.invoice_id)
 		   END AS next_step
 	FROM (SELECT u.* FROM mf_event u WHERE u.invoice IS NULL AND u.due IS NULL AND u.event_code IS DISTINCT FROM 3
 		  UNION ALL
@@ -1981,7 +1983,7 @@ CREATE VIEW mf_unmatched WITH (security_barrier) AS
 			LIMIT 1) k ON true
 	WHERE mf_invoice_visible(e.invoice);
 COMMENT ON COLUMN mf_unmatched.archived IS 'id of the archived invoice that the event is about';
-COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it; or what is to be done before, where its month is gone';
+COMMENT ON COLUMN mf_unmatched.next_step IS 'for an archived invoice, the call that brings it back, so that MyFatoorah is asked about it; or what is to be done before, where its month is gone; where the account is gone, too';
 COMMENT ON VIEW mf_unmatched IS 'events that match no row of mf_invoice: of invoices created elsewhere or archived, of suppliers, or of an invoice that exists twice';
 
 CREATE VIEW mf_review WITH (security_barrier) AS

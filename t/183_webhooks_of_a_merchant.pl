@@ -154,4 +154,22 @@ sql("SELECT mf_refresh($last)");
 wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $last AND urgent", 0);
 is(money($last), 'paid|10', 'what was signed by another owner of the name is not believed');
 
+# one that came in under an account that is gone
+($elsewhere, $its_number) = $mf->settle($node, $db, $sandbox, 'of nobody', 'pay', account => "'second'");
+$mf->wait_idle($node, $db);
+sql("DELETE FROM mf_invoice WHERE id = $elsewhere");
+$mf->setup_account($node, $db, $sandbox, account => 'closed');
+sql("ALTER USER MAPPING FOR PUBLIC SERVER closed OPTIONS (ADD webhook_secret 'ours')");
+my $orphan = sql($mf->webhook(dispute($its_number, 'ours', 806, 'LOST'), 'closed'));
+is(sql("SELECT next_step FROM mf_unmatched WHERE id = $orphan"), '', 'an account that is there has no step of its own');
+sql('DROP SERVER closed CASCADE');
+$adopted = sql("SELECT mf_adopt('$its_number', 'second')");
+wait_for("SELECT count(*) FROM mf_inquiry WHERE invoice = $adopted AND urgent", 0);
+is(money($adopted), 'paid|10', 'what came in under an account that is gone is not believed by itself');
+my ($move) = sql("SELECT next_step FROM mf_unmatched WHERE id = $orphan") =~ /^Account closed does not exist.*: (SELECT mf_move_account\('closed', 'name'\))\..*mf_adopt\('$its_number', 'name'\)/;
+ok($move, 'mf_unmatched says what to do');
+sql($move =~ s/'name'/'second'/r . "; SELECT mf_refresh($adopted)");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $adopted", 'refunded');
+is(money($adopted), 'refunded|0', 'which books it');
+
 done_testing();
