@@ -163,7 +163,8 @@ mf_move_account(PG_FUNCTION_ARGS)
 				 errmsg("cannot move the invoices of account \"%s\" to account \"%s\"", old_name, new_name),
 				 errdetail("The currency of the account is %s, and that of the invoices is %s.", account->currency,
 						   mf_result_text(0, 1)),
-				 errhint("Give the account that they were created with, by the present name of its server.")));
+				 errhint("Give the account that they were created with, by the present name of its server. If it has none, or invoices of several currencies, create a server \"%s\" for it again; then nothing has to be moved.",
+						 old_name)));
 	values[1] = PG_GETARG_DATUM(1);
 	moved = move_rows(&scope, values);
 	mf_sql_end(&scope);
