@@ -2,7 +2,7 @@
 # the former name of an account, but never for invoices of another merchant.
 use MyFatoorah::Test qw(sql wait_for);
 
-my $mf = 'MyFatoorah::Cluster';
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $db = 'postgres';
 my $sandbox = MyFatoorah::Sandbox->new;
 my $node = $mf->new_node('main', conf => "myfatoorah.poll_delay = '1h'\nmyfatoorah.retry_delay = '50ms'");
@@ -136,6 +136,52 @@ is(sql('SELECT account, renamed_to FROM mf_account ORDER BY account'), "kuwait|s
 like(($node->psql($db, $mf->webhook(dispute($third_number, 'ours', 804, 'RESOLVED'), 'nobody')))[2], qr/account "nobody" does not exist/, 'a name that none had is unknown');
 sql('ALTER SERVER shuwaikh RENAME TO myfatoorah');
 is(sql('SELECT account, renamed_to FROM mf_account WHERE renamed_to IS NOT NULL ORDER BY account'), "kuwait|myfatoorah\nshuwaikh|myfatoorah", 'a name that is taken back is none of the former ones');
+
+# While a server is being renamed nothing comes to stay under the name that it had: who writes one waits, and then sees what it is called.
+{
+	my $port = $web->free_port;
+	my $deposit = $sandbox->deposit(invoices => [$third_number], webhook => 1)->{reference};
+	my $told = ($sandbox->deliveries(code => 3))[-1];
+	my $lost = dispute($its_number, 'ours', 816, 'LOST');
+	my ($refused) = $mf->settle($node, $db, $sandbox, 'to be refunded', 'pay');
+	my ($renaming, %session);
+	my %call = (
+		dispute => $mf->webhook($lost), deposit => $mf->webhook($told), callback => q{SELECT mf_callback('07070000000000000183')},
+		merchant => $mf->webhook(dispute($third_number, 'ours', 817, 'LOST'), 'second'), refresh => "SELECT mf_refresh($refused)",
+		read => q{SELECT mf_read_deposit('2025000183')}, other => q{SELECT mf_read_deposit('2025000184', 'second')}, pause => q{SELECT mf_pause('myfatoorah')}, resume => q{SELECT mf_resume('myfatoorah')});
+
+	$web->open($node, $db, $port);
+	$sandbox->faults({ path => 'SendPayment', status => 401, delay_ms => -1, times => -1 });
+	$mf->insert($node, $db, 'refused meanwhile');
+	$mf->wait_idle($node, $db, in_flight => 1);
+	sql("DELETE FROM mf_inquiry WHERE invoice IN ($third, $refused)");
+	$session{$_} = $mf->session($node, $db) foreach keys %call;
+	$renaming = $mf->session($node, $db);
+	$renaming->query_safe('BEGIN; ALTER SERVER myfatoorah RENAME TO jahra');
+	my $post = sub { $web->post("http://127.0.0.1:$port/webhook/myfatoorah", $lost->{body},
+		{ 'Content-Type' => 'application/json', 'MyFatoorah-Webhook-Version' => 'v2', 'MyFatoorah-Signature' => $lost->{signature} })->{status} };
+	is($post->(), 503, 'a webhook that comes in meanwhile is to come again');
+	$session{$_}->query_until(qr/begun/, "\\echo begun\n$call{$_};\n") foreach keys %call;
+	wait_for(q{SELECT string_agg(substring(query FROM '\w+\('), ' ' ORDER BY query COLLATE "C") FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND backend_type = 'client backend'},
+		join ' ', map { "mf_$_(" } qw(callback pause read_deposit read_deposit refresh resume webhook webhook webhook));
+	pass('who writes the name waits');
+	$renaming->query_safe('COMMIT');
+	$session{$_}->query('SELECT 1') foreach keys %call;
+	is($session{$_}{stderr}, '', "$_: done after that") foreach qw(dispute deposit callback refresh);
+	like($session{$_}{stderr}, qr/account "myfatoorah" does not exist/, "$_: the name is none any more") foreach qw(merchant read other pause resume);
+	is($post->(), 200, 'the webhook came again');
+	$sandbox->clear_faults;
+	$mf->wait_status($node, $db, 'refused meanwhile');
+	$mf->wait_idle($node, $db);
+	sql($call{merchant});
+	is(sql("SELECT count(*) FROM $_ WHERE account = 'myfatoorah'"), 0, "nothing of $_ has the former name") foreach qw(mf_event mf_inquiry mf_deposit mf_operation mf_invoice);
+	is(sql(q{SELECT count(*) FROM mf_account WHERE paused_at IS NOT NULL}), 0, 'and no account is paused');
+	is(sql("SELECT account, deliveries FROM mf_event WHERE source = 'webhook' AND data->'Dispute'->>'DisputeTransactionId' = '816'"), 'jahra|2', 'the webhook is stored under the new name, once');
+	is(sql("SELECT account, count(*) FROM mf_deposit WHERE deposit_reference = '$deposit' AND account IN ('myfatoorah', 'jahra') GROUP BY account"), 'jahra|1', 'likewise the deposit');
+	wait_for("SELECT payment_status FROM mf_invoice WHERE id = $third", 'refunded');
+	$_->quit for $renaming, values %session;
+	sql('ALTER SERVER jahra RENAME TO myfatoorah');
+}
 
 # whoever may make servers gets neither what came in under a name, nor what still comes in under a former one
 sql('DROP SERVER stranger CASCADE; CREATE ROLE tenant; GRANT USAGE ON FOREIGN DATA WRAPPER myfatoorah TO tenant');

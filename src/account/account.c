@@ -91,25 +91,37 @@ mf_account_get(const char *name)
 	return account;
 }
 
+bool
+mf_account_hold_name(const char *name)
+{
+	Oid			server = get_foreign_server_oid(name, true);
+
+	while (OidIsValid(server))
+	{
+		Oid			held = server;
+
+		LockDatabaseObject(ForeignServerRelationId, held, 0, AccessShareLock);
+		server = get_foreign_server_oid(name, true);
+		if (server == held)
+			return true;
+		/* while we waited, the server has got another name, and perhaps another one this */
+		UnlockDatabaseObject(ForeignServerRelationId, held, 0, AccessShareLock);
+	}
+	return false;
+}
+
+void
+mf_account_hold_if_any(const char *name)
+{
+	if (mf_account_exists(name) && !mf_account_hold_name(name))
+		(void) mf_account_get(name);
+}
+
 const MfAccount *
 mf_account_hold(const char *name)
 {
-	const MfAccount *account = mf_account_get(name);
-
-	for (;;)
-	{
-		Oid			server = account->serverid;
-
-		LockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
-		if (!cached_accounts_stale)
-			return account;
-
-		/* a server has changed meanwhile, perhaps this one while we waited */
-		account = mf_account_get(name);
-		if (account->serverid == server)
-			return account;
-		UnlockDatabaseObject(ForeignServerRelationId, server, 0, AccessShareLock);
-	}
+	(void) mf_account_hold_name(name);
+	return mf_account_get(name);
 }
 
 const MfAccount *

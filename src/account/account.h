@@ -61,9 +61,19 @@ extern const MfAccount *mf_account_or_null(const char *name, const char **reason
 
 /*
  * The same for who is about to write the name into a row: until the transaction ends,
- * the server cannot be renamed or dropped.  What is renamed later finds the row.
+ * the server cannot be renamed or dropped.  What is renamed later finds the row.  Waits
+ * for who is renaming it; then the name is none any more.
  */
 extern const MfAccount *mf_account_hold(const char *name);
+
+/* The same, whatever the options are; false if there is no server of that name, perhaps any more. */
+extern bool mf_account_hold_name(const char *name);
+
+/*
+ * The same for a name that may be that of no server, or was written before it was known: raises
+ * 42704 if the server had it and was renamed while we waited.
+ */
+extern void mf_account_hold_if_any(const char *name);
 
 /* The server of that name, palloc'd; NULL if there is none of the wrapper myfatoorah. */
 extern struct ForeignServer *mf_account_server(const char *name);

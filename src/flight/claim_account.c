@@ -20,6 +20,7 @@
 #include "base/log_event.h"
 #include "flight/claim_account.h"
 #include "flow/request_slots.h"
+#include "process/process.h"
 #include "store/queue.h"
 #include "store/queue_pause.h"
 #include "store/repair.h"
@@ -247,7 +248,10 @@ write_pause(const MfSqlScope *scope, void *argument)
 {
 	const MfThrottle *throttle = (const MfThrottle *) argument;
 
-	mf_queue_pause(scope->schema, throttle->account, throttle->pause_by, throttle->pause_reason);
+	/* under its new name it is refused, and paused, again */
+	mf_process_limit_lock_waits();
+	if (mf_account_hold_name(throttle->account))
+		mf_queue_pause(scope->schema, throttle->account, throttle->pause_by, throttle->pause_reason);
 	return true;
 }
 

@@ -249,7 +249,7 @@ mf_pause(PG_FUNCTION_ARGS)
 	char	   *account = mf_required_text(fcinfo, 0, "account");
 
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
-		(void) mf_account_get(account);
+		(void) mf_account_hold(account);
 	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
 				   GetUserNameFromId(GetUserId(), false), mf_reason_argument(fcinfo, 1));
 	PG_RETURN_VOID();
@@ -265,6 +265,8 @@ mf_resume(PG_FUNCTION_ARGS)
 
 	if (strcmp(account, MF_ALL_ACCOUNTS) == 0)
 		mf_copy_guard_adopt(schema);
+	else
+		mf_account_hold_if_any(account);
 	if (!mf_queue_resume(schema, account) && !drained)
 		ereport(NOTICE,
 				(errmsg("account \"%s\" was not paused; what was put off after failures is tried at once", account)));

@@ -93,6 +93,7 @@ mf_probe_idempotency(PG_FUNCTION_ARGS)
 	proof = run_probe(&probe, &detail);
 	if (proof != MF_PROOF_NONE)
 	{
+		(void) mf_account_hold(probe.account->name);
 		mf_sql_begin(&scope, schema);
 		mf_api_proof_set(&scope, probe.account, probe.sent_to, proof == MF_PROOF_GIVEN, detail);
 		mf_sql_end(&scope);

@@ -24,7 +24,9 @@
 /* Between two log lines about webhooks of unknown invoices */
 #define UNMATCHED_LOG_MS 60000
 
+static const char *hold_account(const MfSqlScope *scope, const char *name);
 static const char *current_account(const MfSqlScope *scope, const char *name);
+static List *hold_callback_rows(const MfSqlScope *scope, const int64 *invoices, int count);
 static bool read_message(MfInbound *message, List *rows, MfEvent *event);
 static void set_result(MfInbound *message, const MfEvent *event);
 static bool read_webhook(MfInbound *message, MfEvent *event);
@@ -51,11 +53,11 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 
 	mf_sql_begin(&scope, schema);
 	if (invoice_count > 0)
-		rows = mf_payment_callback_rows(&scope, invoices, invoice_count);
+		rows = hold_callback_rows(&scope, invoices, invoice_count);
 	for (i = 0; i < count; i++)
 	{
-		if (messages[i].account != NULL && !mf_account_exists(messages[i].account))
-			messages[i].account = current_account(&scope, messages[i].account);
+		if (messages[i].account != NULL)
+			messages[i].account = hold_account(&scope, messages[i].account);
 		if (read_message(&messages[i], rows, &events[event_count]))
 			owners[event_count++] = &messages[i];
 	}
@@ -79,6 +81,36 @@ mf_inbound_store(Oid schema, MfInbound *messages, int count)
 			set_payment(message, row);
 	}
 	mf_sql_end(&scope);
+}
+
+/* The account of a name that it has or had, which it keeps until the event is committed; the same name if there is none */
+static const char *
+hold_account(const MfSqlScope *scope, const char *name)
+{
+	const char *held = name;
+
+	while (!mf_account_hold_name(held))
+	{
+		const char *current = current_account(scope, name);
+
+		if (strcmp(current, held) == 0)
+			break;
+		held = current;
+	}
+	return held;
+}
+
+/* The rows of callbacks, whose accounts keep their names; those of a server that was dropped have none to keep. */
+static List *
+hold_callback_rows(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	List	   *rows = mf_payment_callback_rows(scope, invoices, count);
+	bool		renamed = false;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		renamed |= !mf_account_hold_name(((const MfCallbackRow *) lfirst(lc))->account);
+	return renamed ? mf_payment_callback_rows(scope, invoices, count) : rows;
 }
 
 /* What an account is called now that had this name; the same name if none had. */

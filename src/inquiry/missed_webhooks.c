@@ -177,6 +177,9 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	{
 		/* a session may have handed in one of these, or asked for a deposit, and not committed */
 		mf_process_limit_lock_waits();
+		/* renamed meanwhile: it is read under the new name */
+		if (!mf_account_hold_name(flight->throttle->account))
+			return;
 		mf_events_store(scope, events, count);
 		ereport(LOG,
 				(mf_log_event("webhooks_found",

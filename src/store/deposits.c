@@ -20,6 +20,7 @@
 #include "database/function_args.h"
 #include "database/sql_array.h"
 #include "flow/round_items.h"
+#include "process/process.h"
 #include "process/wakeup.h"
 #include "store/deposits.h"
 #include "store/events.h"
@@ -59,8 +60,9 @@ static MfStatement request_statement = {
 	"    announced_count = coalesce(EXCLUDED.announced_count, d.announced_count), "
 	"    announced_at = coalesce(d.announced_at, EXCLUDED.announced_at), requested_at = clock_timestamp(), "
 	"    times_requested = d.times_requested + 1, due = clock_timestamp(), lookups = 0, failures = 0, error = NULL "
-	"  RETURNING d.id) "
-	"SELECT min(d.id)::int8, (SELECT count(*) FROM n) - count(*) FROM d",
+	"  RETURNING d.id, d.account) "
+	"SELECT (SELECT min(d.id) FROM d)::int8, (SELECT count(*) FROM n) - (SELECT count(*) FROM d), a.account::text "
+	"FROM (SELECT DISTINCT d.account FROM d) a",
 	6, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
 };
 
@@ -124,8 +126,8 @@ static MfStatement next_statement = {
 	"    status = CASE WHEN d.times_requested = $2 AND $3 THEN 'failed' ELSE 'queued' END, "
 	"    due = CASE WHEN d.times_requested = $2 THEN $4 ELSE clock_timestamp() END, "
 	"    lookups = CASE WHEN d.times_requested = $2 THEN $5 ELSE 0 END, failures = $6, error = $7 "
-	"  WHERE d.id = $1 RETURNING 1) "
-	"SELECT 1 - count(*) FROM u",
+	"  WHERE d.id = $1 RETURNING d.account) "
+	"SELECT 1 - count(*), max(u.account)::text FROM u",
 	8, {INT8OID, INT4OID, BOOLOID, TIMESTAMPTZOID, INT4OID, INT4OID, TEXTOID, BOOLOID}, NULL
 };
 
@@ -152,9 +154,13 @@ add_request(MfArray *columns, const char *account, const char *reference, int64 
 static int64
 request(const MfSqlScope *scope, MfArray *columns)
 {
-	(void) mf_columns_execute(scope, &request_statement, columns);
-	if (mf_result_int8(0, 2) != 0)
+	uint64		rows = mf_columns_execute(scope, &request_statement, columns);
+	uint64		row;
+
+	if (rows == 0 || mf_result_int8(0, 2) != 0)
 		mf_change_suppressed();
+	for (row = 0; row < rows; row++)
+		mf_account_hold_if_any(mf_result_text(row, 3));
 	mf_news_at_commit(MF_NEWS_INQUIRIES);
 	return mf_result_int8(0, 1);
 }
@@ -298,6 +304,11 @@ mf_deposits_set_next(const MfSqlScope *scope, const MfDepositNext *next)
 	(void) mf_sql_execute(scope, &next_statement, values, nulls);
 	if (mf_result_int8(0, 1) != 0)
 		mf_change_suppressed();
+	if (next->elsewhere)
+	{
+		mf_process_limit_lock_waits();
+		mf_account_hold_if_any(mf_result_text(0, 2));
+	}
 }
 
 /* Has the worker read a deposit; returns its id. */

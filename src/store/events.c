@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "account/account.h"
 #include "base/encoding.h"
 #include "core/text/json.h"
 #include "database/sql_array.h"
@@ -122,7 +123,7 @@ static MfStatement store_events_statement = {
 	"    unchanged_answers = CASE WHEN EXCLUDED.by_callback AND q.urgent AND q.ordered_by = 0 "
 	"      THEN q.unchanged_answers ELSE 0 END, "
 	"    by_callback = EXCLUDED.by_callback AND (q.by_callback OR q.ordered_by <> 0 OR NOT q.urgent), ordered_by = 0 "
-	"      RETURNING 1), "
+	"      RETURNING q.invoice, q.account, q.xmax = '0'::xid AS new), "
 	/* under a reference that was replaced an invoice exists after all; of a queued row, another server has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
 	"    due = clock_timestamp(), rank = clock_timestamp() "
@@ -131,7 +132,8 @@ static MfStatement store_events_statement = {
 	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
 	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
 	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated, "
-	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked) FROM s",
+	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked), "
+	"  (SELECT a.account FROM asked a WHERE a.invoice = s.invoice AND a.new)::text FROM s",
 	16, {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
 		BOOLARRAYOID, TIMESTAMPTZARRAYOID}, NULL
@@ -258,7 +260,11 @@ mf_events_store(const MfSqlScope *scope, MfEvent *events, int count)
 	{
 		const bytea *digest = DatumGetByteaPP(mf_result(row, 1, NULL));
 		const char *account = mf_result_text(row, 2);
+		const char *asked = mf_result_text(row, 7);
 
+		/* the invoice may be another account's; if that is renamed meanwhile, the event comes in again after the error */
+		if (asked != NULL && strcmp(asked, account) != 0)
+			mf_account_hold_if_any(asked);
 		for (i = 0; i < count; i++)
 		{
 			if (!is_event(&events[i], account, (const uint8 *) VARDATA_ANY(digest)))

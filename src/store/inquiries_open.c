@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "account/account.h"
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/settings.h"
@@ -135,6 +136,13 @@ static MfStatement order_statement = {
 	4, {INT8ARRAYOID, BOOLARRAYOID, INT4OID, OIDOID}, NULL
 };
 
+/* of those that have no inquiry yet, which a server that is renamed would find */
+static MfStatement accounts_statement = {
+	"SELECT DISTINCT i.account::text FROM @mf_invoice i WHERE i.id = ANY ($1) "
+	"  AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = ANY ($1) AND q.invoice = i.id)",
+	1, {INT8ARRAYOID}, NULL
+};
+
 /* $2: asked about already; what is authorized is waited for */
 static MfStatement replaced_statement = {
 	MF_IN_ORDER "SELECT i.id::int8 FROM @mf_invoice i LEFT JOIN @mf_inquiry q ON q.invoice = i.id "
@@ -184,6 +192,7 @@ static int	insert_inquiries(const MfSqlScope *scope, const MfSentInvoice *sent, 
 static void order(const MfSqlScope *scope, Oid role, const int64 *invoices, const bool *too_often, int count);
 static void at_transaction_end(XactEvent event, void *arg);
 static void write_pending(void);
+static void hold_accounts(Oid schema, const int64 *invoices, int count);
 
 bool
 mf_inquiries_open(const MfSqlScope *scope, MfSentInvoice *sent, int count, TimestampTz due)
@@ -452,6 +461,7 @@ write_pending(void)
 		}
 		if (count == BATCH_SIZE || (count > 0 && (refresh->schema != schema || refresh->role != role)))
 		{
+			hold_accounts(schema, invoices, count);
 			mf_inquiries_order(schema, role, invoices, too_often, count);
 			count = 0;
 		}
@@ -460,8 +470,25 @@ write_pending(void)
 		invoices[count] = refresh->invoice;
 		too_often[count++] = refresh->too_often;
 	}
+	hold_accounts(schema, invoices, count);
 	mf_inquiries_order(schema, role, invoices, too_often, count);
 	/* deferred triggers of users on what was written here */
 	AfterTriggerFireDeferred();
 	PopActiveSnapshot();
+}
+
+/* Waits for who is renaming an account of the invoices; from then on it keeps its name until the commit. */
+static void
+hold_accounts(Oid schema, const int64 *invoices, int count)
+{
+	MfSqlScope	scope;
+	Datum		value = mf_int8_array(invoices, count);
+	uint64		rows;
+	uint64		row;
+
+	mf_sql_begin(&scope, schema);
+	rows = mf_sql_execute(&scope, &accounts_statement, &value, NULL);
+	for (row = 0; row < rows; row++)
+		(void) mf_account_hold_name(mf_result_text(row, 1));
+	mf_sql_end(&scope);
 }

@@ -623,7 +623,11 @@ mutate won_again 'a webhook that is replayed with another number gives money bac
 mutate webhook_stranger "another merchant's webhook is about an invoice of ours" src/store/events.h \
 	's/"  AND \@mf_shares_webhooks\(i\.account, " account "\)\)\)"/")"/' 183_webhooks_of_a_merchant
 mutate former_name_lost 'webhooks under the former name of an account are refused' src/inbound/inbound.c \
-	's/if \(messages\[i\]\.account != NULL \&\& /if (false \&\& /' 183_webhooks_of_a_merchant
+	's/if \(messages\[i\]\.account != NULL\)/if (false)/' 183_webhooks_of_a_merchant
+mutate former_name_stored 'what comes in while a server is renamed stays under its former name' src/account/account.c \
+	's/LockDatabaseObject\(ForeignServerRelationId, held, 0, AccessShareLock\);//' 183_webhooks_of_a_merchant
+mutate former_name_paused 'the former name of an account is paused' src/flight/claim_account.c \
+	's/if \(mf_account_hold_name\(throttle->account\)\)//' 183_webhooks_of_a_merchant
 mutate currency_lost 'an amount becomes one of the currency that the account has by the time of sending' src/request/request.c \
 	's/if \(!request->isnull\[MF_SP_DISPLAY_CURRENCY_ISO\] \|\| strcmp\(TextDatum/if (request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] || strcmp(TextDatum/' 068_money
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
