@@ -232,7 +232,7 @@ COMMENT ON COLUMN mf_invoice.attempts IS 'result: number of the latest attempt t
 COMMENT ON COLUMN mf_invoice.cancel_requested IS 'result: mf_cancel() was called while the invoice might already exist: it is not sent again; in a sent row, the call came too late; so does mf_replace()';
 COMMENT ON COLUMN mf_invoice.duplicate_suspected IS 'result: MyFatoorah may have more than one invoice for this row; see mf_review';
 COMMENT ON COLUMN mf_invoice.created_at IS 'result: when the row was inserted; a value in the INSERT is ignored';
-COMMENT ON COLUMN mf_invoice.created_by IS 'result: name, at that time, of the role that inserted the row or last changed its account';
+COMMENT ON COLUMN mf_invoice.created_by IS 'result: name, at that time, of the role that inserted the row or last changed its account; mf_repair() writes its present one';
 COMMENT ON COLUMN mf_invoice.invoice_status IS 'result: InvoiceStatus as last read from MyFatoorah';
 COMMENT ON COLUMN mf_invoice.payment_error IS 'result: what is wrong with the latest answer about the payment; null after a valid answer';
 COMMENT ON COLUMN mf_invoice.duplicate_error IS 'result: why duplicate_suspected is set';
@@ -1620,7 +1620,7 @@ CREATE FUNCTION mf_repair(OUT kind text, OUT invoices bigint)
 RETURNS SETOF record
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 6
 AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, to be looked up before they are sent; removes entries without an invoice; gives entries the account and time of their invoice; returns how many of each kind';
+COMMENT ON FUNCTION mf_repair() IS 'puts invoices that were loaded without triggers on the agenda, to be looked up before they are sent; removes entries without an invoice; gives entries the account and time of their invoice, and rows the present name of their role; returns how many of each kind';
 
 CREATE FUNCTION mf_move_account(old_account text, new_account text)
 RETURNS bigint

@@ -162,6 +162,19 @@ is(sql(sprintf $rows, 'cashier'), '1 3 1 1 1', 'a renamed role keeps its rows');
 $old->safe_psql('template1', 'CREATE DATABASE templated TEMPLATE postgres');
 is($old->safe_psql('templated', q{SELECT mf_resume('*')}) . $old->safe_psql('templated', sprintf $rows, 'cashier'), '1 3 1 1 1', 'also in a copy of the database as a whole');
 
+# A dump has names. Before its role is renamed there, who has taken the former name gets nothing of it.
+like(($old->psql('postgres', 'ALTER ROLE gone RENAME TO left_us'))[2], qr/NOTICE:  what role "left_us" has inserted keeps the name "gone" in created_by\n.*\nHINT:  Run SELECT \* FROM mf_repair\(\)/s, 'who renames a role is told what to do before the next dump');
+is($old->safe_psql('templated', 'SELECT kind, invoices FROM mf_repair()'), 'role|8', 'mf_repair() writes the present names, in a copy that has the roles, too');
+is(sql('SELECT kind, invoices FROM mf_repair()'), 'role|8', 'and where the rows were inserted');
+is(sql('SELECT count(*) FROM mf_repair()'), 0, 'once');
+is(sql(q{SELECT string_agg(DISTINCT created_by, ' ' ORDER BY created_by) FROM mf_invoice_all}), 'cashier left_us', 'which the rows have then');
+$old->command_ok([ $old->installed_command('pg_dump'), '-Fc', '-f', $dump, '-d', $old->connstr('postgres') ], 'a dump after that');
+$old->safe_psql('postgres', 'CREATE DATABASE named');
+restore($old, 'named');
+is($old->safe_psql('named', q{SET session_replication_role = replica; UPDATE mf_invoice SET created_by = 'clerk' WHERE created_by = 'left_us'; SELECT count(*) FROM mf_repair() WHERE kind = 'role'}), 0, 'where rows of another database came in, a name is what tells whose they are');
+is($old->safe_psql('named', q{SELECT mf_resume('*')}) . $old->safe_psql('named', sprintf $rows, 'cashier'), '1 3 1 1 1', 'where that is restored the renamed role keeps its rows');
+is($old->safe_psql('named', sprintf $rows, 'clerk'), '0 1 0 0 0', 'and who has the former name gets none of them');
+
 # The same database, but other tables: a period that was billed since the dump is not billed again before somebody has decided.
 $old->safe_psql('postgres', 'CREATE DATABASE again');
 MyFatoorah::Test::ask($old, 'again');

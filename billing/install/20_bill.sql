@@ -89,7 +89,7 @@ COMMENT ON COLUMN mf_bill.invoice IS 'result: mf_invoice.id of the live link, at
 COMMENT ON COLUMN mf_bill.paid_on IS 'result: day of the receipt by which it was paid';
 COMMENT ON COLUMN mf_bill.closed_at IS 'result: when it became paid or void';
 COMMENT ON COLUMN mf_bill.created_at IS 'result: when the row was inserted';
-COMMENT ON COLUMN mf_bill.created_by IS 'result: name, at that time, of the role that inserted the row';
+COMMENT ON COLUMN mf_bill.created_by IS 'result: name, at that time, of the role that inserted the row; mf_repair() writes its present one';
 COMMENT ON COLUMN mf_bill.updated_at IS 'result: when what you write was last changed';
 COMMENT ON COLUMN mf_bill.updated_by IS 'result: by which role';
 COMMENT ON COLUMN mf_bill.created_by_id IS 'result: OID of the role that inserted the row: its members may change it, and links are made as that role';

@@ -68,7 +68,7 @@ COMMENT ON COLUMN mf_plan.next_at IS 'result: when it is looked at next';
 COMMENT ON COLUMN mf_plan.tries IS 'result: failures in a row';
 COMMENT ON COLUMN mf_plan.last_error IS 'result: why the next period could not be billed; null if nothing is wrong';
 COMMENT ON COLUMN mf_plan.created_at IS 'result: when the row was inserted';
-COMMENT ON COLUMN mf_plan.created_by IS 'result: name, at that time, of the role that inserted the row';
+COMMENT ON COLUMN mf_plan.created_by IS 'result: name, at that time, of the role that inserted the row; mf_repair() writes its present one';
 COMMENT ON COLUMN mf_plan.created_by_id IS 'result: OID of that role: its members may change the plan, and bills are made as that role';
 COMMENT ON COLUMN mf_plan.updated_at IS 'result: when what you write was last changed';
 COMMENT ON COLUMN mf_plan.updated_by IS 'result: by which role';

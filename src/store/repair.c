@@ -273,35 +273,49 @@ static MfStatement types_statement = {
 };
 
 static MfStatement result_statement = {
-	"SELECT 'type', $1 WHERE $1 > 0", 1, {INT8OID}, NULL
+	"SELECT $2, $1 WHERE $1 > 0", 2, {INT8OID, TEXTOID}, NULL
 };
 
 /*
- * Our columns with OIDs of roles, where there are rows of several databases or a subscription
- * brought them: each is set by the name beside it, or emptied if there is none.  A database
- * that was moved as a whole, as by pg_upgrade, has one home and its roles.
+ * Our columns with OIDs of roles.  Where there are rows of several databases or a subscription
+ * brought them, each is set by the name beside it, or emptied if there is none.  A database
+ * that was moved as a whole, as by pg_upgrade, has one home and its roles: there the OID is
+ * right, and the name may be a former one.
  */
+#define COLUMNS_OF_ROLES(columns) \
+	"FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' " \
+	"  AND d.classid = 'pg_class'::regclass JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') " \
+	"  JOIN pg_namespace n ON n.oid = c.relnamespace " \
+	"  JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid = 'oid'::regtype AND a.attname IN (" columns ") " \
+	"  LEFT JOIN pg_attribute b ON b.attrelid = c.oid AND b.attname = 'created_by' AND a.attname = 'created_by_id' " \
+	"WHERE e.extname IN ('" MF_EXTENSION "', '" MF_EXTENSION "_billing') AND "
+#define ROLES_OF_OTHERS \
+	"((SELECT count(DISTINCT here) > 1 FROM @mf_home) OR EXISTS (SELECT FROM @mf_all_paused WHERE account <> '" MF_ALL_ACCOUNTS "'))"
+
 static MfStatement roles_statement = {
 	"SELECT format('UPDATE %1$s t SET %2$I = %3$s WHERE %2$I <> %3$s', format('%I.%I', n.nspname, c.relname), a.attname, "
 	"  CASE WHEN b.attname IS NULL THEN '0' ELSE 'coalesce(pg_catalog.to_regrole(pg_catalog.quote_ident(t.created_by))::oid, 0)' END), c.relowner "
-	"FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' "
-	"  AND d.classid = 'pg_class'::regclass JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'p') "
-	"  JOIN pg_namespace n ON n.oid = c.relnamespace "
-	"  JOIN pg_attribute a ON a.attrelid = c.oid AND a.atttypid = 'oid'::regtype AND a.attname IN ('created_by_id', 'ordered_by') "
-	"  LEFT JOIN pg_attribute b ON b.attrelid = c.oid AND b.attname = 'created_by' AND a.attname = 'created_by_id' "
-	"WHERE e.extname IN ('" MF_EXTENSION "', '" MF_EXTENSION "_billing') AND ((SELECT count(DISTINCT here) > 1 FROM @mf_home) "
-	"  OR EXISTS (SELECT FROM @mf_all_paused WHERE account <> '" MF_ALL_ACCOUNTS "')) ORDER BY c.relname",
+	COLUMNS_OF_ROLES("'created_by_id', 'ordered_by'") ROLES_OF_OTHERS " ORDER BY c.relname",
+	0, {0}, NULL
+};
+
+static MfStatement names_statement = {
+	"SELECT format('UPDATE %I.%I t SET created_by = a.rolname FROM pg_catalog.pg_roles a WHERE a.oid = t.created_by_id AND a.rolname <> t.created_by', "
+	"  n.nspname, c.relname), c.relowner " COLUMNS_OF_ROLES("'created_by_id'") "NOT " ROLES_OF_OTHERS " ORDER BY c.relname",
 	0, {0}, NULL
 };
 
 static int64 count_open_types(const MfSqlScope *scope);
 static void close_types(const MfSqlScope *scope);
-static uint64 run_commands(const MfSqlScope *scope, MfStatement *statement);
-static void run(Oid owner, const char *command);
+static void name_roles(const MfSqlScope *scope);
+static uint64 run_on_roles(const MfSqlScope *scope, MfStatement *statement);
+static uint64 run_commands(const MfSqlScope *scope, MfStatement *statement, uint64 *rows);
+static uint64 run(Oid owner, const char *command);
 
 /*
  * Makes missing entries and inquiries, corrects those that do not fit, and deletes
- * those without an invoice; and rights that pg_upgrade has lost.  Returns rows (kind, number).
+ * those without an invoice; rights that pg_upgrade has lost, and former names of roles.
+ * Returns rows (kind, number).
  */
 Datum
 mf_repair(PG_FUNCTION_ARGS)
@@ -331,6 +345,8 @@ mf_repair(PG_FUNCTION_ARGS)
 	mf_operations_repair(&scope);
 	(void) mf_return_rows(fcinfo);
 	close_types(&scope);
+	(void) mf_return_rows(fcinfo);
+	name_roles(&scope);
 	(void) mf_return_rows(fcinfo);
 	mf_sql_end(&scope);
 	mf_progress_end(MF_PROGRESS_REPAIR);
@@ -515,34 +531,53 @@ count_open_types(const MfSqlScope *scope)
 static void
 close_types(const MfSqlScope *scope)
 {
-	uint64		count = run_commands(scope, &types_statement);
-	Datum		number = Int64GetDatum((int64) count);
+	uint64		rows = 0;
+	uint64		count = run_commands(scope, &types_statement, &rows);
+	Datum		values[] = {Int64GetDatum((int64) count), CStringGetTextDatum("type")};
 
 	if (count > 0)
-		run(mf_relation_owner(get_relname_relid("mf_invoice", scope->schema)),
-			psprintf("GRANT USAGE ON TYPE %s TO %s, %s",
-					 quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"), MF_SUBMIT_ROLE, MF_READ_ROLE));
-	(void) mf_sql_execute(scope, &result_statement, &number, NULL);
+		(void) run(mf_relation_owner(get_relname_relid("mf_invoice", scope->schema)),
+				   psprintf("GRANT USAGE ON TYPE %s TO %s, %s",
+							quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"), MF_SUBMIT_ROLE, MF_READ_ROLE));
+	(void) mf_sql_execute(scope, &result_statement, values, NULL);
 }
 
-/* Those rows have no triggers: nothing of them changes that anybody is told of. */
+/* A dump tells roles by their names only.  The result is as that of close_types(). */
+static void
+name_roles(const MfSqlScope *scope)
+{
+	Datum		values[] = {Int64GetDatum((int64) run_on_roles(scope, &names_statement)), CStringGetTextDatum("role")};
+
+	(void) mf_sql_execute(scope, &result_statement, values, NULL);
+}
+
 void
 mf_repair_roles(Oid schema)
 {
-	int			level = NewGUCNestLevel();
 	MfSqlScope	scope;
+
+	mf_sql_begin(&scope, schema);
+	(void) run_on_roles(&scope, &roles_statement);
+	mf_sql_end(&scope);
+}
+
+/* Those rows have no triggers: nothing of them changes that anybody is told of.  Returns how many were changed. */
+static uint64
+run_on_roles(const MfSqlScope *scope, MfStatement *statement)
+{
+	int			level = NewGUCNestLevel();
+	uint64		rows = 0;
 
 	(void) set_config_option("session_replication_role", "replica", PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	mf_sql_begin(&scope, schema);
-	(void) run_commands(&scope, &roles_statement);
-	mf_sql_end(&scope);
+	(void) run_commands(scope, statement, &rows);
 	AtEOXact_GUC(true, level);
+	return rows;
 }
 
-/* Runs the commands that a statement returns, each as the owner that it returns, and returns how many. */
+/* Runs the commands that a statement returns, each as the owner that it returns; returns how many, and adds their rows. */
 static uint64
-run_commands(const MfSqlScope *scope, MfStatement *statement)
+run_commands(const MfSqlScope *scope, MfStatement *statement, uint64 *rows)
 {
 	uint64		count = mf_sql_execute(scope, statement, NULL, NULL);
 	char	  **commands = (char **) palloc(Max(count, 1) * sizeof(char *));
@@ -555,12 +590,12 @@ run_commands(const MfSqlScope *scope, MfStatement *statement)
 		owners[i] = mf_result_oid(i, 2);
 	}
 	for (i = 0; i < count; i++)
-		run(owners[i], commands[i]);
+		*rows += run(owners[i], commands[i]);
 	return count;
 }
 
-/* As the owner of the type or table, who an operator is not */
-static void
+/* As the owner of the type or table, who an operator is not; returns the number of rows. */
+static uint64
 run(Oid owner, const char *command)
 {
 	Oid			userid;
@@ -571,4 +606,5 @@ run(Oid owner, const char *command)
 	if (SPI_execute(command, false, 0) < 0)
 		elog(ERROR, "could not run: %s", command);
 	SetUserIdAndSecContext(userid, security_context);
+	return SPI_processed;
 }

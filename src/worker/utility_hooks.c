@@ -62,6 +62,7 @@ static void count_unfinished(void *argument);
 static void after_statement(Node *parsetree);
 static void account_changed(const char *name, const RoleSpec *user);
 static void account_renamed(const RenameStmt *statement);
+static void role_renamed(const RenameStmt *statement);
 static void make_entries_due(Oid schema, const char *name, Oid role);
 static void retry_account(void *argument);
 static bool connections_changed(const AlterDatabaseStmt *statement);
@@ -364,6 +365,8 @@ after_statement(Node *parsetree)
 		case T_RenameStmt:
 			if (((RenameStmt *) parsetree)->renameType == OBJECT_FOREIGN_SERVER)
 				account_renamed((RenameStmt *) parsetree);
+			else if (((RenameStmt *) parsetree)->renameType == OBJECT_ROLE)
+				role_renamed((RenameStmt *) parsetree);
 			break;
 		case T_CreateForeignServerStmt:
 			account_changed(((CreateForeignServerStmt *) parsetree)->servername, NULL);
@@ -427,6 +430,17 @@ account_renamed(const RenameStmt *statement)
 	schema = mf_account_server(statement->newname) != NULL ? mf_extension_schema() : InvalidOid;
 	if (OidIsValid(schema))
 		mf_account_renamed(schema, strVal(statement->object), statement->newname);
+}
+
+/* The rows of the role are its own as before, in all databases; a dump has the names in created_by. */
+static void
+role_renamed(const RenameStmt *statement)
+{
+	if (OidIsValid(mf_extension_schema()))
+		ereport(NOTICE,
+				(errmsg("what role \"%s\" has inserted keeps the name \"%s\" in created_by", statement->newname, statement->subname),
+				 errdetail("Where a dump is restored, it belongs to whoever has that name there."),
+				 errhint("Run SELECT * FROM mf_repair() in each database with the extension before its next dump.")));
 }
 
 /*

@@ -628,6 +628,10 @@ mutate former_name_stored 'what comes in while a server is renamed stays under i
 	's/LockDatabaseObject\(ForeignServerRelationId, held, 0, AccessShareLock\);//' 183_webhooks_of_a_merchant
 mutate former_name_paused 'the former name of an account is paused' src/flight/claim_account.c \
 	's/if \(mf_account_hold_name\(throttle->account\)\)//' 183_webhooks_of_a_merchant
+mutate role_named_before 'a dump has the former name of a role after mf_repair()' src/store/repair.c \
+	's/name_roles\(&scope\);/close_types(&scope);/' 184_roles_in_copies
+mutate role_named_by_stranger 'mf_repair() gives rows of another database the names of the roles that have their OIDs here' src/store/repair.c \
+	's/"NOT " ROLES_OF_OTHERS/"true"/' 184_roles_in_copies
 mutate currency_lost 'an amount becomes one of the currency that the account has by the time of sending' src/request/request.c \
 	's/if \(!request->isnull\[MF_SP_DISPLAY_CURRENCY_ISO\] \|\| strcmp\(TextDatum/if (request->isnull[MF_SP_DISPLAY_CURRENCY_ISO] || strcmp(TextDatum/' 068_money
 mutate numbers_apart 'what was booked for an invoice is booked again in another account of the same address' src/account/account.c \
