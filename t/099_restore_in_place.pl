@@ -154,7 +154,8 @@ sub goes_on
 	is(paused(), 'no', "$what: nothing is paused");
 	is((stat $path)[1], $marker, "$what: the file is the one that the database remembers");
 	isnt($marker, $was, "$what: it is another one than before") if defined $was;
-	is_deeply([ glob "$dir/myfatoorah.marker/*.new" ], [], "$what: nothing is left lying about");
+	# the worker of the other database may be writing its own
+	is_deeply([ glob "$path.new" ], [], "$what: nothing is left lying about");
 	return;
 }
 
