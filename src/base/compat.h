@@ -138,6 +138,16 @@ mf_current_timeline(void)
 #define mf_notify_queue_pages() (8.0 * 1024 * 1024 * 1024 / 8192)
 #endif
 
+/*
+ * 18: a scan that is switched off costs no more than before, and what compares costs alone, as
+ * the choice whether an EXISTS is hashed, takes it nevertheless.  So its pages have a price, too.
+ */
+#if PG_VERSION_NUM >= 180000
+#define MF_SWITCHED_OFF_PAGE_COST(cost) 1.0e9
+#else
+#define MF_SWITCHED_OFF_PAGE_COST(cost) (cost)
+#endif
+
 /* 18: pg_noreturn precedes a declaration */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

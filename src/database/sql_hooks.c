@@ -164,6 +164,7 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	bool	   *const switches[] = {&enable_sort, &enable_seqscan, &enable_bitmapscan, &enable_hashjoin,
 	&enable_mergejoin, &enable_indexscan, &enable_indexonlyscan, &jit_enabled};
 	bool		before[lengthof(switches)];
+	double		page_cost = seq_page_cost;
 	PlannedStmt *plan;
 	size_t		i;
 
@@ -178,6 +179,7 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	enable_sort = !begins_with(text, MF_IN_ORDER);
 	enable_bitmapscan = begins_with(text, MF_BY_AGE);
 	enable_indexscan = enable_indexonlyscan = !enable_bitmapscan;
+	seq_page_cost = MF_SWITCHED_OFF_PAGE_COST(page_cost);
 	PG_TRY();
 	{
 		plan = next(MF_PLANNER_VALUES);
@@ -186,6 +188,7 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	{
 		for (i = 0; i < lengthof(switches); i++)
 			*switches[i] = before[i];
+		seq_page_cost = page_cost;
 	}
 	PG_END_TRY();
 	return plan;
