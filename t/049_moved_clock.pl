@@ -155,7 +155,7 @@ sql(q{SELECT mf_pause('myfatoorah')});
 $mf->insert($node, $db, $_, send_at => "now() - interval '100 days'") for 'given', 'left out';
 sql(q{UPDATE mf_invoice SET send_at = NULL WHERE customer_reference = 'left out'});
 $mf->insert($node, $db, 'given later');
-set(-$year);
+$clock->move_by(-$year);
 sql(q{UPDATE mf_invoice SET send_at = now() + interval '100 days' WHERE customer_reference = 'given later'; SELECT mf_resume('myfatoorah')});
 wait_for("SELECT status FROM mf_invoice WHERE customer_reference = 'left out'", 'sent');
 push @names, 'left out';
