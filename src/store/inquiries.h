@@ -50,7 +50,9 @@ typedef struct MfUnpaidPosition
 /*
  * An open invoice of an account, for its key: the one that is asked about next,
  * or else the newest one.  Each inquiry with its row: a plan that was made while
- * the tables were small might read all unpaid rows for each.
+ * the tables were small might read all unpaid rows for each.  The newest one by an
+ * order that only the index of unpaid rows has, lest all invoices are read from the
+ * end for an account that has none.
  */
 #define MF_OPEN_OF_ACCOUNT(account) \
 	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q " \
@@ -58,7 +60,8 @@ typedef struct MfUnpaidPosition
 	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " " \
 	"    ORDER BY q.due LIMIT 1) " \
 	"UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i " \
-	"  WHERE i.account COLLATE \"C\" = " account " AND " MF_OPEN("i") " ORDER BY i.id DESC LIMIT 1) LIMIT 1"
+	"  WHERE i.account COLLATE \"C\" BETWEEN " account " AND " account " AND " MF_OPEN("i") " " \
+	"    ORDER BY i.account COLLATE \"C\" DESC, i.id DESC LIMIT 1) LIMIT 1"
 
 /* An open invoice without an inquiry, as after sending without polling */
 #define MF_UNASKED(row) \

@@ -47,7 +47,7 @@
 	/* who has edited the row when stays in the history, but not its values; which refund has become what, but not why */ \
 	"h AS (UPDATE @mf_transition o SET changes = NULL, reason = CASE WHEN " IS_OF_OPERATION " THEN split_part(o.reason, ': ', 1) " \
 	"  WHEN o.to_status <> 'rejected' THEN o.reason END " \
-	"  FROM " i " WHERE o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
+	"  FROM " i " WHERE o.invoice = ANY (ARRAY(SELECT i.id FROM " i ")) AND o.invoice = i.id AND (o.changes IS NOT NULL OR (o.to_status = 'rejected' " \
 	"    AND o.reason IS NOT NULL) OR " IS_OF_OPERATION ")), " \
 	ERASE_EVENTS(i) ", " \
 	"d AS (UPDATE @mf_dispute_state o SET reason = NULL FROM " i " WHERE o.invoice = i.id AND o.reason IS NOT NULL), " \

@@ -43,7 +43,7 @@
 /* What is open and not found by its InvoiceId, or, with polling, not asked about */
 #define UNKNOWN(polling) \
 	MF_OPEN("i") " AND (NOT " MF_IS_NUMBERED("i") \
-	" OR (" polling " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id)))"
+	" OR (" polling " AND NOT EXISTS (SELECT FROM @mf_inquiry q WHERE q.invoice = i.id OFFSET 0)))"
 
 #define ASTRAY "q.account <> i.account"
 
@@ -149,12 +149,14 @@ static MfStatement damage_statement = {
 	2, {BOOLOID, OIDOID}, NULL
 };
 
+/* $2: how many unpaid invoices are looked at, from the end of their index; NULL = all */
 static MfStatement missing_statement = {
-	"SELECT EXISTS (SELECT FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
-	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
+	MF_IN_ORDER "SELECT EXISTS (SELECT FROM @mf_invoice i WHERE i.duplicate_suspected AND " UNFINISHED ") "
 	"  OR EXISTS (SELECT FROM " ENTRIES " WHERE " MISFIT ") "
-	"  OR EXISTS (SELECT FROM @mf_invoice i WHERE " UNKNOWN("$1") ")",
-	1, {BOOLOID}, NULL
+	"  OR EXISTS (SELECT FROM (SELECT * FROM @mf_invoice o WHERE " MF_UNPAID("o") " "
+	"    ORDER BY o.account COLLATE \"C\" DESC, o.id DESC LIMIT $2) i "
+	"    WHERE (" UNSENT " AND " UNFINISHED ") OR (" UNKNOWN("$1") "))",
+	2, {BOOLOID, INT8OID}, NULL
 };
 
 static MfStatement agenda_statement = {
@@ -208,10 +210,12 @@ static MfStatement astray_statement = {
 	"    ORDER BY q.account LIMIT 1) FROM " name " f WHERE f.account IS NOT NULL)"
 
 static MfStatement lost_accounts_statement = {
-	MF_IN_ORDER "WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent") ", "
+	MF_IN_ORDER "WITH RECURSIVE " ACCOUNTS_OF("a", "@mf_queue", "true") ", " ACCOUNTS_OF("u", "@mf_inquiry", "q.urgent AND q.ordered_by = 0") ", "
+	ACCOUNTS_OF("r", "@mf_inquiry", "q.urgent AND q.ordered_by <> 0") ", "
 	ACCOUNTS_OF("p", "@mf_inquiry", "NOT q.urgent") ", " ACCOUNTS_OF("o", "@mf_operation", "q.due IS NOT NULL")
 	" SELECT string_agg(quote_literal(n.account), ', ' ORDER BY n.account) "
-	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM p UNION SELECT account FROM o) n "
+	"FROM (SELECT account FROM a UNION SELECT account FROM u UNION SELECT account FROM r "
+	"  UNION SELECT account FROM p UNION SELECT account FROM o) n "
 	"WHERE n.account IS NOT NULL AND NOT EXISTS (SELECT FROM pg_foreign_server s "
 	"  JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw "
 	"  WHERE s.srvname::text = n.account AND w.fdwname = 'myfatoorah')",
@@ -243,8 +247,11 @@ static MfStatement note_error_statement = {
 /* Of mf_repair(), as mf_progress counts them */
 #define STEPS 6
 
+/* A start of the worker looks at this many unpaid invoices: of millions it would send nothing for minutes. */
+#define LOOKED_AT_START 10000
+
 static uint64 repair(const MfSqlScope *scope, FunctionCallInfo fcinfo);
-static bool work_is_missing(const MfSqlScope *scope);
+static bool work_is_missing(const MfSqlScope *scope, int64 limit);
 static void log_damage(void *argument);
 static uint64 run_late(const MfSqlScope *scope, MfStatement *statement);
 
@@ -333,7 +340,7 @@ mf_repair(PG_FUNCTION_ARGS)
 	{
 		idle = repair(&scope, fcinfo) > 0 ? 0 : idle + 1;
 		mf_progress_report(MF_PROGRESS_REPAIR, 4, STEPS);
-		missing = work_is_missing(&scope);
+		missing = work_is_missing(&scope, 0);
 	} while (missing && idle < 2);
 	if (missing)
 		mf_change_suppressed();
@@ -380,13 +387,16 @@ repair(const MfSqlScope *scope, FunctionCallInfo fcinfo)
 	return written;
 }
 
-/* Whether there are invoices without an entry or inquiry, or with one that does not fit. */
+/*
+ * Whether there are invoices without an entry or inquiry, or with one that does not fit;
+ * looks at so many unpaid ones, 0 = all.
+ */
 static bool
-work_is_missing(const MfSqlScope *scope)
+work_is_missing(const MfSqlScope *scope, int64 limit)
 {
-	Datum		polling = BoolGetDatum(mf_poll_rate_limit > 0);
+	Datum		values[] = {BoolGetDatum(mf_poll_rate_limit > 0), Int64GetDatum(limit)};
 
-	(void) mf_sql_execute(scope, &missing_statement, &polling, NULL);
+	(void) mf_sql_execute(scope, &missing_statement, values, limit > 0 ? NULL : " n");
 	return mf_result_bool(0, 1);
 }
 
@@ -494,7 +504,7 @@ log_damage(void *argument)
 	char	   *names;
 
 	mf_sql_begin(&scope, schema);
-	found = work_is_missing(&scope);
+	found = work_is_missing(&scope, LOOKED_AT_START);
 	mf_sql_end(&scope);
 	if (found)
 		ereport(LOG,
