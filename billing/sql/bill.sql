@@ -269,6 +269,13 @@ SELECT b.total, count(*) AS bills, count(k.invoice) AS links, count(DISTINCT i.i
 	WHERE b.customer_name = 'Month' GROUP BY b.total ORDER BY b.total;
 ROLLBACK;
 
+-- A TRUNCATE of mf_invoice leaves links; a new row with the id of one would have its payment booked for the bill
+BEGIN;
+INSERT INTO mf_link (invoice, bill, live, value, made_at, expires_at, retired_at) SELECT n, (SELECT min(id) FROM mf_bill), false, 1, now(), now(), now() FROM unnest('{3999999998,4000000000}'::bigint[]) n;
+SELECT mf_test.try(format($$INSERT INTO mf_invoice (id, customer_name, invoice_value) OVERRIDING SYSTEM VALUE SELECT n, 'Stranger', 1 FROM unnest('{%s}'::bigint[]) n$$, ids)) FROM unnest('{"3999999998","3999999997,3999999999,3999999998","3999999997,3999999999"}'::text[]) ids;
+SELECT mf_test.as_role('regress_mf_clerk', $$INSERT INTO mf_invoice (customer_name, invoice_value) VALUES ('Stranger', 1)$$) AS others;
+ROLLBACK;
+
 SELECT count(*) AS bills_with_two_live_links FROM (SELECT FROM mf_link WHERE live GROUP BY bill HAVING count(*) > 1) t;
 SELECT count(*) AS links_that_differ FROM mf_bill b FULL JOIN (SELECT * FROM mf_link WHERE live) k ON k.bill = b.id WHERE b.invoice IS DISTINCT FROM k.invoice;
 SELECT function, error FROM mf_reaction_backlog WHERE error IS NOT NULL;

@@ -22,8 +22,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -307,6 +309,15 @@ mf_extension_schema(void)
 	table_close(relation, AccessShareLock);
 
 	return schema;
+}
+
+Oid
+mf_billing_table(Oid schema, const char *name)
+{
+	Oid			table = get_relname_relid(name, schema);
+	Oid			extension = OidIsValid(table) ? getExtensionOfObject(RelationRelationId, table) : InvalidOid;
+
+	return OidIsValid(extension) && extension == get_extension_oid(MF_EXTENSION "_billing", true) ? table : InvalidOid;
 }
 
 ErrorData *

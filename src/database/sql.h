@@ -104,7 +104,7 @@ extern uint64 mf_sql_execute(const MfSqlScope *scope, MfStatement *statement,
 
 /*
  * Prepares a statement and saves its plan.  The statement may name tables of the
- * extension in that schema, tables of pg_catalog, and "relation" if that is valid.
+ * extension and of bills in that schema, tables of pg_catalog, and "relation" if that is valid.
  * If one of its names leads to another table, now or when it is planned again, the
  * statement fails (55000) before any of it runs.  "as_owner": it has the rights of
  * the owners of its tables instead of the current role's.
@@ -157,6 +157,9 @@ extern Oid	mf_worker_role(void);
 
 /* The schema of the extension; InvalidOid if this database does not have it. */
 extern Oid	mf_extension_schema(void);
+
+/* The table of that name of the extension of bills, in our schema; InvalidOid if there is none. */
+extern Oid	mf_billing_table(Oid schema, const char *name);
 
 /*
  * Work for a transaction of its own, and a function that runs it in one.  The

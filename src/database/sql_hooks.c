@@ -125,7 +125,8 @@ check_relations(const MfActiveStatement *statement, Query *query)
 
 		if (found == statement->relation || schema == PG_CATALOG_NAMESPACE ||
 			(schema == statement->schema && OidIsValid(extension) &&
-			 getExtensionOfObject(RelationRelationId, found) == extension))
+			 getExtensionOfObject(RelationRelationId, found) == extension) ||
+			found == mf_billing_table(statement->schema, get_rel_name(found)))
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -145,13 +145,19 @@ static MfStatement taken_statement = {
 #define LEFT_IN(table) "SELECT l.invoice FROM @" table " l WHERE l.invoice BETWEEN r.low AND r.high"
 #define GIVEN_NOW "FROM new_rows n WHERE n.created_at = now()"
 
+#define LEFT(tables) \
+	"WITH r AS MATERIALIZED (SELECT min(n.id) AS low, max(n.id) AS high " GIVEN_NOW ") " \
+	"SELECT k.invoice::int8 FROM r CROSS JOIN LATERAL (" tables ") k WHERE (k.invoice IN (SELECT n.id " GIVEN_NOW ")) IS TRUE LIMIT 1"
+
 static MfStatement left_statement = {
-	"WITH r AS MATERIALIZED (SELECT min(n.id) AS low, max(n.id) AS high " GIVEN_NOW ") "
-	"SELECT k.invoice::int8 FROM r CROSS JOIN LATERAL (" LEFT_IN("mf_money") " UNION ALL "
-	LEFT_IN("mf_attempt") " UNION ALL " LEFT_IN("mf_transaction") " UNION ALL " LEFT_IN("mf_event") " UNION ALL "
-	LEFT_IN("mf_transition") " AND l.changed_at < now()) k "
-	"WHERE (k.invoice IN (SELECT n.id " GIVEN_NOW ")) IS TRUE LIMIT 1",
+	LEFT(LEFT_IN("mf_money") " UNION ALL " LEFT_IN("mf_attempt") " UNION ALL " LEFT_IN("mf_transaction") " UNION ALL "
+		 LEFT_IN("mf_event") " UNION ALL " LEFT_IN("mf_transition") " AND l.changed_at < now()"),
 	0, {0}, NULL
+};
+
+/* A bill keeps its links, also after a TRUNCATE, and books what they have received. */
+static MfStatement link_statement = {
+	LEFT(LEFT_IN("mf_link")), 0, {0}, NULL
 };
 
 #define HIGHEST(column, table) "(SELECT max(l." column ") FROM @" table " l)"
@@ -161,6 +167,10 @@ static MfStatement highest_id_statement = {
 	HIGHEST("invoice", "mf_attempt") ", " HIGHEST("invoice", "mf_transition") ", " HIGHEST("invoice", "mf_transaction") ", "
 	HIGHEST("invoice", "mf_event") ")::int8",
 	0, {0}, NULL
+};
+
+static MfStatement highest_link_statement = {
+	"SELECT coalesce(" HIGHEST("invoice", "mf_link") ", 0)::int8", 0, {0}, NULL
 };
 
 static MfStatement key_taken_statement = {
@@ -181,6 +191,7 @@ static int64 most_argument(FunctionCallInfo fcinfo);
 static void check_table(const MfSqlScope *scope, Oid schema);
 static bool move_batch(const MfSqlScope *scope, TimestampTz before, int most, int64 *place, int64 *moved);
 static void refuse_taken(void);
+static bool has_links(Oid schema);
 static void refuse_given_again(const MfSqlScope *scope, int64 invoice);
 
 PG_FUNCTION_INFO_V1(mf_archive);
@@ -374,7 +385,8 @@ mf_archive_check_insert(Oid schema, TriggerData *trigger)
 		elog(ERROR, "could not register the new rows");
 	if (mf_archive_any(schema) && mf_sql_execute(&scope, &taken_statement, NULL, NULL) > 0)
 		refuse_taken();
-	if (mf_sql_execute(&scope, &left_statement, NULL, NULL) > 0)
+	if (mf_sql_execute(&scope, &left_statement, NULL, NULL) > 0 ||
+		(has_links(schema) && mf_sql_execute(&scope, &link_statement, NULL, NULL) > 0))
 		refuse_given_again(&scope, mf_result_int8(0, 1));
 	mf_sql_end(&scope);
 }
@@ -428,17 +440,30 @@ refuse_taken(void)
 			 errhint("What was invoiced is not to be invoiced again; mf_invoice_all shows it, unless its month was dropped or detached.")));
 }
 
+static bool
+has_links(Oid schema)
+{
+	return OidIsValid(mf_billing_table(schema, "mf_link")) && mf_table_has_pages(schema, "mf_link");
+}
+
 /* What the other invoice has received would be shown as received for this one. */
 static void
 refuse_given_again(const MfSqlScope *scope, int64 invoice)
 {
 	const char *table = quote_literal_cstr(quote_qualified_identifier(get_namespace_name(scope->schema), "mf_invoice"));
+	int64		highest;
 
 	(void) mf_sql_execute(scope, &highest_id_statement, NULL, NULL);
+	highest = mf_result_int8(0, 1);
+	if (has_links(scope->schema))
+	{
+		(void) mf_sql_execute(scope, &highest_link_statement, NULL, NULL);
+		highest = Max(highest, mf_result_int8(0, 1));
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("id %lld was that of another invoice", (long long) invoice),
-			 errdetail("That one was deleted, and its payments, attempts or events are kept under this id."),
+			 errdetail("That one was deleted, and what is known of it, such as payments or its bill, is kept under this id."),
 			 errhint("Leave the column out of an INSERT. If its sequence went back, this moves it past all ids that are known: SELECT setval(s, greatest(nextval(s), %lld)) FROM (SELECT pg_get_serial_sequence(%s, 'id')::regclass AS s) q",
-					 (long long) mf_result_int8(0, 1), table)));
+					 (long long) highest, table)));
 }
