@@ -125,6 +125,25 @@ wait_for("SELECT status FROM mf_deposit WHERE id = $id_of_third", 'read');
 is(sql("SELECT account FROM mf_deposit WHERE id = $id_of_third"), 'second', 'also where one has no key');
 sql(q{ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (SET api_key_file 'myfatoorah.key'); SELECT mf_resume()});
 
+# a server that is dropped takes its secret along, so what was read under it goes to another account of the merchant by mf_move_account() only
+$mf->setup_account($node, $db, $sandbox, account => 'first');
+sql(q{ALTER USER MAPPING FOR PUBLIC SERVER first OPTIONS (ADD webhook_secret 'ours')});
+my $dropped_deposit = $sandbox->deposit(invoices => [ scalar $mf->settle($node, $db, $sandbox, 'deposited first', 'pay') ], webhook => 0)->{reference};
+my $of_first = sql("SELECT mf_read_deposit('$dropped_deposit', 'second')");
+wait_for("SELECT account FROM mf_deposit WHERE id = $of_first AND status = 'read'", 'first');
+sql('DROP SERVER first CASCADE');
+is(sql(qq{BEGIN; SELECT mf_read_deposit('$dropped_deposit', 'second') AS again \\gset
+	INSERT INTO mf_deposit_row (deposit, item, invoice_id, payment_id, invoice_value, due_deposit) SELECT :again, item, invoice_id, payment_id, invoice_value, due_deposit FROM mf_deposit_row WHERE deposit = $of_first;
+	UPDATE mf_deposit_state SET status = 'read', due = NULL, read_at = now() WHERE id = :again;
+	SELECT string_agg(account || ' ' || repeated_items, ', ' ORDER BY id) FROM mf_deposit_difference WHERE deposit_reference = '$dropped_deposit';
+	SELECT mf_move_account('first', 'second');
+	SELECT string_agg(account || ' ' || repeated_items, ', ' ORDER BY id) FROM mf_deposit_difference WHERE deposit_reference = '$dropped_deposit'; ROLLBACK}),
+	"first 0, myfatoorah 0\n0\nsecond 0, myfatoorah 1", 'one that is read again before that is two rows, and then repeated_items tells');
+is(sql("SELECT mf_move_account('first', 'myfatoorah')"), 0, 'where it was moved first');
+is(sql("SELECT mf_read_deposit('$dropped_deposit', 'second')"), $of_first, 'it is one row');
+wait_for("SELECT account FROM mf_deposit WHERE id = $of_first AND status = 'read'", 'myfatoorah');
+sql(q{DELETE FROM mf_account WHERE account = 'first'});
+
 # names
 my ($third, $third_number) = $mf->settle($node, $db, $sandbox, 'renamed', 'pay');
 sql('ALTER SERVER myfatoorah RENAME TO kuwait');
