@@ -96,7 +96,7 @@ is(sql("BEGIN; DELETE FROM mf_invoice WHERE id = $id{deleted}; SELECT seq_scan F
 	age($id{first});
 	is($archiver->query_safe($archive), 1, 'an invoice is archived');
 	age($_) foreach @id{qw(archived behind)};
-	$holder->query_safe('BEGIN; REINDEX INDEX mf_dispute_state_pkey');
+	$holder->query_safe('BEGIN; REINDEX TABLE mf_reaction_queue');
 	$archiver->query_until(qr/begun/, "\\echo begun\n$archive;\n");
 	wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%mf_archive(%' AND pid <> pg_backend_pid()});
 	my $refund = refund($id{archived}, 3);
