@@ -66,15 +66,16 @@ static MfStatement resume_verify_statement = {
 };
 
 /*
- * Entries of one role ($1), or of all roles if it is null.  For "send" entries "lookups"
- * counts how often they were put off for want of a key.  Skips locked entries, which the
+ * Entries of one role ($1), or of all roles if it is null.  Above 0, "lookups" of "send" and
+ * "verify" entries counts how often they were put off for want of a key.  Below 0 it tells that
+ * they wait for a time of the day: what is to be sent may be free of it now, a look-up is not.  Skips locked entries, which the
  * worker is processing.
  */
 #define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \
 	"  lookups = CASE WHEN q.kind = 'send' OR (q.kind = 'verify' AND $1 IS NULL) THEN 0 ELSE q.lookups END " \
-	"FROM (SELECT o.invoice FROM @mf_queue o WHERE (((o.kind = 'send' OR ($1 IS NULL AND o.kind = 'verify')) " \
-	"  AND o.lookups <> 0) " \
+	"FROM (SELECT o.invoice FROM @mf_queue o WHERE ((o.kind = 'send' AND o.lookups <> 0) " \
+	"    OR ($1 IS NULL AND o.kind = 'verify' AND o.lookups > 0) " \
 	"    OR (o.kind IN ('reconcile', 'watch', 'verify', 'replay') AND o.error IS NOT NULL)) AND " account \
 	"  AND ($1 IS NULL OR EXISTS (SELECT FROM @mf_invoice i WHERE i.id = o.invoice AND i.created_by_id = $1)) " \
 	"  FOR UPDATE SKIP LOCKED) l WHERE q.invoice = l.invoice"
