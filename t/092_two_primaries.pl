@@ -53,8 +53,8 @@ sql(q{UPDATE mf_invoice SET send_at = now() + interval '2 h' WHERE customer_refe
 is(sql(sprintf $late, 'rescheduled'), 't', 'a second new date moves the look-up, too');
 sql(q{SELECT mf_pause('*')});
 sql(q{UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled'});
-sql(q{SELECT mf_resume('*')});
-is(sql(q{SELECT min(due) > now() + interval '30 s' FROM mf_queue WHERE kind = 'verify'}), 't', 'no look-up of them at once after a pause of all accounts');
+# before the commit, so that the worker has not put right what is wrong
+is(sql(q{BEGIN; SELECT mf_resume('*'); SELECT min(due) > now() + interval '30 s' FROM mf_queue WHERE kind = 'verify'; COMMIT}), "\nt", 'no look-up of them at once after a pause of all accounts');
 
 my $night = q{SELECT q.kind || ' ' || (q.due > now() + interval '1 h 1 min') FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night'};
 sql(q{SELECT mf_resume('quiet')});
