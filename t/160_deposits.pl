@@ -328,6 +328,24 @@ wait_deposit($first);
 is(($sandbox->ledger(%$call))[-1]{key_index}, 0, "a deposit is asked for with the account's own key, whosever invoice is open");
 sql(q{ALTER SERVER myfatoorah OPTIONS (DROP own_mappings); DROP USER MAPPING FOR agent SERVER myfatoorah});
 
+# Two webhooks of one deposit in one batch: what only one of them tells is kept, whichever comes first
+my $port = MyFatoorah::Web->free_port;
+MyFatoorah::Web->open($node, $db, $port);
+foreach my $case ([ 'D-1', [ '3.5', '2' ], [ '', '' ] ], [ 'D-2', [ '', '' ], [ '3.5', '2' ] ], [ 'D-3', [ '3.5', '' ], [ '', '2' ] ], [ 'D-4', [ '', '2' ], [ '3.5', '' ] ])
+{
+	my ($reference, @told) = @$case;
+	my @both = map {
+		my %data = (DepositReference => $reference, DepositedAmount => $_->[0], NumberOfTransactions => $_->[1], DepositFor => 'VENDOR', SupplierCode => '');
+
+		{ version => 'v1', signature => MyFatoorah::Web->sign(join(',', map { "$_=$data{$_}" } sort { lc $a cmp lc $b } keys %data), $secret),
+			body => JSON::PP->new->encode({ EventType => 3, Event => 'BalanceTransferred', DateTime => '04032021212041', CountryIsoCode => 'KWT', Data => \%data }) }
+	} @told;
+
+	like($_, qr/^HTTP\/1\.1 200 /, "$reference: a webhook comes in") foreach MyFatoorah::Web->together($node, $db, $port, '/webhook', @both);
+	is(sql("SELECT announced_value, announced_count FROM mf_deposit WHERE deposit_reference = '$reference'"), '3.5|2', "$reference: is announced with all that was told");
+}
+$mf->wait_idle($node, $db);
+
 # The invoices are archived, and the account gets another name
 $mf->wait_idle($node, $db);
 my $moved = sql(q{DELETE FROM mf_inquiry; SET session_replication_role = replica;

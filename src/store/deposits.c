@@ -39,18 +39,20 @@
 
 /*
  * A deposit that is asked for again keeps its items until the next answer.  An
- * announcement without an amount does not take away an earlier one.  A merchant's deposit is
+ * announcement without an amount does not take away an earlier one, also of the same batch.  A merchant's deposit is
  * one row, whatever the account under which it is asked for: a new one is that of the first by name.
  */
+#define LATEST(column) "(array_agg(n." column " ORDER BY n.position DESC) FILTER (WHERE n." column " IS NOT NULL))[1] AS " column
 static MfStatement request_statement = {
-	"WITH n AS MATERIALIZED (SELECT DISTINCT ON (n.account, n.reference, n.supplier) n.* "
+	"WITH n AS MATERIALIZED (SELECT n.account, n.reference, n.supplier, " LATEST("value") ", " LATEST("count") ", "
+	"    bool_or(n.announced) AS announced "
 	"  FROM (SELECT coalesce((SELECT o.account FROM @mf_deposit_state o WHERE o.deposit_reference = n.reference "
 	"        AND o.supplier_code = n.supplier AND " OF_ONE_MERCHANT("o.account", "n.account") " ORDER BY o.id LIMIT 1), "
 	"      (SELECT min(m.name) FROM " OF_MERCHANT("n.account") " m), n.account) AS account, "
 	"      n.reference, n.supplier, n.value, n.count, n.announced, n.position "
 	"    FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY "
 	"    AS n(account, reference, supplier, value, count, announced, position)) n "
-	"  ORDER BY n.account, n.reference, n.supplier, n.position DESC), "
+	"  GROUP BY n.account, n.reference, n.supplier), "
 	"d AS (INSERT INTO @mf_deposit_state AS d (account, deposit_reference, supplier_code, announced_value, announced_count, "
 	"    announced_at) "
 	"  SELECT n.account, n.reference, n.supplier, n.value::numeric, n.count, CASE WHEN n.announced THEN clock_timestamp() END "

@@ -130,6 +130,23 @@ sub v1
 		'MyFatoorah-Signature' => $class->sign($text) });
 }
 
+# together(node, dbname, port, path, deliveries): posts webhooks so that the listener stores them in one batch; their answers
+sub together
+{
+	my ($class, $node, $dbname, $port, $path, @deliveries) = @_;
+	my $listener = $node->safe_psql($dbname, 'SELECT pid FROM mf_listener_status');
+	my @sockets = map { $class->connect($port) } @deliveries;
+
+	# all are complete at one time for a listener that has begun to read them
+	syswrite $sockets[$_], "POST $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\nMyFatoorah-Signature: $deliveries[$_]{signature}\r\nMyFatoorah-Webhook-Version: $deliveries[$_]{version}\r\nContent-Length: "
+	  . length($deliveries[$_]{body}) . "\r\n\r\n" foreach 0 .. $#deliveries;
+	MyFatoorah::Cluster->wait_for($node, $dbname, 'SELECT connections FROM mf_listener_status', scalar @deliveries);
+	kill 'STOP', $listener;
+	syswrite $sockets[$_], $deliveries[$_]{body} foreach 0 .. $#deliveries;
+	kill 'CONT', $listener;
+	return map { $class->read_all($_, 20) } @sockets;
+}
+
 # post(url, body, headers) and get(url): HTTP::Tiny's answer; redirects are not followed
 sub post
 {
