@@ -96,6 +96,16 @@ prepare($new, 'untriggered');
 restore($new, 'untriggered', '-a', '--disable-triggers');
 strangers($new, 'triggered');
 
+# A single table, loaded without mf_home and without triggers: nothing but the names tells whose its rows are, and mf_repair() keeps them.
+$new->safe_psql('postgres', 'CREATE DATABASE singly; ALTER DATABASE singly SET myfatoorah.worker_enabled = off');
+prepare($new, 'singly');
+restore($new, 'singly', '-a', '--disable-triggers', '-t', 'mf_invoice');
+$new->safe_psql('singly', q{SET session_replication_role = replica; UPDATE mf_invoice SET status = 'cancelled' WHERE customer_reference = 'queued'});
+my $whose = q{SELECT string_agg(concat_ws(' ', coalesce(customer_reference, 'bill'), created_by, (SELECT rolname FROM pg_roles WHERE oid = created_by_id)), ', ' ORDER BY id) FROM mf_invoice WHERE customer_reference IS DISTINCT FROM 'gone'};
+like($new->safe_psql('singly', $whose), qr/^paid clerk stranger, \S+ clerk stranger, queued clerk stranger$/, 'singly: the OIDs are those of a stranger');
+$new->safe_psql('singly', 'SELECT mf_repair()') for 1, 2;
+like($new->safe_psql('singly', $whose), qr/^paid clerk clerk, \S+ clerk clerk, queued clerk stranger$/, 'singly: mf_repair() finds the roles by name, and takes no name away');
+
 # Before a person has decided: nobody has a right by such an OID, and nothing is sent.
 my $sent = $sandbox->count(%$send);
 sub attempts
@@ -164,7 +174,9 @@ is($old->safe_psql('templated', q{SELECT mf_resume('*')}) . $old->safe_psql('tem
 
 # A dump has names. Before its role is renamed there, who has taken the former name gets nothing of it.
 like(($old->psql('postgres', 'ALTER ROLE gone RENAME TO left_us'))[2], qr/NOTICE:  what role "left_us" has inserted keeps the name "gone" in created_by\n.*\nHINT:  Run SELECT \* FROM mf_repair\(\)/s, 'who renames a role is told what to do before the next dump');
-is($old->safe_psql('templated', 'SELECT kind, invoices FROM mf_repair()'), 'role|8', 'mf_repair() writes the present names, in a copy that has the roles, too');
+$old->safe_psql('templated', 'DELETE FROM mf_inquiry');
+is($old->safe_psql('templated', 'SELECT kind, invoices FROM mf_repair()'), "inquiry|1\nrole|8", 'mf_repair() writes the present names, in a copy that has the roles, too');
+is($old->safe_psql('templated', sprintf $rows, 'cashier'), '1 3 1 1 1', 'and gives no row that was sent without polling to who has the former name');
 is(sql('SELECT kind, invoices FROM mf_repair()'), 'role|8', 'and where the rows were inserted');
 is(sql('SELECT count(*) FROM mf_repair()'), 0, 'once');
 is(sql(q{SELECT string_agg(DISTINCT created_by, ' ' ORDER BY created_by) FROM mf_invoice_all}), 'cashier left_us', 'which the rows have then');

@@ -65,9 +65,10 @@ static MfStatement not_restored_statement = {
 };
 
 static MfStatement repair_statement = {
-	"WITH w AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT i.invoice_id, i.id FROM @mf_invoice i "
-	"  WHERE i.invoice_id IS NOT NULL AND NOT " MF_IS_NUMBERED("i") " ON CONFLICT DO NOTHING RETURNING 1) "
-	"SELECT 'number', count(*) FROM w HAVING count(*) > 0",
+	"WITH r AS (INSERT INTO @mf_invoice_number (invoice_id, invoice) SELECT i.invoice_id, i.id FROM @mf_invoice i "
+	"  WHERE i.invoice_id IS NOT NULL AND NOT " MF_IS_NUMBERED("i") " ON CONFLICT DO NOTHING RETURNING invoice), "
+	MF_ROLES_BY_NAME
+	"SELECT 'number', count(*) FROM r HAVING count(*) > 0",
 	0, {0}, NULL
 };
 

@@ -54,7 +54,19 @@ extern void mf_number_flag_shared(const MfSqlScope *scope, const MfSentInvoice *
 /* Adds restored rows; the transition table "new_rows" is registered. */
 extern void mf_number_restore(const MfSqlScope *scope);
 
-/* Adds rows that are missing.  If there were any, the result of the statement is one row ('number', how many). */
+/*
+ * CTE that sets the roles of rows of "r" (invoice) by their names, as for restored rows: the OIDs may be those of another
+ * server.
+ */
+#define MF_ROLES_BY_NAME \
+	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
+	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
+	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
+
+/*
+ * Adds rows that are missing, of invoices that were loaded without triggers.  If there were any, the result of the
+ * statement is one row ('number', how many).
+ */
 extern uint64 mf_number_repair(const MfSqlScope *scope);
 
 #endif							/* MF_INVOICE_NUMBER_H */

@@ -128,12 +128,6 @@ static MfStatement prepared_statement = {
 	"SELECT max(prepared) FROM pg_prepared_xacts WHERE database = current_database()", 0, {0}, NULL
 };
 
-/* sets the role by its name, as for restored rows: the OID may be that of another server */
-#define ROLES_BY_NAME \
-	"k AS (UPDATE @mf_invoice i SET created_by_id = coalesce(a.oid, 0) " \
-	"  FROM r JOIN @mf_invoice o ON o.id = r.invoice LEFT JOIN pg_roles a ON a.rolname = o.created_by " \
-	"  WHERE i.id = r.invoice AND i.created_by_id <> coalesce(a.oid, 0)) "
-
 /* by two small indexes: an invoice with an InvoiceId is unfinished only if a duplicate is suspected */
 static MfStatement damage_statement = {
 	"SELECT (SELECT count(*) FROM @mf_invoice i WHERE " UNSENT " AND " UNFINISHED ") "
@@ -165,16 +159,16 @@ static MfStatement agenda_statement = {
 	"    " MF_PROMOTE("d.due", "i.priority") ", i.priority "
 	"  FROM @mf_invoice i, LATERAL (SELECT " DUE_BY_ROW("$1") " AS due) d "
 	"  WHERE " UNFINISHED " ON CONFLICT (invoice) DO NOTHING RETURNING invoice, kind), "
-	ROLES_BY_NAME
+	MF_ROLES_BY_NAME
 	"SELECT r.kind::text, count(*) FROM r GROUP BY r.kind ORDER BY r.kind",
 	1, {INT4OID}, NULL
 };
 
+/* these may be rows of this database, sent without polling */
 static MfStatement inquiries_statement = {
 	"WITH r AS (INSERT INTO @mf_inquiry (invoice, account, due) "
 	"  SELECT i.id, i.account, clock_timestamp() FROM @mf_invoice i WHERE " MF_UNASKED("i") " ORDER BY i.id "
-	"  ON CONFLICT (invoice) DO NOTHING RETURNING invoice), "
-	ROLES_BY_NAME
+	"  ON CONFLICT (invoice) DO NOTHING RETURNING 1) "
 	"SELECT 'inquiry', count(*) FROM r HAVING count(*) > 0",
 	0, {0}, NULL
 };
@@ -306,8 +300,16 @@ static MfStatement roles_statement = {
 	0, {0}, NULL
 };
 
+/*
+ * Rows that were loaded without triggers nor mf_home have the name only to tell whose they are.  mf_repair() has found the roles of
+ * those with a place on the agenda or an InvoiceId.  Of the others those keep their name that have no history here.
+ */
+#define OF_HERE \
+	"(t.invoice_id IS NOT NULL OR EXISTS (SELECT FROM %1$I.mf_queue q WHERE q.invoice = t.id) " \
+	"OR EXISTS (SELECT FROM %1$I.mf_transition h WHERE h.invoice = t.id) OR EXISTS (SELECT FROM %1$I.mf_attempt h WHERE h.invoice = t.id))"
 static MfStatement names_statement = {
-	"SELECT format('UPDATE %I.%I t SET created_by = a.rolname FROM pg_catalog.pg_roles a WHERE a.oid = t.created_by_id AND a.rolname <> t.created_by', "
+	"SELECT format('UPDATE %1$I.%2$I t SET created_by = a.rolname FROM pg_catalog.pg_roles a WHERE a.oid = t.created_by_id AND a.rolname <> t.created_by' "
+	"  || CASE c.relname WHEN 'mf_invoice' THEN ' AND " OF_HERE "' ELSE '' END, "
 	"  n.nspname, c.relname), c.relowner " COLUMNS_OF_ROLES("'created_by_id'") "NOT " ROLES_OF_OTHERS " ORDER BY c.relname",
 	0, {0}, NULL
 };
