@@ -17,10 +17,10 @@ BEGIN
 	FOR wanted IN
 		SELECT * FROM (VALUES
 			('myfatoorah_worker', 'without privileges on tables; what the extension changes in its tables runs as this role'),
-			('myfatoorah_submit', 'may insert invoices, read its own, and call MyFatoorah'),
+			('myfatoorah_submit', 'may insert invoices, change those of its own roles, read all of them that no policy hides, and call MyFatoorah'),
 			('myfatoorah_read', 'may read invoices and everything recorded about them'),
 			('myfatoorah_refund', 'may refund, capture and release what its own roles have invoiced'),
-			('myfatoorah_operate', 'may cancel, retry, pause and resume'),
+			('myfatoorah_operate', 'may read, change, cancel, retry, resolve, replace, refund, capture and release the invoices of all roles, and pause, resume and repair'),
 			('myfatoorah_inbound', 'may store webhooks and callbacks, and nothing else')
 		) AS v(name, purpose)
 	LOOP
