@@ -170,7 +170,7 @@ instructions=$(scripts/docker.pl docker/Dockerfile)
 eval "$instructions"
 
 services=()
-calls=$(POSTGRES_PASSWORD=secret scripts/docker.pl docker/compose.yaml | sed "s/^'command'/'command_is'/")
+calls=$(POSTGRES_PASSWORD=secret MYFATOORAH_KEY=SK_KWT_sandbox MYFATOORAH_WEBHOOK_SECRET=another scripts/docker.pl docker/compose.yaml | sed "s/^'command'/'command_is'/")
 eval "$calls"
 
 mf_say "services: ${services[*]}"
