@@ -72,8 +72,9 @@ is(cancel('restored'), 'may exist: queued as verify requested', 'restored: its o
 is(sql(q{SELECT due BETWEEN now() + interval '20 s' AND now() + interval '2 min' AND rank = due FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice
 	WHERE customer_reference = 'restored'}), 't', 'and it is looked up once MyFatoorah is done with what that may be sending');
 $mf->insert($node, $db, 'copied', send_at => q('2099-01-01'));
-sql(q{UPDATE mf_queue SET origin = origin + 1 WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'copied')});
+sql(q{UPDATE mf_queue SET origin = origin + 1, lookups = 1, error = 'no key' WHERE invoice = (SELECT id FROM mf_invoice WHERE customer_reference = 'copied')});
 is(cancel('copied'), 'may exist: queued as verify requested', 'of another database, whose worker may have sent it: likewise');
+is(sql(q{SELECT lookups, error IS NULL FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE customer_reference = 'copied'}), '0|t', 'beginning with its own reference, and a new key does not make it due');
 sql(q{SET session_replication_role = replica; INSERT INTO mf_invoice (customer_name, customer_reference, invoice_value, reference, send_at)
 	VALUES ('loaded', 'loaded', 1, 'loaded.1', '2099-01-01')});
 is(cancel('loaded'), 'may exist: queued as verify requested', 'loaded without triggers, so nobody knows: it is put on the agenda');

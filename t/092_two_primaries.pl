@@ -30,13 +30,16 @@ sub send_now
 	return $node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
 }
 
-$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone), 'by webhook', 'by callback', 'queued here';
+$mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'") for qw(planned rescheduled twin alone), 'by webhook', 'by callback', 'queued here', 'put off', 'asked for again';
 $mf->insert($old, 'postgres', $_, send_at => "now() + interval '1 h'", payment_method_id => 2, recurring_type => "'Daily'", iteration => 3, retry_count => 2) for 'plan twice', 'plan goes on';
 # one that waits for the end of quiet hours, in two or three hours
 $mf->setup_account($old, 'postgres', $sandbox, account => 'quiet', options => { time_zone => $mf->noon_zone($old), quiet_hours => '11:00-15:00' });
 $mf->insert($old, 'postgres', 'at night', account => "'quiet'", notification_option => "'EML'", customer_email => q{'a@example.com'});
 $mf->wait_for($old, 'postgres', q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night' AND q.due > now() + interval '1 h'}, 1);
 $mf->write_key($new, $sandbox->key, 'quiet.key');
+# two that had no key a moment ago: of the first that is counted, of the second what it has asked
+$old->safe_psql('postgres', q{UPDATE mf_queue q SET lookups = 1, error = 'no key' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('put off', 'asked for again');
+	UPDATE mf_queue q SET kind = 'verify' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'asked for again'});
 $old->wait_for_catchup($new);
 $new->promote;
 $mf->wait_worker($new, 'postgres');
@@ -44,15 +47,23 @@ $mf->wait_worker($new, 'postgres');
 #
 # When it is looked up
 #
-my $late = q{SELECT bool_and(q.kind = 'verify' AND q.due >= i.send_at + interval '60 s' AND q.rank = q.due) FROM mf_queue q
+my $late = q{SELECT bool_and(q.kind = 'verify' AND q.due >= i.send_at + interval '60 s' AND q.rank = q.due AND q.lookups = 0 AND q.error IS NULL) FROM mf_queue q
 	JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = '%s'};
 is(sql(sprintf $late, 'planned'), 't', 'a row that is due later is looked up when the old primary has long sent it');
-sql(q{UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'rescheduled'});
+foreach my $name ('put off', 'asked for again')
+{
+	is(sql(sprintf $late, $name), 't', "what is $name: likewise, beginning with its own reference");
+	like(sql(sprintf "BEGIN; ALTER SERVER myfatoorah OPTIONS (SET country 'KWT'); SELECT mf_resume('myfatoorah'); $late; COMMIT", $name), qr/^t$/m,
+		'a new key or mf_resume() does not make it due');
+}
+sql(q{UPDATE mf_queue q SET lookups = 1, error = 'no key' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled';
+	UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'rescheduled'});
 is(sql(sprintf $late, 'rescheduled'), 't', 'also if it is rescheduled');
 sql(q{UPDATE mf_invoice SET send_at = now() + interval '2 h' WHERE customer_reference = 'rescheduled'});
 is(sql(sprintf $late, 'rescheduled'), 't', 'a second new date moves the look-up, too');
 sql(q{SELECT mf_pause('*')});
-sql(q{UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled'});
+sql(q{UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'rescheduled';
+	UPDATE mf_queue q SET lookups = 1, error = 'no key' FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference IN ('put off', 'asked for again')});
 # before the commit, so that the worker has not put right what is wrong
 is(sql(q{BEGIN; SELECT mf_resume('*'); SELECT min(due) > now() + interval '30 s' FROM mf_queue WHERE kind = 'verify'; COMMIT}), "\nt", 'no look-up of them at once after a pause of all accounts');
 
@@ -68,6 +79,20 @@ $sandbox->wait_count($looks, 1) or die "it was not looked up\n";
 $mf->wait_for($new, 'postgres', q{SELECT lookups FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'at night'}, -1);
 is(sql($night), 'verify true', 'and once more, if it was looked up before');
 sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'at night'});
+
+# What the old primary has sent under the row's own reference is found, wherever the look-ups were.
+foreach my $name ('put off', 'asked for again')
+{
+	my $theirs = send_now($old, $name);
+
+	is(send_now($new, $name), $theirs, "what was $name and has been sent by the old primary is found");
+}
+
+# An entry that does not fit
+sql(q{UPDATE mf_queue q SET kind = 'reconcile', due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'planned'});
+$mf->insert($new, 'postgres', 'wakes for a misfit');
+$mf->wait_for($new, 'postgres', q{SELECT q.kind FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'planned'}, 'verify');
+is(sql(sprintf $late, 'planned'), 't', 'an entry that is put right waits, too');
 
 #
 # Both have sent it
@@ -159,6 +184,7 @@ is(sql("SELECT count(*) FROM mf_unmatched WHERE payment_id = '$payment'"), 0, 't
 
 $reference = sql(q{SELECT reference FROM mf_invoice WHERE customer_reference = 'queued here'});
 $theirs = send_now($old, 'queued here');
+sql(q{UPDATE mf_queue q SET lookups = 1 FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = 'queued here'});
 sql($web->hand_in(invoice => $theirs, reference => $reference, payment => '0999'));
 $mf->wait_for($new, 'postgres', "SELECT status || ' ' || invoice_id FROM mf_invoice WHERE customer_reference = 'queued here'", "sent $theirs");
 pass('a webhook about an invoice that is queued here: it is looked up at once, and found');

@@ -17,7 +17,8 @@ extern void mf_claim_jobs(const MfSqlScope *scope, const MfClaim *claim, List *j
 
 /*
  * Sets the follow-up of an entry that does not fit its invoice's status, by that
- * status.  A queued invoice is looked up, because it may have been sent.
+ * status.  A queued invoice is looked up, because it may have been sent; later if another
+ * server may just be sending it.
  */
 extern void mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *follow_up);
 

@@ -450,7 +450,7 @@ mf_claim_fit_entry(const MfJob *job, TimestampTz now, MfFollowUp *follow_up)
 	{
 		case MF_STATUS_QUEUED:
 			follow_up->next = MF_JOB_VERIFY;
-			follow_up->due = Max(now, job->send_at);
+			follow_up->due = mf_claim_has_twin(job) ? mf_verify_due(job->send_at, now) : Max(now, job->send_at);
 			break;
 		case MF_STATUS_SENDING:
 			follow_up->next = MF_JOB_SENDING;

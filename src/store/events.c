@@ -126,7 +126,7 @@ static MfStatement store_events_statement = {
 	"      RETURNING q.invoice, q.account, q.xmax = '0'::xid AS new), "
 	/* under a reference that was replaced an invoice exists after all; of a queued row, another server has sent it */
 	"watch AS (UPDATE @mf_queue q SET kind = CASE q.kind WHEN 'send' THEN 'verify' ELSE q.kind END, "
-	"    due = clock_timestamp(), rank = clock_timestamp() "
+	"    lookups = CASE q.kind WHEN 'watch' THEN q.lookups ELSE 0 END, due = clock_timestamp(), rank = clock_timestamp() "
 	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "

@@ -156,6 +156,12 @@ mf_verify_wait(void)
 	return MF_TIMEOUT_DEFAULT + mf_lookup_delay;
 }
 
+TimestampTz
+mf_verify_due(TimestampTz due, TimestampTz now)
+{
+	return due >= MF_TIME_END ? due : TimestampTzPlusMilliseconds(Max(due, now), mf_verify_wait());
+}
+
 const char *
 mf_job_name(MfJobKind kind)
 {

@@ -153,6 +153,9 @@ typedef struct MfLockedInvoice
  */
 extern int	mf_verify_wait(void);
 
+/* When to look up an invoice that another server may send as soon as it is due, as MF_VERIFY_DUE(). */
+extern TimestampTz mf_verify_due(TimestampTz due, TimestampTz now);
+
 /* An account with something that is or will be due; on the agenda that is its rank */
 typedef struct MfDueAccount
 {

@@ -71,6 +71,15 @@
 #define MF_VERIFY_DUE(due, wait) MF_NOW_OR_LATER_PLUS(due, wait " * interval '1 ms'")
 
 /*
+ * Makes a look-up before sending of an entry, or begins it anew: with the first reference, since
+ * "lookups" may have counted something else; below 0 it goes on to tell that the entry waits for a
+ * time of the day.  Without the error of an earlier try, since whatever makes due what has
+ * failed would not wait until "due".
+ */
+#define MF_SET_VERIFY(due, priority) \
+	"kind = 'verify', lookups = least(lookups, 0), error = NULL, due = " due ", " MF_SET_RANK(due, priority)
+
+/*
  * Makes a job of a row of MF_INVOICE_COLUMNS, perhaps followed by its ctid, in the
  * current context.  Values of the request point into the tuple, which SPI_finish()
  * frees.

@@ -58,8 +58,8 @@ static MfStatement reschedule_statement = {
 	"UPDATE @mf_queue q SET account = $2, due = d.due, "
 	"  " MF_SET_RANK(MF_NOT_BEFORE("d.due", "$6"), "$4") ", priority = $4, "
 	/* an entry that waits after failures goes on waiting; one that waited for a time of the day may not have to */
-	"  lookups = CASE WHEN q.kind = 'send' AND d.due <> $3 THEN " CppAsString2(MF_LOOKUPS_TIMED) " "
-	"    ELSE greatest(q.lookups, 0) END "
+	"  lookups = CASE WHEN q.kind = 'verify' THEN 0 WHEN d.due <> $3 THEN " CppAsString2(MF_LOOKUPS_TIMED) " "
+	"    ELSE greatest(q.lookups, 0) END, error = CASE q.kind WHEN 'send' THEN q.error END "
 	"FROM (VALUES ('send', $7), ('verify', " MF_VERIFY_DUE("$3", "$5") ")) d(kind, due) "
 	"WHERE q.invoice = $1 AND q.kind = d.kind",
 	7, {INT8OID, TEXTOID, TIMESTAMPTZOID, INT2OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}, NULL
@@ -259,9 +259,7 @@ entry_due(NewEntries *entries, TupleTableSlot *row, MfJobKind kind, bool *timed)
 			*timed = due > entries->now && due != send_at;
 			return due;
 		case MF_JOB_VERIFY:
-			/* as MF_VERIFY_DUE() */
-			return send_at >= MF_TIME_END ? send_at :
-				TimestampTzPlusMilliseconds(Max(send_at, GetCurrentTimestamp()), mf_verify_wait());
+			return mf_verify_due(send_at, GetCurrentTimestamp());
 		default:
 			return send_at;
 	}

@@ -147,7 +147,8 @@ static MfStatement request_cancel_statement = {
 	"soon AS (INSERT INTO @mf_queue AS q (invoice, account, kind, due, rank, priority) "
 	"  SELECT n.id, n.account, 'verify', n.due, n.due, n.priority FROM n WHERE n.status = 'queued' ORDER BY n.id "
 	"  ON CONFLICT (invoice) DO UPDATE SET kind = 'verify', lookups = CASE q.kind WHEN 'verify' THEN q.lookups "
-	"    ELSE 0 END, due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
+	"    ELSE 0 END, error = CASE q.kind WHEN 'verify' THEN q.error END, "
+	"    due = least(q.due, EXCLUDED.due), rank = least(q.rank, EXCLUDED.rank) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM n) * 2 + (SELECT count(*) FROM n WHERE n.status = 'queued') "
 	"  - (SELECT count(*) FROM changed) - (SELECT count(*) FROM history) - (SELECT count(*) FROM soon)",
 	4, {INT8ARRAYOID, TEXTOID, TEXTOID, INT4OID}, NULL

@@ -44,12 +44,9 @@ static MfStatement foreign_statement = {
 	0, {0}, NULL
 };
 
+/* after verify_all_statement: what is to be sent all the same was not there yet, and stays another's */
 static MfStatement take_over_statement = {
-	"UPDATE @mf_queue q SET origin = @mf_origin(), kind = n.kind, due = n.due, " MF_SET_RANK("n.due", "q.priority")
-	" FROM (SELECT o.invoice, CASE o.kind WHEN 'send' THEN 'verify' ELSE o.kind END AS kind, "
-	"    CASE WHEN o.kind IN ('send', 'verify') THEN " MF_VERIFY_DUE("o.due", "$1") " ELSE o.due END AS due "
-	"  FROM @mf_queue o WHERE o.origin <> @mf_origin()) n WHERE n.invoice = q.invoice",
-	1, {INT4OID}, NULL
+	"UPDATE @mf_queue SET origin = @mf_origin() WHERE origin <> @mf_origin() AND kind <> 'send'", 0, {0}, NULL
 };
 
 #define MAKE_OURS(condition) \
@@ -63,10 +60,12 @@ static MfStatement inherit_statement = {
 };
 
 static MfStatement verify_all_statement = {
-	"UPDATE @mf_queue SET kind = 'verify', due = " MF_VERIFY_DUE("due", "$1") ", "
-	"  " MF_SET_RANK(MF_VERIFY_DUE("due", "$1"), "priority") " WHERE kind = 'send' AND (NOT $2 OR origin <> @mf_origin())",
+	"UPDATE @mf_queue SET " MF_SET_VERIFY(MF_VERIFY_DUE("due", "$1"), "priority") " "
+	"WHERE kind IN ('send', 'verify') AND (NOT $2 OR origin <> @mf_origin())",
 	2, {INT4OID, BOOLOID}, NULL
 };
+
+static void verify_unsent(Oid schema, bool others);
 
 MfIdentityKnown
 mf_queue_identity(Oid schema, const char *system_identifier, MfIdentity *identity)
@@ -137,19 +136,22 @@ mf_queue_count_foreign(Oid schema)
 void
 mf_queue_take_over_entries(Oid schema)
 {
-	Datum		value = Int32GetDatum(mf_verify_wait());
-
-	(void) mf_execute_alone(schema, &take_over_statement, &value, NULL);
+	verify_unsent(schema, true);
+	(void) mf_execute_alone(schema, &take_over_statement, NULL, NULL);
 	mf_operations_take_over(schema);
+}
+
+static void
+verify_unsent(Oid schema, bool others)
+{
+	Datum		values[] = {Int32GetDatum(mf_verify_wait()), BoolGetDatum(others)};
+
+	(void) mf_execute_alone(schema, &verify_all_statement, values, NULL);
 }
 
 void
 mf_queue_verify_all(Oid schema, bool promoted)
 {
-	Datum		values[2];
-
-	values[0] = Int32GetDatum(mf_verify_wait());
-	values[1] = BoolGetDatum(promoted);
-	(void) mf_execute_alone(schema, &verify_all_statement, values, NULL);
+	verify_unsent(schema, promoted);
 	mf_operations_doubt_queued(schema, promoted);
 }

@@ -59,7 +59,7 @@ extern int64 mf_queue_count_foreign(Oid schema);
 extern void mf_queue_take_over_entries(Oid schema);
 
 /*
- * Has every entry that was to be sent looked up first, and not before MyFatoorah has
+ * Has every entry that was to be sent looked up first, or looked up anew, and not before MyFatoorah has
  * finished the request that another server may send when the entry is due.  "promoted":
  * without those that this server has made since its promotion, which no other one can
  * know.  Own scope.

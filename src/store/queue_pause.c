@@ -56,20 +56,21 @@ static MfStatement resume_statement = {
 /*
  * If this database was paused as a copy, MyFatoorah may still be processing requests that
  * the original has sent just before it was stopped.  So no look-up of a copied entry
- * comes before those must be done.
+ * comes before those must be done, nor does one that RETRY_ENTRIES would make due.
  */
 static MfStatement resume_verify_statement = {
-	"UPDATE @mf_queue q SET due = d.due, " MF_SET_RANK("d.due", "q.priority") " "
+	"UPDATE @mf_queue q SET " MF_SET_VERIFY("d.due", "q.priority") " "
 	"FROM (SELECT " MF_VERIFY_DUE("'-infinity'::timestamptz", "$1") " AS due) d WHERE q.kind = 'verify' "
-	"  AND q.due < d.due",
+	"  AND (q.due < d.due OR q.lookups > 0 OR q.error IS NOT NULL)",
 	1, {INT4OID}, NULL
 };
 
 /*
- * Entries of one role ($1), or of all roles if it is null.  Above 0, "lookups" of "send" and
- * "verify" entries counts how often they were put off for want of a key.  Below 0 it tells that
- * they wait for a time of the day: what is to be sent may be free of it now, a look-up is not.  Skips locked entries, which the
- * worker is processing.
+ * Entries of one role ($1), or of all roles if it is null.  Above 0, "lookups" of a "send" entry
+ * counts how often it was put off for want of a key, of a "verify" entry what it has asked.  Below 0 it tells that
+ * they wait for a time of the day: what is to be sent may be free of it now, a look-up is not.  Nor is a look-up
+ * free of what another server may be doing: MF_SET_VERIFY() has left it neither "lookups" nor an error.  Skips locked
+ * entries, which the worker is processing.
  */
 #define RETRY_ENTRIES(account) \
 	"UPDATE @mf_queue q SET due = now(), " MF_SET_RANK("now()", "q.priority") ", " \

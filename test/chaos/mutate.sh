@@ -718,6 +718,20 @@ mutate repetition_adopted 'a repetition is taken for the invoice that has begun 
 	's/ && may_be_repetition\(flight\)\)\n\t\{/ \&\& false)\n\t{/' 092_two_primaries
 mutate plan_begun_twice 'a second invoice of a recurring payment is taken for a repetition' src/flight/flight_lookup.c \
 	's/\|\| may_be_repetition\(flight\)\)\)/|| flight->recurring))/' 092_two_primaries
+mutate own_reference_passed 'what another server may have sent is not looked up under its own reference' src/store/queue_internal.h \
+	's/lookups = least\(lookups, 0\), error/error/' 092_two_primaries
+mutate wait_cut_short 'a new key has looked up at once what another server may be sending' src/store/queue_internal.h \
+	's/error = NULL, due = " due/due = " due/' 092_two_primaries
+mutate verify_at_once 'what was to be looked up before a promotion does not wait after it' src/store/queue_origin.c \
+	's/WHERE kind IN \(.send., .verify.\) AND \(NOT/WHERE kind = \x27send\x27 AND (NOT/' 092_two_primaries
+mutate resumed_at_once 'what was put off is looked up at once after a pause of all accounts' src/store/queue_pause.c \
+	's/ OR q\.lookups > 0 OR q\.error IS NOT NULL\)/)/' 092_two_primaries
+mutate named_and_sent 'what a webhook names is not looked up under its own reference' src/store/events.c \
+	's/lookups = CASE q\.kind WHEN .watch. THEN q\.lookups ELSE 0 END, due/due/' 092_two_primaries
+mutate rescheduled_and_sent 'what gets another time is not looked up under its own reference' src/store/queue_new_rows.c \
+	's/CASE WHEN q\.kind = .verify. THEN 0 WHEN d/CASE WHEN q.kind = \x27send\x27 AND d/' 092_two_primaries
+mutate misfit_at_once 'an entry that is put right is looked up at once' src/sending/claim_jobs.c \
+	's/mf_claim_has_twin\(job\) \? mf_verify_due\(job->send_at, now\) : //' 092_two_primaries
 
 if [ "$run_one" = check_pattern ]
 then
