@@ -194,6 +194,30 @@ $mf->wait_status($node, $db, $_) for 'astray', 'astray too';
 }
 sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'delayed'});
 
+# The worker goes on while mf_repair() waits for a lock: what it has written since is not undone, or an invoice that was made
+# in spite of its answer would be sent again.
+{
+	$mf->insert($node, $db, 'locked', account => "'paused'", send_at => "now() + interval '1 h'");
+	my $id = $mf->insert($node, $db, 'moved', account => "'paused'", send_at => "now() + interval '1 h'");
+	sql(q{SELECT mf_pause('myfatoorah'); SET session_replication_role = replica; UPDATE mf_invoice SET account = 'myfatoorah' WHERE customer_reference IN ('locked', 'moved')});
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'moved.', times => 1, status => 429, create => JSON::PP::true, headers => { 'Retry-After' => '600' } });
+	my $holder = $mf->session($node, $db);
+	my $repairer = $mf->session($node, $db);
+
+	$holder->query_safe(q{BEGIN; SELECT FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'locked' FOR UPDATE OF q});
+	$repairer->query_until(qr/^begins$/m, "\\echo begins\nSELECT * FROM mf_repair();\n");
+	$mf->wait_for($node, $db, q{SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'mf_repair'});
+	sql(qq{UPDATE mf_invoice SET send_at = now() WHERE id = $id; SELECT mf_resume('myfatoorah')});
+	$mf->wait_for($node, $db, "SELECT kind FROM mf_queue WHERE invoice = $id", 'verify');
+	$holder->query_safe('ROLLBACK');
+	$repairer->query_safe('');
+	is(sql("SELECT kind, account FROM mf_queue WHERE invoice = $id"), 'verify|myfatoorah', 'mf_repair() leaves an entry as the worker has made it since');
+	sql(qq{UPDATE mf_queue SET due = now(), rank = now() WHERE invoice = $id; SELECT mf_resume('myfatoorah')});
+	$mf->wait_status($node, $db, 'moved');
+	is(scalar(grep { $_->{reference} =~ /^moved\./ } $sandbox->remote), 1, 'and the invoice that was made is found');
+	sql(q{SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'locked'});
+}
+
 #
 # ALTER SERVER ... RENAME, DROP SERVER ... CASCADE
 #

@@ -181,12 +181,16 @@ static MfStatement gone_statement = {
 	0, {0}, NULL
 };
 
+/*
+ * The worker may be at work on these entries: what is read of an entry and its invoice is what
+ * both are once they are locked, in the order in which users lock them.
+ */
 static MfStatement astray_statement = {
-	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.priority, b.misfit, "
-	"    CASE WHEN b.misfit THEN " KIND_BY_ROW " ELSE q.kind END AS kind, "
-	"    CASE WHEN b.misfit THEN " DUE_BY_ROW("$1") " ELSE q.due END AS due "
-	"  FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice, LATERAL (SELECT " MISFIT " AS misfit) b "
-	"  WHERE " ASTRAY " OR b.misfit), "
+	"WITH n AS MATERIALIZED (SELECT i.id, i.account, i.priority, " MISFIT " AS misfit, "
+	"    CASE WHEN " MISFIT " THEN " KIND_BY_ROW " ELSE q.kind END AS kind, "
+	"    CASE WHEN " MISFIT " THEN " DUE_BY_ROW("$1") " ELSE q.due END AS due "
+	"  FROM @mf_invoice i JOIN @mf_queue q ON q.invoice = i.id WHERE " ASTRAY " OR " MISFIT " ORDER BY i.id "
+	"  FOR NO KEY UPDATE OF i FOR UPDATE OF q), "
 	"q AS (UPDATE @mf_queue q SET account = n.account, kind = n.kind, "
 	"  due = n.due, " MF_SET_RANK("n.due", "n.priority") ", "
 	"    lookups = CASE WHEN n.misfit THEN 0 ELSE q.lookups END, error = CASE WHEN n.misfit THEN NULL ELSE q.error END "

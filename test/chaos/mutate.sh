@@ -732,6 +732,8 @@ mutate rescheduled_and_sent 'what gets another time is not looked up under its o
 	's/CASE WHEN q\.kind = .verify. THEN 0 WHEN d/CASE WHEN q.kind = \x27send\x27 AND d/' 092_two_primaries
 mutate misfit_at_once 'an entry that is put right is looked up at once' src/sending/claim_jobs.c \
 	's/mf_claim_has_twin\(job\) \? mf_verify_due\(job->send_at, now\) : //' 092_two_primaries
+mutate repair_undoes 'mf_repair() undoes what the worker has written meanwhile' src/store/repair.c \
+	's/\n\t"  FOR NO KEY UPDATE OF i FOR UPDATE OF q\)/\n\t")/' 103_repair
 
 if [ "$run_one" = check_pattern ]
 then
