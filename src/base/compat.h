@@ -316,6 +316,19 @@ struct ExplainState;
 #define MF_PLANNER_VALUES query, text, cursor_options, parameters
 #endif
 
+/* 19: the hook that sees what a plan knows of a table has another name, place and arguments */
+#if PG_VERSION_NUM >= 190000
+#define MF_RELATION_HOOK build_simple_rel_hook
+#define MF_RELATION_HOOK_TYPE build_simple_rel_hook_type
+#define MF_RELATION_ARGUMENTS PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry
+#define MF_RELATION_VALUES root, rel, entry
+#else
+#define MF_RELATION_HOOK get_relation_info_hook
+#define MF_RELATION_HOOK_TYPE get_relation_info_hook_type
+#define MF_RELATION_ARGUMENTS PlannerInfo *root, Oid table, bool inherited, RelOptInfo *rel
+#define MF_RELATION_VALUES root, table, inherited, rel
+#endif
+
 /* 19: it is const */
 #if PG_VERSION_NUM >= 190000
 #define MF_JUMBLE_STATE const struct JumbleState

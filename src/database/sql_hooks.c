@@ -19,6 +19,8 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "utils/lsyscache.h"
@@ -29,11 +31,21 @@
 #include "database/sql.h"
 #include "database/sql_private.h"
 
+/* What a plan takes a page to hold at least: rows of the widest tables, entries of an index */
+#define ROWS_OF_PAGE 20
+#define ENTRIES_OF_PAGE 100
+/* and a table to have at least, as the server takes one that was never vacuumed */
+#define PAGES_OF_TABLE 10
+
+/* whether a plan of a statement of ours is being made */
+static bool plans_ours = false;
+
 /* whether a trigger that is called now was fired by us; see mf_sql_fired_trigger() */
 static bool fires_triggers = false;
 
 static post_parse_analyze_hook_type previous_analyze_hook = NULL;
 static planner_hook_type previous_planner_hook = NULL;
+static MF_RELATION_HOOK_TYPE previous_relation_hook = NULL;
 static ExecutorRun_hook_type previous_run_hook = NULL;
 static ExecutorFinish_hook_type previous_finish_hook = NULL;
 
@@ -41,6 +53,7 @@ static void analyze_hook(ParseState *pstate, Query *query, MF_JUMBLE_STATE *jumb
 static void check_relations(const MfActiveStatement *statement, Query *query);
 static bool use_owner_rights(Node *node, void *context);
 static PlannedStmt *plan_hook(MF_PLANNER_ARGUMENTS);
+static void relation_hook(MF_RELATION_ARGUMENTS);
 static void run_hook(MF_EXECUTOR_RUN_ARGUMENTS);
 static void finish_hook(QueryDesc *query);
 static bool is_own_query(const QueryDesc *query);
@@ -52,6 +65,8 @@ mf_sql_init(void)
 	post_parse_analyze_hook = analyze_hook;
 	previous_planner_hook = planner_hook;
 	planner_hook = plan_hook;
+	previous_relation_hook = MF_RELATION_HOOK;
+	MF_RELATION_HOOK = relation_hook;
 	previous_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = run_hook;
 	previous_finish_hook = ExecutorFinish_hook;
@@ -166,21 +181,25 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 	&enable_mergejoin, &enable_indexscan, &enable_indexonlyscan, &jit_enabled};
 	bool		before[lengthof(switches)];
 	double		page_cost = seq_page_cost;
+	bool		plans_ours_before = plans_ours;
 	PlannedStmt *plan;
 	size_t		i;
 
-	if (find_active_statement(text) == NULL)
+	plans_ours = find_active_statement(text) != NULL;
+	if (!plans_ours && !plans_ours_before)
 		return next(MF_PLANNER_VALUES);
 
 	for (i = 0; i < lengthof(switches); i++)
-	{
 		before[i] = *switches[i];
-		*switches[i] = false;
+	if (plans_ours)
+	{
+		for (i = 0; i < lengthof(switches); i++)
+			*switches[i] = false;
+		enable_sort = !begins_with(text, MF_IN_ORDER);
+		enable_bitmapscan = begins_with(text, MF_BY_AGE);
+		enable_indexscan = enable_indexonlyscan = !enable_bitmapscan;
+		seq_page_cost = MF_SWITCHED_OFF_PAGE_COST(page_cost);
 	}
-	enable_sort = !begins_with(text, MF_IN_ORDER);
-	enable_bitmapscan = begins_with(text, MF_BY_AGE);
-	enable_indexscan = enable_indexonlyscan = !enable_bitmapscan;
-	seq_page_cost = MF_SWITCHED_OFF_PAGE_COST(page_cost);
 	PG_TRY();
 	{
 		plan = next(MF_PLANNER_VALUES);
@@ -190,9 +209,36 @@ plan_hook(MF_PLANNER_ARGUMENTS)
 		for (i = 0; i < lengthof(switches); i++)
 			*switches[i] = before[i];
 		seq_page_cost = page_cost;
+		plans_ours = plans_ours_before;
 	}
 	PG_END_TRY();
 	return plan;
+}
+
+/*
+ * Takes the pages of a table to be full.  Our tables are emptied and filled again, and the
+ * server multiplies the pages of today by the rows in a page when it counted them last.  A
+ * queue that was vacuumed while it was empty has no rows then, however long it is now, and
+ * each order of joining it costs the same: one of them reads all of it once for each row.
+ */
+static void
+relation_hook(MF_RELATION_ARGUMENTS)
+{
+	ListCell   *lc;
+
+	if (previous_relation_hook)
+		previous_relation_hook(MF_RELATION_VALUES);
+	if (!plans_ours || rel->rtekind != RTE_RELATION)
+		return;
+	rel->pages = Max(rel->pages, PAGES_OF_TABLE);
+	rel->tuples = Max(rel->tuples, (double) rel->pages * ROWS_OF_PAGE);
+	foreach(lc, rel->indexlist)
+	{
+		IndexOptInfo *index = (IndexOptInfo *) lfirst(lc);
+		double		entries = index->indpred == NIL ? rel->tuples : (double) index->pages * ENTRIES_OF_PAGE;
+
+		index->tuples = Min(Max(index->tuples, entries), rel->tuples);
+	}
 }
 
 /* Notes for the triggers of each query whether it is ours; there is nothing to note while none of ours runs. */
