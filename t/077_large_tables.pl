@@ -9,9 +9,11 @@ my $node = $mf->new_node('main', conf => "myfatoorah.retry_delay = '50ms'\nmyfat
 my $db = 'postgres';
 my $many = 60_000;
 my $few = 20;
+my $nothing_open = 2000;
 my $limit = $many / 2;
-# It looks through the open inquiries once, and at some of the unpaid invoices, each with its number and its inquiry.
-my %limit = ('a start of the worker' => $many + 10_000);
+# It looks through the open inquiries once, and at some of the unpaid invoices, each with its number and its inquiry. Personal data is
+# looked for among the unpaid rows, some of which were cancelled, once, in batches: how many of these come while it is counted is by chance.
+my %limit = ('a start of the worker' => $many + 10_000, personal_data_retention => $many * 0.8);
 my $send = { path => '/v2/SendPayment' };
 
 $mf->setup_account($node, $db, $sandbox, options => { timeout => '1s', connect_timeout => '500ms' });
@@ -69,6 +71,7 @@ sub of
 }
 
 my $plain = q{1, 'LNK', NULL};
+my $nobody = 6910000;
 my $scanned = q{(SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'mf_inquiry')};
 my %work = (
 	'sent' => sub { some($plain, q{status = 'sent'}) },
@@ -125,8 +128,11 @@ my %work = (
 		of($first, q{payment_status = 'paid'});
 	},
 	'an event of nobody' => sub {
-		sql(q{SELECT mf_callback('070724671862469' || n, 'quiet') FROM generate_series(10001, 10020) n});
-		$mf->wait_idle($node, $db);
+		sql(qq{SELECT mf_callback('0707246718624' || $nobody + n, 'quiet') FROM generate_series(1, $few) n});
+		$nobody += $few;
+		$mf->wait_for($node, $db, q{SELECT count(*) FROM mf_event WHERE account = 'quiet' AND due IS NOT NULL AND lookups + failures = 0}, 0);
+		# it would be asked about again beside what is counted after this
+		sql(q{UPDATE mf_event SET due = NULL WHERE account = 'quiet'});
 	},
 	'paused, resumed' => sub {
 		my $scans = sql("SELECT $scanned");
@@ -149,7 +155,7 @@ $work{$_}->() foreach @order;
 my $flush = sql('SHOW server_version_num') >= 150000 ? 'SELECT pg_stat_force_next_flush()' : '';
 
 # A year of invoices: most of them paid, others open and asked about later, a few queued and due later, which a start of
-# the worker looks through
+# the worker looks through. Another account has none that is open, but many cancelled ones, and others that are paid.
 sql(qq{SET session_replication_role = replica;
 	CREATE TEMP TABLE year AS SELECT n, CASE n % 100 WHEN 0 THEN 'queued' ELSE 'sent' END AS status FROM generate_series(1, $many) n;
 	INSERT INTO mf_invoice (id, account, customer_name, invoice_value, reference, status, payment_status, invoice_id, invoice_url, sent_at, send_at, attempts, created_by_id)
@@ -165,6 +171,12 @@ sql(qq{SET session_replication_role = replica;
 	INSERT INTO mf_transition (invoice, actor, from_status, to_status, attempt) SELECT -n, 'status reader', 'unpaid', 'paid', 1 FROM year WHERE n % 100 > 30;
 	INSERT INTO mf_event (account, source, version, event_code, invoice_id, invoice, digest, data, answered_at, received_at)
 		SELECT 'myfatoorah', 'webhook', 2, 1, n, -n, decode(md5(n::text), 'hex'), '{}', now(), now() - interval '2 years' FROM year WHERE n % 100 > 30;
+	INSERT INTO mf_invoice (id, account, customer_name, invoice_value, reference, status, payment_status, invoice_id, send_at, attempts, created_by_id)
+		OVERRIDING SYSTEM VALUE
+		SELECT -$many - n, 'quiet', 'year', 1, 'quiet.' || n, CASE WHEN n % 2 = 0 THEN 'cancelled' ELSE 'sent' END, CASE WHEN n % 2 = 0 THEN 'unpaid' ELSE 'paid' END,
+			CASE WHEN n % 2 = 1 THEN $many + n END, now(), n % 2, 10 FROM generate_series(1, $nothing_open) n;
+	INSERT INTO mf_invoice_number (invoice_id, invoice) SELECT $many + n, -$many - n FROM generate_series(1, $nothing_open, 2) n;
+	INSERT INTO mf_inquiry (invoice, account, due, answers) SELECT -$many - n, 'quiet', now() + interval '1 day', 3 FROM generate_series(1, $nothing_open, 2) n;
 	$flush});
 $loaded = $many * 99 / 100;
 $mf->wait_for($node, $db, q{SELECT n_tup_ins >= } . $loaded . q{ FROM pg_stat_user_tables WHERE relname = 'mf_attempt'});
@@ -206,6 +218,6 @@ foreach my $retention ([ personal_data_retention => '400d', q{data = '{}'}, 'emp
 	my $read = reads() - $before;
 	my %is = by_index();
 	note join ', ', map { "$_ " . ($is{$_} - ($was{$_} // 0)) } grep { $is{$_} - ($was{$_} // 0) > $limit / 10 } sort keys %is;
-	cmp_ok($read, '<', $limit, "$name: what is past it is $word, and few rows are read ($read)");
+	cmp_ok($read, '<', $limit{$name} // $limit, "$name: what is past it is $word, and few rows are read ($read)");
 }
 done_testing();

@@ -48,20 +48,22 @@ typedef struct MfUnpaidPosition
 #define MF_OPEN(row) MF_UNPAID(row) " AND " row ".invoice_id IS NOT NULL AND " row ".status = 'sent'"
 
 /*
- * An open invoice of an account, for its key: the one that is asked about next,
- * or else the newest one.  Each inquiry with its row: a plan that was made while
- * the tables were small might read all unpaid rows for each.  The newest one by an
- * order that only the index of unpaid rows has, lest all invoices are read from the
- * end for an account that has none.
+ * An open invoice of an account, for its key: one that is asked about next, or else one of the newest.  So many
+ * inquiries and unpaid rows are looked at: paid invoices may have inquiries, too, and what was not sent is unpaid, so of
+ * millions none may be open.  Each inquiry with its row: a plan that was made while the tables were small might read all
+ * unpaid rows for each.  The newest by an order that only the index of unpaid rows has, lest all invoices are read from
+ * the end for an account that has none.
  */
+#define MF_LOOKED_AT_FOR_KEY "200"
 #define MF_OPEN_OF_ACCOUNT(account) \
-	"(SELECT i.created_by_id, i.own_key FROM @mf_inquiry q " \
+	"(SELECT i.created_by_id, i.own_key FROM (SELECT q.invoice FROM @mf_inquiry q " \
+	"    WHERE q.account = " account " AND NOT q.urgent ORDER BY q.due LIMIT " MF_LOOKED_AT_FOR_KEY ") q " \
 	"  CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i " \
-	"  WHERE q.account = " account " AND NOT q.urgent AND i.account = q.account AND " MF_OPEN("i") " " \
-	"    ORDER BY q.due LIMIT 1) " \
-	"UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i " \
-	"  WHERE i.account COLLATE \"C\" BETWEEN " account " AND " account " AND " MF_OPEN("i") " " \
-	"    ORDER BY i.account COLLATE \"C\" DESC, i.id DESC LIMIT 1) LIMIT 1"
+	"  WHERE i.account = " account " AND " MF_OPEN("i") " LIMIT 1) " \
+	"UNION ALL (SELECT i.created_by_id, i.own_key FROM (SELECT * FROM @mf_invoice o " \
+	"    WHERE o.account COLLATE \"C\" BETWEEN " account " AND " account " AND " MF_UNPAID("o") " " \
+	"    ORDER BY o.account COLLATE \"C\" DESC, o.id DESC LIMIT " MF_LOOKED_AT_FOR_KEY ") i " \
+	"  WHERE " MF_OPEN("i") " LIMIT 1) LIMIT 1"
 
 /* An open invoice without an inquiry, as after sending without polling */
 #define MF_UNASKED(row) \
