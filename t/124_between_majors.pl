@@ -35,7 +35,9 @@ my %same = (
 	# the role of that name has another OID there
 	mf_invoice => q{SELECT to_jsonb(i) - 'created_by_id' FROM mf_invoice i WHERE customer_reference <> 'sending' ORDER BY id},
 	mf_attempt => q{SELECT * FROM mf_attempt WHERE invoice NOT IN (SELECT id FROM mf_invoice WHERE customer_reference = 'sending') ORDER BY invoice, attempt},
-	map { $_ => "SELECT * FROM $_ t ORDER BY t::text COLLATE \"C\"" } qw(mf_transaction mf_money mf_event mf_archive_key mf_invoice_archive mf_reaction mf_transition));
+	# a worker that begins has functions tried at once that have failed, also while their rows are being restored
+	mf_reaction => q{SELECT to_jsonb(r) - 'retry_at' FROM mf_reaction r ORDER BY function},
+	map { $_ => "SELECT * FROM $_ t ORDER BY t::text COLLATE \"C\"" } qw(mf_transaction mf_money mf_event mf_archive_key mf_invoice_archive mf_transition));
 my ($session, $snapshot) = $mf->snapshot($old, $db);
 my %rows = map { $_ => $session->query_safe($same{$_}) } keys %same;
 
