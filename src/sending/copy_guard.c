@@ -62,7 +62,6 @@ static void store_identity(Oid schema, const MfIdentity *identity);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
 static const char *subscriber_account(Oid schema);
 static void pause_for_foreign(Oid schema);
-static void pause_account(Oid schema, const char *account, const char *reason);
 
 void
 mf_copy_guard_start(Oid schema)
@@ -121,7 +120,7 @@ check_identity(Oid schema)
 			break;
 	}
 	if (reason != NULL)
-		pause_account(schema, MF_ALL_ACCOUNTS, reason);
+		mf_queue_pause_copy(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_GUARD, reason);
 	if (promoted)
 		ereport(LOG,
 				(mf_log_event("promoted",
@@ -142,16 +141,12 @@ check_identity(Oid schema)
  * Whether the agenda may hold entries of a database that still runs.  They come by
  * logical replication only, and a worker that sees it pauses all accounts.  Without such
  * a pause all that a promoted standby finds is of primaries before it, of which one may
- * have ended before its worker has started.
+ * have ended before its worker has started.  A person's pause says nothing of a copy.
  */
 static bool
 is_known_copy(Oid schema)
 {
-	bool		all_accounts;
-
-	return mf_copy_guard_subscription(schema) != NULL ||
-		mf_queue_pause_reason(schema, MF_ALL_ACCOUNTS, &all_accounts) != NULL ||
-		mf_queue_pause_reason(schema, subscriber_account(schema), &all_accounts) != NULL;
+	return mf_copy_guard_subscription(schema) != NULL || mf_queue_is_copy(schema, subscriber_account(schema));
 }
 
 /* Why this is a copy, or has gone back in time; NULL if it is not. */
@@ -237,7 +232,7 @@ mf_copy_guard_may_claim(Oid schema)
 	subscriptions_known = true;
 	subscribed = mf_copy_guard_subscription(schema) != NULL;
 	if (subscribed)
-		pause_account(schema, subscriber_account(schema), SUBSCRIBER_REASON);
+		mf_queue_pause_copy(schema, subscriber_account(schema), MF_PAUSED_BY_GUARD, SUBSCRIBER_REASON);
 	else if (was_subscribed)
 		pause_for_foreign(schema);
 	return !subscribed;
@@ -259,7 +254,7 @@ pause_for_foreign(Oid schema)
 {
 	if (mf_queue_count_foreign(schema) > 0)
 	{
-		pause_account(schema, MF_ALL_ACCOUNTS, FOREIGN_REASON);
+		mf_queue_pause_copy(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_GUARD, FOREIGN_REASON);
 		set_twins_before_now(schema);
 	}
 	mf_queue_pause_restored(schema);
@@ -294,20 +289,6 @@ mf_copy_guard_subscription(Oid schema)
 	}
 	table_close(subscribed_tables, AccessShareLock);
 	return name;
-}
-
-/* Pauses an account, or all of them, with a log line, unless it is paused. */
-static void
-pause_account(Oid schema, const char *account, const char *reason)
-{
-	bool		all_accounts;
-
-	if (mf_queue_pause_reason(schema, account, &all_accounts) != NULL)
-		return;
-	mf_queue_pause(schema, account, MF_PAUSED_BY_GUARD, reason);
-	ereport(LOG,
-			(mf_log_event("copy_paused", "sending is paused: %s", reason),
-			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 
 void

@@ -24,12 +24,15 @@
 
 #define DUMP_REASON "rows of another database were brought here; that may call the same functions, and bill the same"
 
-/* one after a restore takes the place of a person's, because more has to be decided when it ends */
+#define OF_COPY(paused_by) paused_by " IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')"
+
+/* one of a copy or a restore takes the place of a person's, because more has to be decided when it ends */
 static MfStatement pause_statement = {
 	"INSERT INTO @mf_account AS a (account, paused_at, paused_by, reason) VALUES ($1, clock_timestamp(), $2, $3) "
 	"ON CONFLICT (account) DO UPDATE SET paused_at = EXCLUDED.paused_at, paused_by = EXCLUDED.paused_by, "
-	"  reason = EXCLUDED.reason WHERE a.paused_at IS NULL "
-	"  OR (EXCLUDED.paused_by = '" MF_PAUSED_BY_RESTORE "' AND a.paused_by NOT IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "'))",
+	"  reason = EXCLUDED.reason || CASE WHEN a.paused_at IS NULL THEN '' "
+	"    ELSE format('; paused before by %s: %s', a.paused_by, coalesce(a.reason, 'no reason given')) END "
+	"WHERE a.paused_at IS NULL OR (EXCLUDED." OF_COPY("paused_by") " AND NOT a." OF_COPY("paused_by") ")",
 	3, {TEXTOID, TEXTOID, TEXTOID}, NULL
 };
 
@@ -49,7 +52,7 @@ static MfStatement resume_statement = {
 	"  AND paused_at IS NOT NULL FOR UPDATE), "
 	"u AS (UPDATE @mf_account a SET paused_at = NULL, paused_by = NULL, reason = NULL FROM p "
 	"  WHERE a.account = p.account RETURNING 1) "
-	"SELECT p.account = '*' AND p.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "') FROM p, u",
+	"SELECT p.account = '*' AND p." OF_COPY("paused_by") " FROM p, u",
 	1, {TEXTOID}, NULL
 };
 
@@ -149,12 +152,16 @@ static MfStatement paused_statement = {
 };
 
 static MfStatement awaits_decision_statement = {
-	"SELECT FROM @mf_account a WHERE a.account = '*' AND a.paused_at IS NOT NULL "
-	"  AND a.paused_by IN ('" MF_PAUSED_BY_GUARD "', '" MF_PAUSED_BY_RESTORE "')",
-	0, {0}, NULL
+	"SELECT FROM @mf_account a WHERE a.account IN ('*', $1) AND a.paused_at IS NOT NULL AND a." OF_COPY("paused_by"),
+	1, {TEXTOID}, NULL
 };
 
-static MfStatement from_dump_statement = {"SELECT FROM @mf_all_paused HAVING bool_and(account IS NULL)", 0, {0}, NULL};
+/* rows of another database, and no pause but a person's */
+static MfStatement from_dump_statement = {
+	"SELECT FROM @mf_all_paused p LEFT JOIN @mf_account a ON a.account = p.account "
+	"HAVING bool_or(p.account IS NULL) AND bool_and(p.account IS NULL OR NOT a." OF_COPY("paused_by") ")",
+	0, {0}, NULL
+};
 
 static MfStatement at_home_statement = {
 	"WITH d AS (DELETE FROM @mf_home) INSERT INTO @mf_home DEFAULT VALUES", 0, {0}, NULL
@@ -164,10 +171,11 @@ static MfStatement no_promotion_statement = {
 	"UPDATE @mf_identity SET promoted_at = NULL WHERE promoted_at IS NOT NULL", 0, {0}, NULL
 };
 
-void
+bool
 mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason)
 {
 	MfSqlScope	scope;
+	bool		paused;
 	char		nulls[3] = {' ', ' ', ' '};
 	Datum		values[] = {
 		CStringGetTextDatum(account), CStringGetTextDatum(by), reason ? CStringGetTextDatum(reason) : (Datum) 0
@@ -176,22 +184,28 @@ mf_queue_pause(Oid schema, const char *account, const char *by, const char *reas
 	nulls[2] = reason ? ' ' : 'n';
 
 	mf_sql_begin(&scope, schema);
-	if (mf_sql_execute(&scope, &pause_statement, values, nulls) == 0 &&
-		mf_sql_execute(&scope, &is_paused_statement, values, NULL) == 0)
+	paused = mf_sql_execute(&scope, &pause_statement, values, nulls) > 0;
+	if (!paused && mf_sql_execute(&scope, &is_paused_statement, values, NULL) == 0)
 		mf_change_suppressed();
 	mf_sql_end(&scope);
 	mf_news_at_commit(MF_NEWS_PAUSE);
+	return paused;
+}
+
+void
+mf_queue_pause_copy(Oid schema, const char *account, const char *by, const char *reason)
+{
+	if (mf_queue_pause(schema, account, by, reason))
+		ereport(LOG,
+				(mf_log_event("copy_paused", "sending is paused: %s", reason),
+				 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
 }
 
 void
 mf_queue_pause_restored(Oid schema)
 {
-	if (mf_execute_alone(schema, &from_dump_statement, NULL, NULL) == 0)
-		return;
-	mf_queue_pause(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE, DUMP_REASON);
-	ereport(LOG,
-			(mf_log_event("copy_paused", "sending is paused: %s", DUMP_REASON),
-			 errhint("Make sure that no other server sends the same invoices, then call mf_resume('*').")));
+	if (mf_execute_alone(schema, &from_dump_statement, NULL, NULL) > 0)
+		mf_queue_pause_copy(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_RESTORE, DUMP_REASON);
 }
 
 char *
@@ -279,7 +293,17 @@ mf_queue_is_paused(const List *paused, const char *account)
 bool
 mf_queue_awaits_decision(const MfSqlScope *scope)
 {
-	return mf_sql_execute(scope, &awaits_decision_statement, NULL, NULL) > 0;
+	Datum		value = CStringGetTextDatum(MF_ALL_ACCOUNTS);
+
+	return mf_sql_execute(scope, &awaits_decision_statement, &value, NULL) > 0;
+}
+
+bool
+mf_queue_is_copy(Oid schema, const char *account)
+{
+	Datum		value = CStringGetTextDatum(account);
+
+	return mf_execute_alone(schema, &awaits_decision_statement, &value, NULL) > 0;
 }
 
 void

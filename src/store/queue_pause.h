@@ -15,8 +15,15 @@
 #define MF_PAUSED_BY_GUARD "worker"
 #define MF_PAUSED_BY_RESTORE "restore"
 
-/* Pauses an account, or MF_ALL_ACCOUNTS; one that is paused already stays as it is. Own scope. */
-extern void mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
+/*
+ * Pauses an account, or MF_ALL_ACCOUNTS.  One that is paused already stays as it is, and false is returned;
+ * but a pause by MF_PAUSED_BY_GUARD or MF_PAUSED_BY_RESTORE takes the place of a person's, whose reason follows
+ * the new one. Own scope.
+ */
+extern bool mf_queue_pause(Oid schema, const char *account, const char *by, const char *reason);
+
+/* The same by one of these two, with a log line. */
+extern void mf_queue_pause_copy(Oid schema, const char *account, const char *by, const char *reason);
 
 /*
  * Why nothing is sent for an account: "by PERSON since TIME: REASON", palloc'd;
@@ -35,6 +42,9 @@ extern void mf_queue_pause_restored(Oid schema);
 
 /* Whether all accounts are paused because this may be a copy, until a person decides: nothing may be changed. */
 extern bool mf_queue_awaits_decision(const MfSqlScope *scope);
+
+/* The same, or whether an account is paused for that reason. Own scope. */
+extern bool mf_queue_is_copy(Oid schema, const char *account);
 
 /* Names of the accounts that are paused, perhaps MF_ALL_ACCOUNTS among them, in the current context. */
 extern List *mf_queue_paused_accounts(const MfSqlScope *scope, const char **accounts, int count);

@@ -239,7 +239,7 @@ mutate upgrade_beside_worker 'ALTER EXTENSION UPDATE runs beside the worker' src
 mutate promotion_ignored 'a promoted standby sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (reason != NULL)/' 090_database_copies
 mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
-	's/if \(reason != NULL\)(\s+pause_account)/if (false)$1/' 090_database_copies
+	's/if \(reason != NULL\)(\s+mf_queue_pause_copy)/if (false)$1/' 090_database_copies
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 090_database_copies
 mutate roles_of_other_server 'rows of another server keep the roles of its OIDs' src/sending/copy_guard.c \
