@@ -103,6 +103,7 @@ add_counters(ReturnSetInfo *rsinfo)
 	add_counter(rsinfo, MF_COUNTER_FAILED_REACTIONS, "reactions", "failed");
 	add_counter(rsinfo, MF_COUNTER_PAGES, "pages", "done");
 	add_counter(rsinfo, MF_COUNTER_FAILED_PAGES, "pages", "failed");
+	add_counter(rsinfo, MF_COUNTER_REFUNDS_REFUSED, "refunds_refused", NULL);
 }
 
 /* The state of the worker, and which accounts are on back-off */

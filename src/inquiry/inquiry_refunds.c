@@ -46,6 +46,7 @@ typedef struct Settlement
 	int			foreign_count;
 } Settlement;
 
+static void report_refused(const MfOperation *row, const MfOperationChange *change);
 static void doubt_twice(const MfSqlScope *scope, ArrayType *array);
 static int	count_refunds(const List *flights);
 static void settle_answer(Settlement *settlement, const MfFlight *flight);
@@ -351,11 +352,27 @@ mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes,
 	{
 		const MfOperation *row = (const MfOperation *) mf_find_id(locked, changes[i].id);
 
-		if (row != NULL && row->status == changes[i].from)
-			changes[kept++] = changes[i];
+		if (row == NULL || row->status != changes[i].from)
+			continue;
+		report_refused(row, &changes[i]);
+		changes[kept++] = changes[i];
 	}
 	if (kept == 0)
 		return;
 	mf_operations_apply(scope, changes, kept);
 	MF_FAILPOINT("operation_settled");
+}
+
+/* Whoever has asked for it may have told the customer that the money is on its way, and is not told otherwise by any other line. */
+static void
+report_refused(const MfOperation *row, const MfOperationChange *change)
+{
+	if (change->from == MF_OPERATION_FILED && change->to == MF_OPERATION_REFUSED)
+		ereport(LOG,
+				(mf_log_event("refund_refused", "%s %lld of invoice %lld was refused after it had been filed",
+							  mf_operation_kind_name(row->kind), (long long) row->id, (long long) row->invoice),
+				 errdetail_internal("%s", change->reason),
+				 row->kind != MF_OPERATION_REFUND ? 0 :
+				 errhint("Nothing went back to the customer. Once the cause is removed: SELECT mf_retry_refund(%lld, 'reason')",
+						 (long long) row->id)));
 }

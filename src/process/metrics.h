@@ -41,6 +41,7 @@ typedef enum MfCounter
 	MF_COUNTER_FAILED_REACTIONS,
 	MF_COUNTER_PAGES,			/* requests that functions of mf_on_request() have answered */
 	MF_COUNTER_FAILED_PAGES,
+	MF_COUNTER_REFUNDS_REFUSED, /* captures and releases, too; by an answer, not by a person */
 	MF_COUNTER_REFUSALS,		/* the first of MF_METRIC_REFUSALS */
 	MF_COUNTERS = MF_COUNTER_REFUSALS + MF_METRIC_REFUSALS
 } MfCounter;

@@ -211,6 +211,7 @@ mf_sender_round(Oid schema, TimestampTz *next_round)
 
 	*next_round = 0;
 	round_began = now;
+	mf_operations.refused = 0;
 	mf_http_watch_clock(mf_sender_state.http, true);
 	mf_sql_begin(&scope, schema);
 	if (sweeping)
@@ -336,10 +337,12 @@ mf_sender_post(bool confirmed)
 	return any;
 }
 
-/* Counts and frees the flights whose outcomes the round has recorded. */
+/* Counts what the round has recorded, and frees its flights. */
 static void
 free_recorded(void)
 {
+	mf_count(MF_COUNTER_REFUNDS_REFUSED, mf_operations.refused);
+	mf_operations.refused = 0;
 	if (!dlist_is_empty(&mf_sender_state.recorded))
 		MF_FAILPOINT("outcome_committed");
 	while (!dlist_is_empty(&mf_sender_state.recorded))

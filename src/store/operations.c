@@ -169,7 +169,7 @@ static MfStatement ask_statement = {
 	3, {INT8ARRAYOID, BOOLOID, INT8ARRAYOID}, NULL
 };
 
-MfOperationAlarm mf_operations = {true, 0};
+MfOperationAlarm mf_operations = {true, 0, 0};
 
 static List *read_operations(uint64 rows);
 static MfOperation *read_operation(uint64 row);
@@ -382,6 +382,7 @@ mf_operations_apply(const MfSqlScope *scope, const MfOperationChange *changes, i
 		mf_array_add_text(&columns[12], c->reason);
 		mf_array_add(&columns[13], Int32GetDatum(c->confirmed_from));
 		mf_operations.due = mf_earlier(mf_operations.due, c->due);
+		mf_operations.refused += c->to == MF_OPERATION_REFUSED && c->from != MF_OPERATION_REFUSED;
 		named |= c->refund_id != NULL;
 	}
 	if (named)

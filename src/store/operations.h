@@ -252,11 +252,12 @@ extern char *mf_operations_suppliers_sum(Oid schema, Datum suppliers);
 /* What is left of an invoice or payment, for the calling query; NULL = there is no such invoice or payment.  Own scope. */
 extern char *mf_operations_refundable(Oid schema, int64 invoice, const char *payment_id);
 
-/* When this worker looks at the rows next */
+/* When this worker looks at the rows next, and what it is to count */
 typedef struct MfOperationAlarm
 {
 	bool		pending;		/* a row may be due */
 	TimestampTz due;			/* when the next one is; 0 = none is known */
+	uint64		refused;		/* rows that became refused in this round, to be counted when it has committed */
 } MfOperationAlarm;
 
 extern MfOperationAlarm mf_operations;
