@@ -45,6 +45,8 @@ foreach my $case (
 		"$what: mf_check() finds the rest in order");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM mf_worker_status'), 0, "$what: mf_worker_status is empty");
 	is($node->safe_psql('postgres', "SELECT invoices, due_invoices FROM mf_backlog"), '103|103', "$what: mf_backlog shows the rows");
+	my ($query) = slurp_file('monitoring/postgres_exporter.yaml') =~ /^myfatoorah_worker:\n  query: \|\n(.*?)^  metrics:/ms;
+	is($node->safe_psql('postgres', "SELECT up, failing, requests_in_flight FROM ($query) q"), '0|0|0', "$what: a monitor sees that there is no worker");
 	$node->safe_psql('postgres', "SELECT mf_cancel(id) FROM mf_invoice WHERE customer_reference = 'many-100'");
 	$node->safe_psql('postgres', 'SELECT mf_pause(); SELECT mf_resume()');
 	$node->safe_psql('postgres', "BEGIN; INSERT INTO mf_invoice " . $mf->invoice('prepared') . "; PREPARE TRANSACTION 'p'");
