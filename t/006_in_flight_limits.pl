@@ -12,7 +12,7 @@ my $node = $mf->new_node('main', conf => "myfatoorah.max_in_flight = $limit\nmyf
 # Accounts a1, a2 and so on, like the first one
 sub add_accounts
 {
-	$mf->accounts_like($node, 'postgres', 'myfatoorah', [ map { "a$_" } 1 .. $accounts ], mapping => { webhook_secret => 'secret' });
+	$mf->accounts_like($node, 'postgres', 'myfatoorah', [ map { "a$_" } 1 .. $accounts ]);
 	return;
 }
 
@@ -60,6 +60,7 @@ wait_sent('backlog', 400);
 
 # The logs of webhooks are read a few at a time.
 my $log = { path => '/v2/GetWebhooks' };
+sql("DO \$\$ BEGIN FOR n IN 1 .. $accounts LOOP EXECUTE format('ALTER USER MAPPING FOR PUBLIC SERVER %I OPTIONS (ADD webhook_secret %L)', 'a' || n, 'secret'); END LOOP; END \$\$");
 $sandbox->clear_faults;
 $sandbox->faults({ path => 'GetWebhooks', delay_ms => 100, times => -1 });
 $node->restart;

@@ -1,5 +1,5 @@
 # Webhooks that came while the server was down are found in MyFatoorah's own log of them when it is up again, all pages of
-# it, if there is something to look for; with polling off nothing else tells of these payments.
+# it; with polling off nothing else tells of these payments.
 use MyFatoorah::Test qw(sql);
 
 use JSON::PP ();
@@ -27,16 +27,13 @@ sub restart
 $mf->setup_account($node, $db, $sandbox);
 $sandbox->webhooks(url => 'http://127.0.0.1:9/nobody', version => 'v2', secret => 'missed-secret', retries => 0);
 $mf->wait_worker($node, $db);
-restart();
-$mf->wait_idle($node, $db);
-is($sandbox->count(%$log), 0, 'without invoices the log is not asked for');
 
 # More than a page of them
 $mf->insert_many($node, $db, 'missed', $invoices);
 $mf->wait_for($node, $db, "SELECT count(*) FROM mf_invoice WHERE status = 'sent'", $invoices);
 restart();
 $mf->wait_idle($node, $db);
-is($sandbox->count(%$log), 0, 'nor without a secret of webhooks');
+is($sandbox->count(%$log), 0, 'without a secret of webhooks the log is not asked for');
 
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'missed-secret')");
 $node->stop;
@@ -86,6 +83,8 @@ sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAIS
 	CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON mf_event FOR EACH ROW WHEN (new.source = 'log') EXECUTE FUNCTION refuse()});
 $node->stop;
 $sandbox->clear_faults;
+$sandbox->invoice($unpaid, 'pay');
+$sandbox->wait_deliveries({ invoice => $unpaid }, 2) or die "no webhook\n";
 $offset = -s $node->logfile;
 $node->start;
 $node->wait_for_log(qr/the log of webhooks of account "myfatoorah" is put off because it cannot be written/, $offset);
@@ -112,16 +111,6 @@ $sandbox->wait_deliveries({ invoice => $number }, 2) or die "no webhook\n";
 $node->start;
 $mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $paid", 'refunded');
 is(sql("SELECT account, source FROM mf_event WHERE invoice = $paid AND event_code = 6"), 'settled|log', 'a dispute that was missed is found in the log of an account without open invoices');
-
-# Also if all that is known of was found in the log; what came in may be past its retention.
-$mf->wait_idle($node, $db);
-sql(q{DELETE FROM mf_event WHERE account = 'settled' AND source <> 'log'});
-$node->stop;
-$sandbox->invoice($number, 'dispute', { id => 1, status => 'RESOLVED' });
-$sandbox->wait_deliveries({ invoice => $number }, 3) or die "no webhook\n";
-$node->start;
-$mf->wait_for($node, $db, "SELECT payment_status FROM mf_invoice WHERE id = $paid", 'paid');
-pass('so is one where all events that are known were found there');
 
 $node->stop;
 done_testing();

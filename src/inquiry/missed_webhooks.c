@@ -1,6 +1,11 @@
 /*
  * missed_webhooks.c
- *	  Reads the webhooks that MyFatoorah could not deliver while no worker ran.
+ *	  Reads the webhooks that MyFatoorah could not deliver.
+ *
+ * That a webhook came in says nothing of those before it: what was refused or did not
+ * arrive meanwhile stands in MyFatoorah's log only.  So the log is read from where the
+ * reading before it ended, at the start of a worker and once a day.  Where that was is
+ * kept in memory.  Nothing tells a new worker, so its first reading goes far back.
  *
  * Copyright (c) 2026, the myfatoorah authors
  * src/inquiry/missed_webhooks.c
@@ -28,26 +33,36 @@ typedef struct LogReading
 	char		account[NAMEDATALEN];	/* hash key */
 	int			page;			/* the next one; 0 = not begun */
 	bool		under_way;
-	bool		done;
+	bool		unreadable;		/* the log says so */
 	int			failures;		/* in a row */
-	TimestampTz since;
+	TimestampTz since;			/* all before was read */
 	TimestampTz until;
-	TimestampTz retry_at;
+	TimestampTz next_at;		/* of the next page, or reading */
 	MfKeyOwner	owner;			/* whose key reads the log */
 } LogReading;
 
 /* Logs read at the same time; a page may have some megabytes */
 #define MAX_UNDER_WAY 4
 
-/* Pages read of one log at most */
-#define MAX_PAGES 200
+/* How far back the first reading goes */
+#define FIRST_DAYS 30
+
+/* Between two readings */
+#define PERIOD USECS_PER_DAY
+
+/*
+ * How much is read twice.  A delivery has failed after its last try only, half an hour later
+ * or so; the log may be behind; and the clocks may differ.
+ */
+#define OVERLAP USECS_PER_DAY
 
 static HTAB *readings = NULL;
 static int	under_way_count = 0;
-static int64 pages_read = 0;	/* of all logs, by this worker */
+static int64 pages_read = 0;	/* of all logs that are being read */
 static int64 pages_known = 0;
 
 static void count_page(const LogReading *reading, int pages);
+static void end_reading(LogReading *reading, TimestampTz now);
 static char *utc_text(TimestampTz at);
 static bool convert_item(char *const *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
@@ -70,7 +85,7 @@ find_reading(const char *account)
 	{
 		memset(reading, 0, sizeof(LogReading));
 		namestrcpy((Name) reading->account, account);
-		reading->until = GetCurrentTimestamp();
+		reading->since = GetCurrentTimestamp() - FIRST_DAYS * USECS_PER_DAY;
 	}
 	return reading;
 }
@@ -87,17 +102,17 @@ bool
 mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due)
 {
 	LogReading *reading;
-	TimestampTz retry_at;
+	TimestampTz next_at;
 
 	if (entry->paused)
 		return false;
 	reading = find_reading(entry->name);
-	if (reading->done || reading->under_way)
+	if (reading->under_way)
 		return false;
-	retry_at = Max(reading->retry_at, mf_items_put_off_until(MF_ITEM_LOG, mf_items_account_id(entry->name)));
-	if (retry_at > now)
+	next_at = Max(reading->next_at, mf_items_put_off_until(MF_ITEM_LOG, mf_items_account_id(entry->name)));
+	if (next_at > now)
 	{
-		*due = mf_earlier(*due, retry_at);
+		*due = mf_earlier(*due, next_at);
 		return false;
 	}
 
@@ -117,21 +132,19 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 
 	if (reading->page == 0)
 	{
-		MfLogStart *start = mf_account_has_webhook_secret(account) ? mf_events_log_start(scope, account->name) : NULL;
-
-		if (start == NULL || start->since >= reading->until)
+		reading->until = GetCurrentTimestamp();
+		if (!mf_account_has_webhook_secret(account))
 		{
-			reading->done = true;
+			end_reading(reading, reading->until);
 			return 0;
 		}
-		reading->since = start->since;
-		reading->owner = start->owner;
+		reading->owner = mf_events_log_owner(scope, account->name);
 		reading->page = 1;
 	}
 	target = mf_inquiry_any_target(claim, account, mf_public_key, reading->owner, &targets);
 	if (target->target == NULL)
 	{
-		reading->done = true;
+		end_reading(reading, GetCurrentTimestamp());
 		return 0;
 	}
 	/* times have no fractions of a second here, so a second is added */
@@ -142,6 +155,14 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 	mf_slots_count_inquiries(flight->throttle, 1);
 	set_under_way(reading, true);
 	return 1;
+}
+
+/* Plans the next reading.  It begins where the latest one did, unless that was completed. */
+static void
+end_reading(LogReading *reading, TimestampTz now)
+{
+	reading->page = 0;
+	reading->next_at = now + PERIOD;
 }
 
 /* Formats as "2025-02-12T12:42:16Z" */
@@ -173,6 +194,8 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 		if (convert_item(mf_list_row(log, i), flight->throttle->account, &events[count]))
 			count++;
 	}
+	/* what two readings have found is not asked about again */
+	count = mf_events_drop_known(scope, flight->throttle->account, events, count);
 	if (count > 0)
 	{
 		/* a session may have handed in one of these, or asked for a deposit, and not committed */
@@ -210,7 +233,7 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 			if (error != NULL)
 				pfree(error);
 		}
-		reading->retry_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
+		reading->next_at = mf_flight_retry_time(flight, now, Min(delay, MF_BACKOFF_CAP_MS));
 		mf_inquiry_wake();
 		return;
 	}
@@ -218,26 +241,37 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 	if (log->base.lookup != MF_LOOKUP_FOUND)
 	{
 		/* the key may lack the permission, which nothing else needs */
-		char	   *error = mf_flight_details(flight);
+		if (!reading->unreadable)
+		{
+			char	   *error = mf_flight_details(flight);
 
-		ereport(LOG,
-				(mf_log_event("webhook_log_unreadable",
-							  "could not read the log of webhooks of account \"%s\"", reading->account),
-				 errdetail_internal("%s", error ? error : "")));
-		if (error != NULL)
-			pfree(error);
-		reading->done = true;
+			ereport(LOG,
+					(mf_log_event("webhook_log_unreadable",
+								  "could not read the log of webhooks of account \"%s\"", reading->account),
+					 errdetail_internal("%s", error ? error : "")));
+			if (error != NULL)
+				pfree(error);
+		}
+		reading->unreadable = true;
+		end_reading(reading, now);
 	}
 	else
 	{
-		count_page(reading, Min(log->pages, MAX_PAGES));
-		if (reading->page >= log->pages || reading->page >= MAX_PAGES)
-			reading->done = true;
-		else
+		reading->unreadable = false;
+		count_page(reading, log->pages);
+		if (reading->page < log->pages && log->row_count > 0)
 			reading->page++;
+		else
+		{
+			reading->since = reading->until - OVERLAP;
+			end_reading(reading, now);
+		}
 	}
-	if (under_way_count == 0 && (reading->done || pages_read >= pages_known))
+	if (under_way_count == 0 && (reading->page == 0 || pages_read >= pages_known))
+	{
 		mf_progress_end(MF_PROGRESS_WEBHOOK_LOG);
+		pages_read = pages_known = 0;
+	}
 	mf_inquiry_wake();
 }
 

@@ -210,18 +210,18 @@ static MfStatement answered_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/*
- * since the last webhook that came in, or for as long as the log goes back; with the key of an open invoice.  Without one, what
- * the log has told before says that there are webhooks.
- */
-static MfStatement log_start_statement = {
-	MF_IN_ORDER "SELECT greatest((SELECT greatest(e.received_at, '" MF_TIME_MIN_TEXT "') - interval '5 min' "
-	"  FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1), "
-	"  clock_timestamp() - interval '7 days')::timestamptz, coalesce(i.created_by_id, 0)::oid, coalesce(i.own_key, false)::bool "
-	"FROM (VALUES (1)) one(row) LEFT JOIN (" MF_OPEN_OF_ACCOUNT("$1") ") i ON true "
-	"WHERE i.own_key IS NOT NULL OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook') "
-	"  OR EXISTS (SELECT FROM @mf_event e WHERE e.account = $1 AND e.source = 'log')",
+/* of an open invoice or, where nothing is open, of that which the latest webhook was about */
+static MfStatement log_owner_statement = {
+	MF_IN_ORDER "SELECT coalesce(k.created_by_id, 0)::oid, k.own_key::bool FROM ("
+	"  (SELECT * FROM (" MF_OPEN_OF_ACCOUNT("$1") ") o) "
+	"  UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i WHERE i.id = "
+	"    (SELECT e.invoice FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1))) k LIMIT 1",
 	1, {TEXTOID}, NULL
+};
+
+static MfStatement known_statement = {
+	"SELECT e.digest::bytea FROM @mf_event e WHERE e.account = $1 AND e.digest = ANY ($2)",
+	2, {TEXTOID, BYTEAARRAYOID}, NULL
 };
 
 static MfStatement purge_statement = {
@@ -426,19 +426,47 @@ mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count
 	(void) mf_change(scope, &answered_statement, &value, NULL);
 }
 
-MfLogStart *
-mf_events_log_start(const MfSqlScope *scope, const char *account)
+MfKeyOwner
+mf_events_log_owner(const MfSqlScope *scope, const char *account)
 {
 	Datum		value = CStringGetTextDatum(account);
-	MfLogStart *start;
+	MfKeyOwner	owner = mf_public_key;
 
-	if (mf_sql_execute(scope, &log_start_statement, &value, NULL) == 0)
-		return NULL;
-	start = (MfLogStart *) palloc(sizeof(MfLogStart));
-	start->since = mf_result_timestamp(0, 1);
-	start->owner.role = mf_result_oid(0, 2);
-	start->owner.own = mf_result_bool(0, 3);
-	return start;
+	if (mf_sql_execute(scope, &log_owner_statement, &value, NULL) > 0)
+	{
+		owner.role = mf_result_oid(0, 1);
+		owner.own = mf_result_bool(0, 2);
+	}
+	return owner;
+}
+
+int
+mf_events_drop_known(const MfSqlScope *scope, const char *account, MfEvent *events, int count)
+{
+	MfArray		digests;
+	Datum		values[2];
+	uint64		rows;
+	uint64		row;
+	int			kept = 0;
+	int			i;
+
+	mf_array_init(&digests, count);
+	for (i = 0; i < count; i++)
+		mf_array_add_bytes(&digests, events[i].digest, MF_EVENT_DIGEST_SIZE);
+	values[0] = CStringGetTextDatum(account);
+	values[1] = mf_array_datum(&digests, BYTEAOID);
+	rows = mf_sql_execute(scope, &known_statement, values, NULL);
+	for (i = 0; i < count; i++)
+	{
+		for (row = 0; row < rows; row++)
+		{
+			if (is_event(&events[i], account, (const uint8 *) VARDATA_ANY(DatumGetByteaPP(mf_result(row, 1, NULL)))))
+				break;
+		}
+		if (row == rows)
+			events[kept++] = events[i];
+	}
+	return kept;
 }
 
 uint64

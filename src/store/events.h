@@ -68,15 +68,11 @@ extern uint64 mf_events_lock(const MfSqlScope *scope, const int64 *events, int c
 /* Records that the events about these invoices have had an answer. */
 extern void mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count);
 
-/* From when on MyFatoorah's log of webhooks is to be read for an account */
-typedef struct MfLogStart
-{
-	TimestampTz since;
-	MfKeyOwner	owner;			/* with whose key */
-} MfLogStart;
+/* With whose key MyFatoorah's log of webhooks is read, if not with PUBLIC's */
+extern MfKeyOwner mf_events_log_owner(const MfSqlScope *scope, const char *account);
 
-/* Palloc'd; NULL if the account has no open invoice, and no webhook of it was ever known. */
-extern MfLogStart *mf_events_log_start(const MfSqlScope *scope, const char *account);
+/* Takes those that are stored already out of the events of one account; returns how many stay. */
+extern int	mf_events_drop_known(const MfSqlScope *scope, const char *account, MfEvent *events, int count);
 
 /* Deletes a batch of events from before that time that no inquiry needs; returns their number. */
 extern uint64 mf_events_purge(const MfSqlScope *scope, TimestampTz before);

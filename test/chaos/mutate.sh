@@ -149,8 +149,12 @@ mutate refund_before_lock 'mf_archive() does not look again at what it has locke
 	's/(archivable_statement = \{\n.*? ANY \(\$1\)) AND " ARCHIVABLE\("i"\)/$1"/s' 172_refunds_beside_others
 mutate archive_ends 'mf_archive() ends at an invoice that it passes over' src/store/archive.c \
 	's/return locked == most;/return count == most;/' 172_refunds_beside_others
-mutate log_settled 'what is missed about invoices that were paid is not looked for where nothing is open' src/store/events.c \
-	's/WHERE i\.own_key IS NOT NULL OR EXISTS/WHERE i.own_key IS NOT NULL OR false AND EXISTS/' 063_missed_webhooks
+mutate log_start 'the log of webhooks is read by a new worker only' src/inquiry/missed_webhooks.c \
+	's/= now \+ PERIOD;/= now + 1000 * PERIOD;/' 187_webhooks_lost_in_a_gap
+mutate log_gap 'the log of webhooks is read from shortly before the start only' src/inquiry/missed_webhooks.c \
+	's/- FIRST_DAYS \* USECS_PER_DAY;/- 5 * USECS_PER_MINUTE;/' 187_webhooks_lost_in_a_gap
+mutate log_again 'what was found in the log of webhooks is asked about at each reading' src/store/events.c \
+	's/(\t\tif \()row == rows(\)\n\t\t\tevents\[kept)/$1true$2/' 187_webhooks_lost_in_a_gap
 mutate log_waits 'the worker waits for a session that has asked for what the log of webhooks has' src/inquiry/missed_webhooks.c \
 	's/\n\t\tmf_process_limit_lock_waits\(\);//' 055_open_transactions
 mutate operation_again 'a refund whose outcome nobody recorded is asked for again' src/operation/operation_decide.c \
@@ -358,8 +362,8 @@ mutate late_put_off 'what was put off by a clock that was ahead waits until then
 	's/(q\.error IS NOT NULL THEN )72/${1}7200000/' 049_moved_clock
 mutate late_prepared 'what is committed while a worker looks for what is late waits' src/worker/worker_round.c \
 	's/(\tnote_prepared\(scope\);\n.*?\n)(\tmf_repair_late\(scope\);\n)/$2$1/' 035_reload_in_worker_start
-mutate log_only 'the log of webhooks is not read where it has told of all that are known' src/store/events.c \
-	"s/e\.source = 'log'\)/false)/" 063_missed_webhooks
+mutate log_key "a role's own key does not read the log of webhooks where nothing is open" src/store/events.c \
+	"s/e\.source = 'webhook' ORDER BY e\.id DESC LIMIT 1\)\)\) k/false LIMIT 1))) k/" 187_webhooks_lost_in_a_gap
 mutate other_currency 'an amount goes to an account of another currency without a word' src/triggers/invoice_triggers.c \
 	's/else if \(to_other\)/else if (false)/' 068_money
 mutate other_country 'a key of another country is no refused key' src/core/api/outcome.c \
