@@ -11,7 +11,7 @@ MF_SUMMARY=()
 MF_NOT_OK=()
 
 # Longest time for one suite, in seconds
-MF_SUITE_TIME=${MF_SUITE_TIME:-2400}
+MF_SUITE_TIME=${MF_SUITE_TIME:-4200}
 
 # mf_count NAME PASSED FAILED [SKIPPED [NOTE]]
 mf_count()

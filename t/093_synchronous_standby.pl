@@ -11,7 +11,7 @@ my $url = "http://127.0.0.1:$port";
 my $node = $mf->new_node('main', init => { allows_streaming => 1 },
 	conf => "myfatoorah.listen_port = $port\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1s'");
 
-$mf->setup_account($node, 'postgres', $sandbox);
+$mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '5s' });
 $web->give_secret($node, 'postgres');
 $web->wait_listening($node, 'postgres', $port);
 my $known = $mf->insert($node, 'postgres', 'known');

@@ -79,7 +79,7 @@ $node->command_ok([ 'pg_restore', '-e', '-a', '--disable-triggers', '-d', $node-
 my $sent = $sandbox->invoices;
 
 # Bills come before invoices; what is paused then says of both who must not go on, and counts as a copy that awaits a decision.
-is($node->safe_psql('restored', q{SELECT paused_by, reason FROM mf_account WHERE account = '*'}), 'restore|invoices were restored; the server they come from may send them and ask about them, too', 'invoices that come after bills');
+is($node->safe_psql('restored', q{SELECT paused_by, reason FROM mf_account WHERE account = '*'}), 'restore|invoices were restored; the server they come from may send them and ask about them, too; paused before by myfatoorah_billing: bills were restored; the server they come from must not send invoices for them any more', 'invoices that come after bills');
 sql('CREATE DATABASE only_bills');
 $node->safe_psql('only_bills', 'CREATE EXTENSION myfatoorah; CREATE EXTENSION myfatoorah_billing');
 $node->command_ok([ 'pg_restore', '-e', '-a', '-t', 'mf_bill', '-d', $node->connstr('only_bills'), $dump ], 'bills alone');
