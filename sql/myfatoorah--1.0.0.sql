@@ -738,7 +738,6 @@ CREATE INDEX mf_event_unmatched_idx ON mf_event (invoice_id) WHERE invoice IS NU
 CREATE INDEX mf_event_rowless_idx ON mf_event (id) WHERE invoice IS NULL OR answered_at IS NULL;
 CREATE INDEX mf_event_due_idx ON mf_event (account, source, due) WHERE due IS NOT NULL;
 CREATE INDEX mf_event_webhook_idx ON mf_event (account, id) WHERE source = 'webhook';
-CREATE INDEX mf_event_log_idx ON mf_event (account) WHERE source = 'log';
 CREATE INDEX mf_event_invoice_idx ON mf_event (invoice) WHERE invoice IS NOT NULL;
 CREATE INDEX mf_event_received_at_idx ON mf_event USING brin (received_at);
 

@@ -384,7 +384,8 @@ sub counts
 		else
 		{
 			$sandbox{kwd}->clear_faults;
-			refresh($id);
+			sql("SELECT mf_refresh($id)");
+			wait_for("SELECT payment_status FROM mf_invoice WHERE id = $id", 'refunded');
 		}
 		is(row($id, qw(payment_status payment_doubt)), $paid ? 'paid|' : 'refunded|', 'and nobody does once it has ended, or its payment is known');
 	}

@@ -9,7 +9,7 @@ my $send = { path => '/v2/SendPayment' };
 my $port = $web->free_port;
 my $url = "http://127.0.0.1:$port";
 my $node = $mf->new_node('main', init => { allows_streaming => 1 },
-	conf => "myfatoorah.listen_port = $port\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '1s'");
+	conf => "myfatoorah.listen_port = $port\nmyfatoorah.retry_delay = '50ms'\nmyfatoorah.lookup_delay = '100ms'");
 
 $mf->setup_account($node, 'postgres', $sandbox, options => { timeout => '5s' });
 $web->give_secret($node, 'postgres');
