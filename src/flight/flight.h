@@ -105,6 +105,7 @@ typedef struct MfFlight
 	MfReplayWindow replay;		/* then until when */
 	char	   *answered_id;	/* InvoiceId of an answer to it that proved nothing; NULL = none */
 	char	   *answered_id_other;	/* the same for another reference that is looked up */
+	char	   *told_id;		/* InvoiceId that a webhook about the row has; set when nothing was found; NULL = none */
 	int			reference_count;	/* references that are looked up in turn */
 	int			reference_number;	/* which of them this is, from 0 on */
 	char	   *reference_names;	/* all of them, for messages */

@@ -37,6 +37,8 @@ static bool is_replay_wanted(const MfFlight *flight);
 static void adopt_found(const MfFlight *flight, TimestampTz now, MfTransition *transition);
 static bool reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *transition,
 								MfFollowUp *follow_up);
+static bool count_not_found(const MfFlight *flight, const char *prefix, TimestampTz now, MfFollowUp *follow_up);
+static bool contradicts_not_found(const MfFlight *flight, MfTransition *transition);
 static bool verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up);
 static void watch_verdict(const MfFlight *flight, TimestampTz now, MfFollowUp *follow_up);
 static bool is_watch_over(const MfFlight *flight, TimestampTz now);
@@ -174,29 +176,15 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 {
 	bool		link_only = strcmp(flight->notification_option, "LNK") == 0;
 	int			look_ups = MF_LOOKUP_STEPS * flight->reference_count;
-	int			found_nothing = flight->lookups % MF_SENSELESS_LOOKUP + 1;
-	const char *answered = flight->answered_id != NULL ? flight->answered_id : flight->answered_id_other;
 
 	if (too_many_references(flight, transition))
 		return true;
-	if (found_nothing < look_ups)
-	{
-		/* the other references of this round are looked up at once */
-		follow_up->lookups = flight->lookups + 1;
-		follow_up->due = flight->reference_number + 1 < flight->reference_count ? now :
-			next_lookup(reconcile_factors, lengthof(reconcile_factors),
-						(found_nothing - 1) / flight->reference_count, now);
-		follow_up->error = psprintf("outcome unknown; look-up %d of %d found no invoice", found_nothing, look_ups);
+	if (count_not_found(flight, "outcome unknown; ", now, follow_up))
 		return false;
-	}
 
-	if (answered != NULL)
-	{
-		mf_transition_to_review(transition);
-		transition->error = psprintf("no invoice was found under %s in %d look-ups, but the answer named invoice %s",
-									 flight->reference_names, look_ups, answered);
-	}
-	else if (!(mf_resend_policy == MF_RESEND_ALL || (mf_resend_policy == MF_RESEND_LINK && link_only)))
+	if (contradicts_not_found(flight, transition))
+		return true;
+	if (!(mf_resend_policy == MF_RESEND_ALL || (mf_resend_policy == MF_RESEND_LINK && link_only)))
 	{
 		mf_transition_to_review(transition);
 		transition->error = psprintf("no invoice was found under %s in %d look-ups; the customer may have been notified nonetheless",
@@ -221,11 +209,46 @@ reconcile_not_found(const MfFlight *flight, TimestampTz now, MfTransition *trans
 	return true;
 }
 
+/* Counts a look-up that found nothing.  Returns false after the last one. */
+static bool
+count_not_found(const MfFlight *flight, const char *prefix, TimestampTz now, MfFollowUp *follow_up)
+{
+	int			look_ups = MF_LOOKUP_STEPS * flight->reference_count;
+	int			found_nothing = flight->lookups % MF_SENSELESS_LOOKUP + 1;
+
+	if (found_nothing >= look_ups)
+		return false;
+	/* the other references of this round are looked up at once */
+	follow_up->lookups = flight->lookups + 1;
+	follow_up->due = flight->reference_number + 1 < flight->reference_count ? now :
+		next_lookup(reconcile_factors, lengthof(reconcile_factors),
+					(found_nothing - 1) / flight->reference_count, now);
+	follow_up->error = psprintf("%slook-up %d of %d found no invoice", prefix, found_nothing, look_ups);
+	return true;
+}
+
+/* Has a person decide if an answer or a webhook has named an invoice, although none was found. */
+static bool
+contradicts_not_found(const MfFlight *flight, MfTransition *transition)
+{
+	const char *answered = flight->answered_id != NULL ? flight->answered_id : flight->answered_id_other;
+
+	if (answered == NULL && flight->told_id == NULL)
+		return false;
+	mf_transition_to_review(transition);
+	transition->error = psprintf("no invoice was found under %s in %d look-ups, but %s invoice %s",
+								 flight->reference_names, MF_LOOKUP_STEPS * flight->reference_count,
+								 answered != NULL ? "the answer named" : "a webhook told of",
+								 answered != NULL ? answered : flight->told_id);
+	return true;
+}
+
 /*
  * Of a queued invoice, before it is sent: another server may have sent it, or an
  * earlier request may have made it in spite of an answer that looked like a refusal.
- * If it is found under none of its references, it is sent; if it is found, its
- * outcome is to be reconciled.
+ * If it is found under none of its references, it is sent, unless a webhook has told of
+ * it: MyFatoorah's answers may lag behind its webhooks.  If it is found, its outcome is
+ * to be reconciled.
  */
 static bool
 verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition, MfFollowUp *follow_up)
@@ -252,6 +275,9 @@ verify_verdict(const MfFlight *flight, TimestampTz now, MfTransition *transition
 		case MF_LOOKUP_NOT_FOUND:
 			if (too_many_references(flight, transition))
 				return true;
+			if (flight->told_id != NULL)
+				return !count_not_found(flight, "not sent yet; ", now, follow_up) &&
+					contradicts_not_found(flight, transition);
 			follow_up->due = now;
 			if (flight->reference_number + 1 < flight->reference_count)
 				follow_up->lookups = flight->lookups + 1;

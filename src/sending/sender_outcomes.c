@@ -21,6 +21,7 @@
 #include "sending/claim.h"
 #include "sending/sender_internal.h"
 #include "store/api_proof.h"
+#include "store/events.h"
 #include "store/queue.h"
 
 /* The delay until an outcome is tried again whose invoice is locked */
@@ -45,6 +46,7 @@ typedef struct Batch
 } Batch;
 
 static void collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, TimestampTz *next_round);
+static void note_told(const MfSqlScope *scope, Batch *batch);
 static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
 static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded,
 							TimestampTz now, TimestampTz *next_round);
@@ -75,6 +77,7 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 		mf_queue_end_attempts(scope, batch.ends, batch.end_count, false);
 
 	locked = mf_queue_lock_invoices(scope, batch.invoices, batch.count);
+	note_told(scope, &batch);
 	for (i = 0; i < batch.count; i++)
 	{
 		MfFlight   *flight = batch.flights[i];
@@ -150,6 +153,32 @@ collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, T
 		batch->invoices[i] = flight->invoice;
 		if (!mf_flight_is_lookup(flight) && !flight->attempt_recorded)
 			mf_flight_end(flight, &batch->ends[batch->end_count++]);
+	}
+}
+
+/* Notes for look-ups that found nothing what webhooks have told of their invoices: then these exist. */
+static void
+note_told(const MfSqlScope *scope, Batch *batch)
+{
+	int64	   *invoices = (int64 *) palloc(batch->count * sizeof(int64));
+	int			count = 0;
+	List	   *told;
+	int			i;
+
+	for (i = 0; i < batch->count; i++)
+	{
+		const MfFlight *flight = batch->flights[i];
+
+		if ((flight->kind == MF_JOB_VERIFY || flight->kind == MF_JOB_RECONCILE) &&
+			mf_flight_lookup(flight) == MF_LOOKUP_NOT_FOUND)
+			invoices[count++] = flight->invoice;
+	}
+	told = count > 0 ? mf_events_told(scope, invoices, count) : NIL;
+	for (i = 0; told != NIL && i < batch->count; i++)
+	{
+		const MfToldInvoice *item = mf_find_id(told, batch->flights[i]->invoice);
+
+		batch->flights[i]->told_id = item ? MemoryContextStrdup(batch->flights[i]->memory, item->invoice_id) : NULL;
 	}
 }
 

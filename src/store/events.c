@@ -210,6 +210,17 @@ static MfStatement answered_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
+static MfStatement lock_entries_statement = {
+	"SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) ORDER BY q.invoice FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
+};
+
+/* a callback says nothing that is signed */
+static MfStatement told_statement = {
+	"SELECT e.invoice::int8, min(e.invoice_id)::text FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.invoice IS NOT NULL "
+	"  AND e.invoice_id > 0 AND e.source <> 'callback' GROUP BY e.invoice",
+	1, {INT8ARRAYOID}, NULL
+};
+
 /* of an open invoice or, where nothing is open, of that which the latest webhook was about */
 static MfStatement log_owner_statement = {
 	MF_IN_ORDER "SELECT coalesce(k.created_by_id, 0)::oid, k.own_key::bool FROM ("
@@ -416,6 +427,27 @@ mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *h
 
 	(void) mf_sql_execute(scope, &lock_events_statement, &value, NULL);
 	return mf_result_ids(held);
+}
+
+List *
+mf_events_told(const MfSqlScope *scope, const int64 *invoices, int count)
+{
+	Datum		value = mf_int8_array(invoices, count);
+	List	   *told = NIL;
+	uint64		rows;
+	uint64		row;
+
+	(void) mf_sql_execute(scope, &lock_entries_statement, &value, NULL);
+	rows = mf_sql_execute(scope, &told_statement, &value, NULL);
+	for (row = 0; row < rows; row++)
+	{
+		MfToldInvoice *item = (MfToldInvoice *) palloc(sizeof(MfToldInvoice));
+
+		item->invoice = mf_result_int8(row, 1);
+		item->invoice_id = mf_result_text(row, 2);
+		told = lappend(told, item);
+	}
+	return told;
 }
 
 void

@@ -65,6 +65,19 @@ extern void mf_events_resolve(const MfSqlScope *scope, const MfEventNext *next, 
 /* Locks events.  Puts those that others have locked into "held", which has room for all; returns their number. */
 extern uint64 mf_events_lock(const MfSqlScope *scope, const int64 *events, int count, int64 *held);
 
+/* An InvoiceId that a webhook has told of a row */
+typedef struct MfToldInvoice
+{
+	int64		invoice;		/* the row */
+	char	   *invoice_id;
+} MfToldInvoice;
+
+/*
+ * Locks the agenda entries of rows, and finds what webhooks have told of these.  One that comes in
+ * afterwards changes the entry that it finds then.  List of MfToldInvoice, in the current context.
+ */
+extern List *mf_events_told(const MfSqlScope *scope, const int64 *invoices, int count);
+
 /* Records that the events about these invoices have had an answer. */
 extern void mf_events_set_answered(const MfSqlScope *scope, const int64 *invoices, int count);
 
