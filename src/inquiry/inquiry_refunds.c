@@ -352,14 +352,14 @@ mf_inquiry_apply_operations(const MfSqlScope *scope, MfOperationChange *changes,
 	{
 		const MfOperation *row = (const MfOperation *) mf_find_id(locked, changes[i].id);
 
-		if (row == NULL || row->status != changes[i].from)
-			continue;
-		report_refused(row, &changes[i]);
-		changes[kept++] = changes[i];
+		if (row != NULL && row->status == changes[i].from)
+			changes[kept++] = changes[i];
 	}
 	if (kept == 0)
 		return;
 	mf_operations_apply(scope, changes, kept);
+	for (i = 0; i < kept; i++)
+		report_refused((const MfOperation *) mf_find_id(locked, changes[i].id), &changes[i]);
 	MF_FAILPOINT("operation_settled");
 }
 
