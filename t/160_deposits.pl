@@ -328,6 +328,17 @@ wait_deposit($first);
 is(($sandbox->ledger(%$call))[-1]{key_index}, 0, "a deposit is asked for with the account's own key, whosever invoice is open");
 sql(q{ALTER SERVER myfatoorah OPTIONS (DROP own_mappings); DROP USER MAPPING FOR agent SERVER myfatoorah});
 
+# Nobody but a role has the key, and more of its rows wait for tomorrow than are looked at for it
+$mf->setup_account($node, $db, $sandbox, account => 'tenants', key_file => 'myfatoorah.key', options => { own_mappings => 'on' });
+sql("GRANT USAGE ON FOREIGN SERVER tenants TO agent; DROP USER MAPPING FOR PUBLIC SERVER tenants; CREATE USER MAPPING FOR agent SERVER tenants OPTIONS (api_key '" . $sandbox->key . "')");
+sql('SET ROLE agent; INSERT INTO mf_invoice ' . $mf->invoice('tenant', account => "'tenants'"));
+$mf->wait_status($node, $db, 'tenant');
+sql(q{SET ROLE agent; INSERT INTO mf_invoice (account, customer_name, invoice_value, send_at) SELECT 'tenants', 'later', 1, now() + interval '1 day' FROM generate_series(1, 201)});
+sql(qq{DELETE FROM mf_inquiry WHERE account = 'tenants'; SELECT mf_read_deposit('$first->{reference}', 'tenants')});
+$mf->wait_for($node, $db, "SELECT status FROM mf_deposit WHERE deposit_reference = '$first->{reference}' AND account = 'tenants'", 'read');
+pass('a deposit is read with the key of an invoice that was sent before all that waits');
+sql(q{DELETE FROM mf_deposit_state WHERE account = 'tenants'});
+
 # Two webhooks of one deposit in one batch: what only one of them tells is kept, whichever comes first
 my $port = MyFatoorah::Web->free_port;
 MyFatoorah::Web->open($node, $db, $port);

@@ -48,11 +48,11 @@ typedef struct MfUnpaidPosition
 #define MF_OPEN(row) MF_UNPAID(row) " AND " row ".invoice_id IS NOT NULL AND " row ".status = 'sent'"
 
 /*
- * An open invoice of an account, for its key: one that is asked about next, or else one of the newest.  So many
- * inquiries and unpaid rows are looked at: paid invoices may have inquiries, too, and what was not sent is unpaid, so of
- * millions none may be open.  Each inquiry with its row: a plan that was made while the tables were small might read all
- * unpaid rows for each.  The newest by an order that only the index of unpaid rows has, lest all invoices are read from
- * the end for an account that has none.
+ * An open invoice of an account, for its key: one that is asked about next, or else one of the newest or of the
+ * oldest: the newest may all wait for a later time.  So many inquiries and unpaid rows are looked at: paid invoices may
+ * have inquiries, too, and what was not sent is unpaid, so of millions none may be open.  Each inquiry with its row: a
+ * plan that was made while the tables were small might read all unpaid rows for each.  The newest and oldest by an order
+ * that only the index of unpaid rows has, lest all invoices are read for an account that has none.
  */
 #define MF_LOOKED_AT_FOR_KEY "200"
 #define MF_OPEN_OF_ACCOUNT(account) \
@@ -60,10 +60,12 @@ typedef struct MfUnpaidPosition
 	"    WHERE q.account = " account " AND NOT q.urgent ORDER BY q.due LIMIT " MF_LOOKED_AT_FOR_KEY ") q " \
 	"  CROSS JOIN LATERAL (SELECT * FROM @mf_invoice o WHERE o.id = q.invoice OFFSET 0) i " \
 	"  WHERE i.account = " account " AND " MF_OPEN("i") " LIMIT 1) " \
-	"UNION ALL (SELECT i.created_by_id, i.own_key FROM (SELECT * FROM @mf_invoice o " \
+	"UNION ALL " MF_OPEN_FROM(account, "DESC") "UNION ALL " MF_OPEN_FROM(account, "ASC") "LIMIT 1"
+#define MF_OPEN_FROM(account, order) \
+	"(SELECT i.created_by_id, i.own_key FROM (SELECT * FROM @mf_invoice o " \
 	"    WHERE o.account COLLATE \"C\" BETWEEN " account " AND " account " AND " MF_UNPAID("o") " " \
-	"    ORDER BY o.account COLLATE \"C\" DESC, o.id DESC LIMIT " MF_LOOKED_AT_FOR_KEY ") i " \
-	"  WHERE " MF_OPEN("i") " LIMIT 1) LIMIT 1"
+	"    ORDER BY o.account COLLATE \"C\" " order ", o.id " order " LIMIT " MF_LOOKED_AT_FOR_KEY ") i " \
+	"  WHERE " MF_OPEN("i") " LIMIT 1) "
 
 /* An open invoice without an inquiry, as after sending without polling */
 #define MF_UNASKED(row) \
