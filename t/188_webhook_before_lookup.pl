@@ -56,6 +56,11 @@ wait_for("SELECT payment_status FROM mf_invoice WHERE id = $lags", 'paid');
 wait_for("SELECT status FROM mf_invoice WHERE id = $never", 'review');
 is(row($never), "review|no invoice was found under reference \"$never_reference\" in 5 look-ups, but a webhook told of invoice $missing", 'look-ups that find nothing: a person decides');
 
+# who knows better, as by the portal, decides
+sql("SELECT mf_resolve($never, 'resend', 'the portal has no such invoice')");
+wait_for("SELECT status FROM mf_invoice WHERE id = $never", 'sent');
+is($sandbox->invoices, ++$made, 'a person can have it sent all the same');
+
 # an outcome that is unknown
 $sandbox->faults({ path => 'SendPayment', times => 1, never => JSON::PP::true, create => JSON::PP::false });
 my ($unknown, $unknown_reference) = queued('unknown');

@@ -214,10 +214,12 @@ static MfStatement lock_entries_statement = {
 	"SELECT FROM @mf_queue q WHERE q.invoice = ANY ($1) ORDER BY q.invoice FOR NO KEY UPDATE", 1, {INT8ARRAYOID}, NULL
 };
 
-/* a callback says nothing that is signed */
+/* a callback says nothing that is signed; and whoever has had a row sent again knew what had come in before */
 static MfStatement told_statement = {
 	"SELECT e.invoice::int8, min(e.invoice_id)::text FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.invoice IS NOT NULL "
-	"  AND e.invoice_id > 0 AND e.source <> 'callback' GROUP BY e.invoice",
+	"  AND e.invoice_id > 0 AND e.source <> 'callback' AND NOT EXISTS (SELECT FROM @mf_transition t "
+	"    WHERE t.invoice = e.invoice AND t.from_status = 'review' AND t.to_status = 'queued' AND t.changed_at >= e.last_received_at) "
+	"GROUP BY e.invoice",
 	1, {INT8ARRAYOID}, NULL
 };
 
