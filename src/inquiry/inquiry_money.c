@@ -26,6 +26,7 @@ typedef struct Step
 
 static void doubt_holders(const MfSqlScope *scope, const List *lines);
 static void doubt_disputes(const MfSqlScope *scope, const List *steps);
+static const char *both_ends(const MfDispute *dispute, bool lost);
 static List *store_money(const MfSqlScope *scope, const MfInquiryBatch *batch);
 static List *store_disputes(const MfSqlScope *scope, const MfInquiryBatch *batch, List *steps);
 static void apply_round(const MfSqlScope *scope, MfInquiryBatch *batch, const List *steps, int round,
@@ -86,7 +87,7 @@ mf_inquiry_write_changes(const MfSqlScope *scope, MfInquiryBatch *batch)
 	doubt_disputes(scope, steps);
 }
 
-/* Has a person look at disputes that are lost again, or without a payment that they take, until they are settled. */
+/* Has a person look at disputes that were reported to end in both ways, or have no payment that they take, until that is settled. */
 static void
 doubt_disputes(const MfSqlScope *scope, const List *steps)
 {
@@ -96,24 +97,30 @@ doubt_disputes(const MfSqlScope *scope, const List *steps)
 	{
 		const MfDispute *dispute = ((const Step *) lfirst(lc))->dispute;
 		const char *unbooked;
-		const char *doubt;
+		bool		lost;
 
 		if (dispute == NULL)
 			continue;
+		lost = strcmp(dispute->status, "LOST") == 0;
 		unbooked = psprintf("dispute %s is LOST, and no chargeback is booked: ", dispute->dispute_id);
-		if (strcmp(dispute->status, "LOST") == 0 && dispute->type != NULL && strcmp(dispute->type, "CHARGEBACK") == 0 &&
+		if (lost && dispute->type != NULL && strcmp(dispute->type, "CHARGEBACK") == 0 &&
 			dispute->currency == NULL)
 			mf_payment_doubt(scope, dispute->invoice, psprintf("%sthe invoice has no payment with PaymentId \"%s\"", unbooked,
 															   dispute->payment_id ? dispute->payment_id : ""), false);
 		else
 			mf_payment_end_doubt(scope, dispute->invoice, unbooked);
-		doubt = psprintf("dispute %s is LOST, and was reported as RESOLVED, too: the MyFatoorah portal shows how it ended",
-						 dispute->dispute_id);
+		mf_payment_end_doubt(scope, dispute->invoice, both_ends(dispute, !lost));
 		if (dispute->again)
-			mf_payment_doubt(scope, dispute->invoice, doubt, false);
-		else if (dispute->settled)
-			mf_payment_end_doubt(scope, dispute->invoice, doubt);
+			mf_payment_doubt(scope, dispute->invoice, both_ends(dispute, lost), false);
 	}
+}
+
+/* The doubt about a dispute that has ended one way, as we have it, and was reported to end the other way, too */
+static const char *
+both_ends(const MfDispute *dispute, bool lost)
+{
+	return psprintf("dispute %s is %s, and was reported as %s, too: the MyFatoorah portal shows how it ended",
+					dispute->dispute_id, lost ? "LOST" : "RESOLVED", lost ? "RESOLVED" : "LOST");
 }
 
 /* Has a person look at an invoice with a payment or refund whose number another one has in the books, too. */

@@ -69,13 +69,15 @@ static MfStatement book_statement = {
  * Stores what signed webhooks and MyFatoorah's log of webhooks report about disputes,
  * and returns what has changed.  Webhooks may overtake each other, and the log begins with
  * the newest, so their numbers (WH-24349) tell which is the last; one without a number,
- * version 1, comes after those that were received before.  The number is not signed, so a webhook that
+ * version 1, comes after those that were received before.  What the log has besides is overruled by such a one that
+ * was LOST or RESOLVED: the number does not tell which of both is the last.  The number is not signed, so a webhook that
  * was RESOLVED once gives no money back a second time, whatever its number, nor under another account.
  * A dispute does not become pending again, nor anything that is unknown here.  What a person has decided is
  * an event, too, after all that have its number, such as those that the log has once more.
  * One that is LOST with several types is a chargeback if one of these says so, whichever came last.
- * One that is LOST although it was RESOLVED, or is said to be once more, is lost "again".  A dispute that was lost is returned once
- * more when its payment has been booked, because only then its amount is known.
+ * One that is LOST although it was RESOLVED, or is said to be once more, is lost "again"; so is one whose end differs
+ * from what an overruled item of the log says.  A dispute that was lost is returned once more when its payment has been
+ * booked, because only then its amount is known.
  */
 #define BOOKED(kind, number) "SELECT FROM @mf_money m WHERE m.invoice = ANY ($1) AND m.invoice = l.invoice " \
 	"AND m.kind = '" kind "' AND m.source = l." number
@@ -84,7 +86,7 @@ static MfStatement book_statement = {
 
 static MfStatement disputes_statement = {
 	"WITH e AS MATERIALIZED (SELECT e.id, e.invoice, e.received_at, " MF_EVENT_NUMBER("e") " AS number, "
-	"    e.answered_at IS NULL AS news, e.deliveries > 1 AS repeated, e.source = 'person' AS decided, "
+	"    e.answered_at IS NULL AS news, e.deliveries > 1 AS repeated, e.source = 'person' AS decided, e.source = 'log' AS logged, "
 	"    " DISPUTE_ID " AS dispute_id, "
 	"    upper(left(coalesce(CASE e.source WHEN 'webhook' "
 	"      THEN e.event_status END, " MEMBER("Dispute,Status", "DisputeStatus") "), 100)) AS status, "
@@ -94,19 +96,22 @@ static MfStatement disputes_statement = {
 	"    coalesce(e.payment_id, left(" MEMBER("Transaction,PaymentId", "TransactionPaymentId") ", 100)) AS payment_id "
 	"  FROM @mf_event e JOIN @mf_invoice i ON i.id = e.invoice AND i.id = ANY ($1) AND i.invoice_id = e.invoice_id "
 	"  WHERE e.invoice = ANY ($1) AND e.event_code = 6 AND e.source IN ('webhook', 'log', 'person')), "
+	"f AS MATERIALIZED (SELECT e.*, e.logged AND bool_or(e.number IS NULL AND NOT e.logged AND e.status IN ('LOST', 'RESOLVED')) "
+	"      OVER (PARTITION BY e.invoice, e.dispute_id ORDER BY e.received_at, e.id) AS overruled FROM e WHERE e.status <> ''), "
 	"t AS MATERIALIZED (SELECT e.*, coalesce(e.number, max(e.number) OVER (PARTITION BY e.invoice, e.dispute_id ORDER BY e.received_at, e.id)) AS place, "
 	"    min(e.received_at) OVER (PARTITION BY e.invoice, e.dispute_id) AS opened_at, "
 	"    CASE WHEN e.status = 'LOST' AND bool_or(e.told_type = 'CHARGEBACK') OVER (PARTITION BY e.invoice, e.dispute_id, e.status) "
 	"      THEN 'CHARGEBACK' ELSE e.told_type END AS type, "
 	"    e.status = 'RESOLVED' AND NOT e.decided AND row_number() OVER s > 1 AND coalesce(e.number <> first_value(e.number) OVER s, true) AS won_again "
-	"  FROM e WHERE e.status <> '' WINDOW s AS (PARTITION BY e.invoice, e.dispute_id, e.status ORDER BY e.received_at, e.id)), "
-	"l AS MATERIALIZED (SELECT DISTINCT ON (t.invoice, t.dispute_id) t.* FROM t WHERE NOT t.won_again "
+	"  FROM f e WINDOW s AS (PARTITION BY e.invoice, e.dispute_id, e.status, e.overruled ORDER BY e.received_at, e.id)), "
+	"l AS MATERIALIZED (SELECT DISTINCT ON (t.invoice, t.dispute_id) t.* FROM t WHERE NOT t.won_again AND NOT t.overruled "
 	"  ORDER BY t.invoice, t.dispute_id, t.status NOT IN ('LOST', 'RESOLVED'), t.place DESC NULLS LAST, (t.number IS NULL OR t.decided) DESC, "
 	"    t.received_at DESC, t.id DESC), "
 	"n AS MATERIALIZED (SELECT l.*, w.again FROM l LEFT JOIN @mf_dispute_state d ON d.invoice = ANY ($1) "
-	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id CROSS JOIN LATERAL (SELECT l.status = 'LOST' AND ((d.status = 'RESOLVED' AND NOT l.decided) "
-	"    OR (d.status = 'LOST' AND EXISTS (SELECT FROM t WHERE t.invoice = l.invoice AND t.dispute_id = l.dispute_id "
-	"      AND t.status = 'RESOLVED' AND t.news AND (t.won_again OR t.repeated)))) AS again) w "
+	"  AND d.invoice = l.invoice AND d.dispute_id = l.dispute_id CROSS JOIN LATERAL (SELECT (l.status = 'LOST' AND d.status = 'RESOLVED' AND NOT l.decided) "
+	"    OR EXISTS (SELECT FROM t WHERE t.invoice = l.invoice AND t.dispute_id = l.dispute_id AND t.news AND t.status <> l.status "
+	"      AND t.status IN ('LOST', 'RESOLVED') AND (t.overruled "
+	"      OR (l.status = 'LOST' AND d.status = 'LOST' AND (t.won_again OR t.repeated)))) AS again) w "
 	"  WHERE d.invoice IS NULL OR (d.status <> l.status AND l.status IN ('LOST', 'RESOLVED')) OR w.again "
 	"    OR (l.status = 'LOST' AND l.type = 'CHARGEBACK' AND d.status = 'LOST' "
 	"      AND EXISTS (" BOOKED("payment", "payment_id") ") "
@@ -130,8 +135,8 @@ static MfStatement disputes_statement = {
 	"    UNION ALL SELECT d.changed_at FROM @mf_dispute_state d WHERE d.invoice = ANY ($1) AND d.invoice = n.invoice "
 	"      AND d.status <> 'RESOLVED' AND d.dispute_id NOT IN (SELECT o.dispute_id FROM n o "
 	"        WHERE o.invoice = n.invoice)) a)::timestamptz, "
-	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u), coalesce(n.again, false), "
-	"  n.status = 'RESOLVED' OR n.decided FROM n ORDER BY n.id",
+	"  (SELECT count(*) FROM n) - (SELECT count(*) FROM u), coalesce(n.again, false) "
+	"FROM n ORDER BY n.id",
 	1, {INT8ARRAYOID}, NULL
 };
 
@@ -223,7 +228,6 @@ mf_ledger_store_disputes(const MfSqlScope *scope, const int64 *invoices, int cou
 		dispute->currency = mf_result_text(row, 7);
 		dispute->disputed_at = mf_result_timestamp(row, 8);
 		dispute->again = mf_result_bool(row, 10);
-		dispute->settled = mf_result_bool(row, 11);
 		disputes = lappend(disputes, dispute);
 	}
 	return disputes;

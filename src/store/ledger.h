@@ -51,8 +51,7 @@ typedef struct MfDispute
 	const char *lost;			/* amount that was lost, negative; NULL = none */
 	const char *currency;		/* of the payment; NULL = the payment is not booked */
 	TimestampTz disputed_at;	/* of the invoice; 0 = no dispute is open or lost */
-	bool		again;			/* LOST, and was RESOLVED or is said to be once more */
-	bool		settled;		/* RESOLVED, or as a person has decided */
+	bool		again;			/* reported as LOST and as RESOLVED, and which is the last is not sure */
 } MfDispute;
 
 /*

@@ -620,6 +620,10 @@ mutate chargeback_left 'what a deleted row has lost in a dispute can be refunded
 	's/e\.invoice = g\.holder AND e\.event_code/false AND e.event_code/' 068_money
 mutate dispute_by_arrival 'a dispute that was won is booked as lost, if its webhooks overtake each other' src/store/ledger.c \
 	's/t\.place DESC NULLS LAST, //' 068_money
+mutate log_overrules 'the log of webhooks changes what a webhook of version 1 has said of the end of a dispute' src/store/ledger.c \
+	's/ AND NOT t\.overruled "/ "/' 189_log_beside_webhooks
+mutate log_contradicts 'nobody is told that the log of webhooks has another end of a dispute' src/store/ledger.c \
+	's/ AND \(t\.overruled "/ AND (false "/' 189_log_beside_webhooks
 mutate dispute_lost_once 'a dispute that is lost again after it was won stays won' src/store/events.c \
 	's/"\(e\.event_code = 6 AND /"(false AND /' 068_money
 mutate won_elsewhere 'a webhook that comes in under two accounts is news twice' src/store/ledger.c \
@@ -655,7 +659,7 @@ mutate id_again 'a new row gets the id of a deleted one, and what that has recei
 mutate dispute_undecided 'what a person has decided about a dispute is not booked' src/store/ledger.c \
 	"s/'log', 'person'\)/'log')/" 068_money
 mutate dispute_doubted 'what is in doubt of a dispute stays so when it was won' src/inquiry/inquiry_money.c \
-	's/else if \(dispute->settled\)/else if (false)/' 068_money
+	's/\t\tmf_payment_end_doubt\(scope, dispute->invoice, both_ends\(dispute, !lost\)\);\n//' 068_money
 mutate back_twice_for_ever 'what was given back twice stays in doubt when the dispute was won' src/store/payment.c \
 	's/else if \((?:c|change)->has_dispute\)/else if (false)/g' 068_money
 mutate chargeback_hidden 'a fraud alert hides a chargeback that comes in with it' src/store/events.c \

@@ -1,0 +1,102 @@
+# MyFatoorah's log of failed webhooks, beside the webhooks that came in. Only those of version 2 have numbers as the log has,
+# so of a dispute that ended by one of version 1 the log changes nothing, and a person is told if it says otherwise.
+use MyFatoorah::Test qw(sql wait_for);
+
+my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
+my $db = 'postgres';
+my $sandbox = MyFatoorah::Sandbox->new;
+my $port = $web->free_port;
+my $node = $mf->new_node('main', start => 0, conf => "myfatoorah.poll_rate_limit = 0\nmyfatoorah.retry_delay = '50ms'");
+my $log = { path => '/v2/GetWebhooks' };
+my %invoice;
+
+# The webhook about the dispute of that invoice, which has its number, comes in, or is lost, or came in although MyFatoorah counts it as failed ("late").
+sub dispute
+{
+	my ($name, $version, $way, $status) = @_;
+	my ($id, $number) = @{ $invoice{$name} };
+	my $before = () = $sandbox->deliveries(invoice => $number);
+	my $events = sql("SELECT count(*) FROM mf_event WHERE invoice = $id");
+
+	$sandbox->webhooks(enabled => 1, url => 'http://127.0.0.1:' . ($way eq 'comes' ? "$port/webhook/myfatoorah" : '9/nobody'), version => $version,
+		secret => 'right-secret', retries => 0);
+	$sandbox->invoice($number, 'dispute', { id => $id + 0, status => $status });
+	$sandbox->wait_deliveries({ invoice => $number }, $before + 1) or die "no webhook\n";
+	$sandbox->webhooks(enabled => 0);
+	sql($mf->webhook(($sandbox->deliveries(invoice => $number))[-1])) if $way eq 'late';
+	wait_for("SELECT count(*) FROM mf_event WHERE invoice = $id", $events + ($way eq 'lost' ? 0 : 1));
+	return;
+}
+
+sub read_log
+{
+	my $pid = $mf->worker_pid($node, $db);
+	my $count = $sandbox->count(%$log);
+
+	sql("SELECT pg_terminate_backend($pid)");
+	$mf->wait_worker($node, $db, not => $pid);
+	$sandbox->wait_count($log, $count + 1) or die "the log is not asked for\n";
+	wait_for('SELECT count(*) FROM mf_progress', 0);
+	$mf->wait_idle($node, $db);
+	return;
+}
+
+sub row
+{
+	my ($name) = @_;
+
+	return sql("SELECT concat_ws(' ', payment_status, trim_scale(net_value), (SELECT 'doubt ' || d[1] || ' ' || d[2] FROM regexp_match(payment_doubt,
+		'^dispute [0-9]+ is ([A-Z]+), and was reported as ([A-Z]+), too') d), (SELECT 'other doubt' WHERE payment_doubt !~ '^dispute [0-9]+ is'))
+		FROM mf_invoice WHERE id = $invoice{$name}[0]");
+}
+
+my $won = 'paid 10';
+my $lost = 'refunded 0';
+my @cases = (
+	[ 'v1_won', 'v1', [ lost => 'LOST' ], [ comes => 'RESOLVED' ], $won => "$won doubt RESOLVED LOST" ],
+	[ 'v1_lost', 'v1', [ lost => 'RESOLVED' ], [ comes => 'LOST' ], $lost => "$lost doubt LOST RESOLVED" ],
+	[ 'v1_won_late', 'v1', [ late => 'LOST' ], [ comes => 'RESOLVED' ], $won => "$won doubt RESOLVED LOST" ],
+	[ 'v1_lost_late', 'v1', [ late => 'RESOLVED' ], [ comes => 'LOST' ], "$lost doubt LOST RESOLVED" => "$lost doubt LOST RESOLVED" ],
+	[ 'v1_same', 'v1', [ comes => 'PENDING' ], [ late => 'LOST' ], $lost => $lost ],
+	[ 'v1_end', 'v1', [ comes => 'PENDING' ], [ lost => 'LOST' ], $won => $lost ],
+	[ 'v1_alone', 'v1', [ lost => 'LOST' ], [ lost => 'PENDING' ], $won => $lost ],
+	[ 'v1_all', 'v1', [ lost => 'LOST' ], [ lost => 'RESOLVED' ], $won => $won ],
+	[ 'v2_won', 'v2', [ lost => 'LOST' ], [ comes => 'RESOLVED' ], $won => $won ],
+	[ 'v2_lost', 'v2', [ lost => 'RESOLVED' ], [ comes => 'LOST' ], $lost => $lost ],
+	[ 'v2_end', 'v2', [ comes => 'RESOLVED' ], [ lost => 'LOST' ], $won => "$lost doubt LOST RESOLVED" ],
+	[ 'v2_end_won', 'v2', [ comes => 'LOST' ], [ lost => 'RESOLVED' ], $lost => $won ]);
+
+$sandbox->webhooks(enabled => 0);
+$node->start;
+$mf->setup_account($node, $db, $sandbox);
+$mf->wait_worker($node, $db);
+$web->open($node, $db, $port);
+sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'right-secret')");
+foreach my $case (@cases)
+{
+	my ($name, $version, @told) = @$case[ 0 .. 3 ];
+
+	$invoice{$name} = [ $mf->settle($node, $db, $sandbox, $name, 'pay') ];
+	dispute($name, $version, @$_) foreach @told;
+}
+wait_for('SELECT count(*) FROM mf_inquiry WHERE urgent AND unchanged_answers = 0', 0);
+is(row($_->[0]), $_->[4], "$_->[0]: before the log is read") foreach @cases;
+read_log();
+is(row($_->[0]), $_->[5], "$_->[0]: once the log was read") foreach @cases;
+read_log();
+is(row($_->[0]), $_->[5], "$_->[0]: another reading changes nothing") foreach @cases;
+
+# MyFatoorah delivers it after all, as it does if somebody asks for that in the portal.
+my $event = sql($mf->webhook(($sandbox->deliveries(invoice => $invoice{v1_lost}[1]))[0]));
+wait_for("SELECT answered_at IS NOT NULL FROM mf_event WHERE id = $event");
+is(row('v1_lost'), $won, 'what comes in itself counts, and is in doubt no more');
+
+# A person has looked.
+sql("SELECT mf_resolve_dispute($invoice{v1_won}[0], '$invoice{v1_won}[0]', 'LOST', 'the portal shows it')");
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $invoice{v1_won}[0]", 'refunded');
+is(row('v1_won'), $lost, 'what a person decides counts, and ends the doubt');
+read_log();
+is(row('v1_won'), $lost, 'also when the log is read again');
+
+$node->stop;
+done_testing();
