@@ -1,6 +1,9 @@
 # Two primaries: a standby is promoted while the old primary lives on and sends. What both can send is looked up late
 # enough; what both have sent all the same is found, and a person is told which two invoices there are.
 use MyFatoorah::Test qw(sql ask);
+use MyFatoorah::Clock;
+
+use JSON::PP ();
 
 my $mf = 'MyFatoorah::Cluster';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -18,14 +21,22 @@ $mf->write_key($new, $sandbox->key);
 chmod 0600, $new->data_dir . '/myfatoorah.webhook';
 $new->start;
 
-# Has a server send a row now, whatever is planned for it.
-sub send_now
+# Has a server look at a row now, whatever is planned for it; and send it.
+sub look_now
 {
 	my ($node, $name) = @_;
 
 	$node->safe_psql('postgres', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = '$name' AND status = 'queued';
 		UPDATE mf_queue q SET due = now(), rank = now() FROM mf_invoice i WHERE i.id = q.invoice AND i.customer_reference = '$name'");
 	$mf->insert($node, 'postgres', "wakes-for-$name-" . $node->name);
+	return;
+}
+
+sub send_now
+{
+	my ($node, $name) = @_;
+
+	look_now($node, $name);
 	$mf->wait_status($node, 'postgres', $name);
 	return $node->safe_psql('postgres', "SELECT invoice_id FROM mf_invoice WHERE customer_reference = '$name'");
 }
@@ -198,6 +209,55 @@ $mf->insert($new, 'postgres', 'young');
 $mf->wait_status($new, 'postgres', 'young');
 is(sql(q{SELECT count(*) FROM mf_queue q JOIN mf_invoice i ON i.id = q.invoice WHERE i.customer_reference = 'young'}), 0,
 	'what was inserted since the promotion needs none');
+
+#
+# A promoted server whose clock is an hour behind: what the old primary inserted last is in its future.
+#
+SKIP:
+{
+	my $clock = MyFatoorah::Clock->new or skip 'test/chaos/moved_clock.c cannot be compiled', 7;
+	my $behind = PostgreSQL::Test::Cluster->new('behind');
+	my $names = q{'sent twice', 'given up'};
+
+	$old->safe_psql('postgres', q{ALTER SERVER myfatoorah OPTIONS (ADD connect_timeout '500ms', ADD timeout '1s')});
+	$old->append_conf('postgresql.conf', "myfatoorah.lookup_delay = '20ms'");
+	$old->reload;
+	$old->backup('late');
+	$behind->init_from_backup($old, 'late', has_streaming => 1);
+	$mf->write_key($behind, $sandbox->key, $_) foreach 'myfatoorah.key', 'quiet.key';
+	chmod 0600, $behind->data_dir . '/myfatoorah.webhook';
+	$clock->move_by(-3600);
+	$clock->with(sub { $behind->start });
+	$mf->insert($old, 'postgres', $_, send_at => "now() + interval '3 h'") for 'sent twice', 'given up';
+	$old->wait_for_catchup($behind);
+	$behind->promote;
+	$mf->wait_worker($behind, 'postgres');
+	is($behind->safe_psql('postgres', "SELECT bool_and(i.created_at > now() AND n.since >= i.created_at) FROM mf_invoice i, (SELECT max(since) AS since FROM mf_identity) n WHERE customer_reference IN ($names)"), 't',
+		'what is in the future of a promoted server may be sent by another one, too');
+	is($behind->safe_psql('postgres', "SELECT bool_and(n.promoted_at >= i.created_at) FROM mf_invoice i, (SELECT max(promoted_at) AS promoted_at FROM mf_identity) n WHERE customer_reference IN ($names)"), 't',
+		'and bills that were due by the clock of the old one wait for a person');
+
+	# the old primary had no answer, and has sent it once more
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'sent twice.', times => 1, never => JSON::PP::true });
+	$theirs = send_now($old, 'sent twice');
+	$sandbox->clear_faults;
+	like($sandbox->invoice($theirs)->{reference}, qr/~2$/, 'the old primary sends a row under another reference');
+	is(send_now($behind, 'sent twice'), $theirs, 'it is found there');
+
+	# the promoted server gives a request up, under the reference by which the old primary sends the row after that
+	$sandbox->faults({ path => 'SendPayment', reference_prefix => 'given up.', times => 1, never => JSON::PP::true });
+	look_now($behind, 'given up');
+	$mf->wait_for($behind, 'postgres', q{SELECT reference LIKE '%~2' FROM mf_invoice WHERE customer_reference = 'given up'});
+	$sandbox->clear_faults;
+	send_now($behind, 'given up');
+	$theirs = send_now($old, 'given up');
+	like($behind->safe_psql('postgres', q{SELECT reference FROM mf_invoice WHERE customer_reference = 'given up'}), qr/~2$/, 'the promoted server has sent a row under another reference');
+	look_now($behind, 'given up');
+	$mf->wait_for($behind, 'postgres', q{SELECT duplicate_suspected FROM mf_invoice WHERE customer_reference = 'given up'});
+	like($behind->safe_psql('postgres', q{SELECT what_happened FROM mf_review r JOIN mf_invoice i USING (id) WHERE i.customer_reference = 'given up'}), qr/invoice $theirs/, 'what turns up under the former one is found');
+	unlike(slurp_file($behind->logfile), qr/TRAP:|PANIC|was terminated by signal/, 'behind: no process crashed');
+	$behind->stop;
+}
 
 unlike(slurp_file($_->logfile), qr/TRAP:|PANIC|was terminated by signal/, $_->name . ': no process crashed') for $old, $new;
 $new->stop;

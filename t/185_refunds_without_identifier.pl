@@ -77,6 +77,21 @@ sql("ALTER SERVER myfatoorah OPTIONS (SET timeout '1s')");
 	is(sql("SELECT count(*) FROM mf_review WHERE id = $id"), 0, 'and nothing is left to be decided');
 }
 
+# It was asked for by a server whose clock is ahead, as before a promotion.
+{
+	my ($id, $number) = paid('asked ahead');
+
+	sql(q{CREATE FUNCTION ahead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.started_at = new.started_at + interval '1 hour'; RETURN new; END $$;
+		CREATE TRIGGER ahead BEFORE INSERT ON mf_operation_attempt FOR EACH ROW EXECUTE FUNCTION ahead()});
+	$sandbox->faults({ %$lost, contains => $number });
+	my $refund = refund($id, 5);
+	wait_refund($refund, 'review');
+	sql('DROP FUNCTION ahead CASCADE');
+	my $refund_id = (filed($number))[0]{id};
+	like(sql("SELECT next_step FROM mf_review WHERE id = $id"), qr/MyFatoorah lists RefundId $refund_id of the same amount/, 'what was asked for by a clock that is ahead: likewise');
+	like(($node->psql($db, "SELECT mf_retry_refund($refund, 'once more')"))[2], qr/MyFatoorah lists RefundId $refund_id of the same amount, which may be this one/, 'nor is there a second refund');
+}
+
 # MyFatoorah tells the identifier later: our reference counts more than a row that an answer has made.
 {
 	my ($id, $number) = paid('told later');

@@ -20,7 +20,7 @@
 extern void mf_claim_due(const MfSqlScope *scope, const MfClaim *claim, TimestampTz now);
 
 /*
- * Notes that rows created before that time may have a twin: another server has them
+ * Notes that rows created until that time may have a twin: another server has them
  * too, and may have sent them.
  */
 extern void mf_claim_twins_before(TimestampTz since);

@@ -16,7 +16,7 @@
 #include "request/request.h"
 #include "sending/claim_internal.h"
 
-/* Rows created before may have been sent by another server too. */
+/* Rows created until then may have been sent by another server too. */
 static TimestampTz twins_before = DT_NOBEGIN;
 
 static void add_attempts(MfFlight *flight, const MfJob *job, const List *references, MfProof proof);
@@ -33,7 +33,7 @@ mf_claim_twins_before(TimestampTz since)
 bool
 mf_claim_has_twin(const MfJob *job)
 {
-	return job->created_at < twins_before;
+	return job->created_at <= twins_before;
 }
 
 void

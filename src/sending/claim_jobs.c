@@ -174,13 +174,17 @@ put_off_early(Decisions *decisions, const MfJob *job, TimestampTz due)
 		follow_up->lookups = MF_LOOKUPS_TIMED;
 }
 
-/* What was made long ago, as before an outage, is not sent in place of another before MyFatoorah has told of that. */
+/*
+ * What was made long ago, as before an outage, is not sent in place of another before MyFatoorah has told of that.
+ * Nor is what another clock has made, which may be long ago, too.
+ */
 static bool
 must_ask(const Decisions *decisions, const MfJob *job)
 {
 	TimestampTz before = TimestampTzPlusMilliseconds(decisions->now, -ASK_AGAIN_MS);
+	TimestampTz after = TimestampTzPlusMilliseconds(decisions->now, ASK_AGAIN_MS);
 
-	return job->created_at < before &&
+	return (job->created_at < before || job->created_at > after) &&
 		mf_inquiries_ask_replaced(decisions->scope, job->invoice, job->asked_at > before);
 }
 

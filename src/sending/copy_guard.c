@@ -26,7 +26,6 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/failpoint.h"
@@ -102,7 +101,6 @@ check_identity(Oid schema)
 	if (is.backup_label == NULL)
 		is.backup_label = "";
 	is.timeline = (int) mf_current_timeline();
-	is.since = GetCurrentTimestamp();
 	switch (mf_queue_identity(schema, is.system_identifier, &was))
 	{
 		case MF_IDENTITY_NONE:
@@ -115,10 +113,9 @@ check_identity(Oid schema)
 			promoted = is.timeline > was.timeline;
 			if (!promoted)
 				reason = reason_to_pause(&was, &is);
-			if (!promoted && reason == NULL)
-				is.since = was.since;
 			break;
 	}
+	is.since = is_ours && !promoted && reason == NULL ? was.since : mf_queue_twins_before(schema);
 	if (reason != NULL)
 		mf_queue_pause_copy(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_GUARD, reason);
 	if (promoted)
@@ -172,7 +169,7 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
 }
 
-/* Stores where this database is.  Rows created before "since" may have twins elsewhere. */
+/* Stores where this database is.  Rows created until "since" may have twins elsewhere. */
 static void
 store_identity(Oid schema, const MfIdentity *identity)
 {
@@ -189,7 +186,7 @@ store_identity(Oid schema, const MfIdentity *identity)
 static void
 set_twins_before_now(Oid schema)
 {
-	here.since = GetCurrentTimestamp();
+	here.since = mf_queue_twins_before(schema);
 	mf_queue_set_identity(schema, &here);
 	mf_claim_twins_before(here.since);
 }

@@ -68,9 +68,12 @@ static MfStatement recorded_ends_statement = {
  * sent: a person or all look-ups have decided that MyFatoorah has no invoice under
  * it.  The resend is compared by number and by time, since numbers may be used
  * again.  An attempt from before the row was created belongs to a deleted row of the
- * same id: its invoice is not this row's, but its reference is taken.
+ * same id: its invoice is not this row's, but its reference is taken.  A row may have
+ * been created by a clock that was ahead, so one under a reference that resends have
+ * made of another counts whenever it was.
  */
-#define OF_THIS_ROW "(a.reference = i.reference OR a.started_at >= i.created_at)"
+#define STEM(reference) "regexp_replace(" reference ", '~[0-9]+$', '')"
+#define OF_THIS_ROW "(" STEM("a.reference") " = " STEM("i.reference") " OR a.started_at >= i.created_at)"
 
 /* MyFatoorah may have seen the Idempotency-Key of this attempt. */
 #define BY_V3 "(a.api = '" MF_API_V3_NAME "' AND a.outcome IS DISTINCT FROM 'not_sent')"

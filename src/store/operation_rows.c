@@ -82,7 +82,8 @@ static MfStatement suppliers_statement = {
 /*
  * The reference is ours if it was that of an attempt: of a row that was retried since.
  * What an invoice had that is gone since, by DELETE, goes to the one that mf_adopt() made
- * of it, as its entries of the ledger do.
+ * of it, as its entries of the ledger do.  It is not listed before what was asked for, by
+ * whatever clock that was: by the times one without a reference is told from ours.
  */
 #define SAME_REFUND(is_there) \
 	"(SELECT g.id FROM @mf_operation g WHERE g.refund_id = n.refund_id::int8 AND g.invoice <> n.invoice::int8 " \
@@ -98,10 +99,11 @@ static MfStatement add_foreign_statement = {
 	"    refunded_value, rrn, currency, reference) JOIN @mf_invoice i ON i.id = n.invoice AND i.id = ANY ($1)), "
 	"u AS (UPDATE @mf_operation o SET invoice = n.invoice, account = n.account FROM n WHERE o.id = n.gone RETURNING 1), "
 	"p AS (INSERT INTO @mf_operation (invoice, account, kind, value, reference, status, currency, refund_id, "
-	"    refund_reference, refunded_value, rrn, filed_at, done_at, last_error, due, origin) "
+	"    refund_reference, refunded_value, rrn, created_at, filed_at, done_at, last_error, due, origin) "
 	"  SELECT n.invoice, n.account, 'refund', n.value::numeric, CASE WHEN NOT EXISTS (SELECT FROM @mf_operation k "
 	"      WHERE k.reference = n.reference) THEN n.reference END, n.status, coalesce(n.base_currency, n.currency), n.refund_id::int8, "
-	"    n.refund_reference, n.refunded_value::numeric, n.rrn, clock_timestamp(), "
+	"    n.refund_reference, n.refunded_value::numeric, n.rrn, (SELECT greatest(now(), max(o.created_at), max(a.started_at)) "
+	"      FROM @mf_operation o LEFT JOIN @mf_operation_attempt a ON a.operation = o.id WHERE o.invoice = n.invoice), clock_timestamp(), "
 	"    CASE n.status WHEN 'refunded' THEN clock_timestamp() END, "
 	"    nullif(concat_ws('; ', CASE WHEN EXISTS (SELECT FROM @mf_operation k WHERE k.id = n.earlier AND k.reference = n.reference) "
 	"      THEN 'MyFatoorah lists refund ' || n.earlier || ' under another RefundId, too' "

@@ -63,7 +63,7 @@ static MfStatement names_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* another server may have sent rows that were created before it; as mf_claim_twins_before() */
+/* another server may have sent rows that were created until then; as mf_claim_twins_before() */
 static MfStatement twins_before_statement = {
 	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
 };
@@ -205,7 +205,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 		transitions[i].reference = mf_queue_fresh_reference(references, job->reference);
 		transitions[i].to = MF_STATUS_QUEUED;
 		transitions[i].next = MF_JOB_VERIFY;
-		transitions[i].due = job->created_at < twins_before ? later : now;
+		transitions[i].due = job->created_at <= twins_before ? later : now;
 	}
 	mf_sql_end(&scope);
 }

@@ -33,8 +33,15 @@ static MfStatement set_identity_statement = {
 	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
 };
 
+static MfStatement twins_before_statement = {
+	"SELECT greatest(clock_timestamp(), max(i.created_at::timestamptz)) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice",
+	0, {0}, NULL
+};
+
+/* the clock of the primary before may have been ahead: its latest commit tells, until the server is started anew */
 static MfStatement promoted_statement = {
-	"UPDATE @mf_identity SET promoted_at = clock_timestamp() WHERE system_identifier = $1 AND database = $2",
+	"UPDATE @mf_identity SET promoted_at = greatest(clock_timestamp(), pg_last_xact_replay_timestamp()) "
+	"WHERE system_identifier = $1 AND database = $2",
 	2, {TEXTOID, OIDOID}, NULL
 };
 
@@ -102,6 +109,19 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 
 	if (mf_execute_alone(schema, &set_identity_statement, values, NULL) == 0)
 		mf_change_suppressed();
+}
+
+TimestampTz
+mf_queue_twins_before(Oid schema)
+{
+	MfSqlScope	scope;
+	TimestampTz since;
+
+	mf_sql_begin(&scope, schema);
+	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
+	since = mf_result_timestamp(0, 1);
+	mf_sql_end(&scope);
+	return since;
 }
 
 void

@@ -18,7 +18,7 @@ typedef struct MfIdentity
 	const char *marker;			/* of the file that the latest start of a worker has left there; "" = none */
 	const char *backup_label;	/* of the base backup that the server was last started from; "" = none */
 	int			timeline;
-	TimestampTz since;			/* another server may have sent rows that were created before it */
+	TimestampTz since;			/* another server may have sent rows that were created until then */
 	int64		origin;			/* mf_queue.origin of entries of this database; read only */
 } MfIdentity;
 
@@ -35,6 +35,12 @@ extern MfIdentityKnown mf_queue_identity(Oid schema, const char *system_identifi
 
 /* Stores what is known of this server and database from now on, with its present origin. Own scope. */
 extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
+
+/*
+ * Until when rows were created that another server may send: until now, or the latest row of the agenda,
+ * since that server's clock may be ahead.  Reads the whole agenda.  Own scope.
+ */
+extern TimestampTz mf_queue_twins_before(Oid schema);
 
 /* Stores that this server, whose identity is known, was promoted now, until mf_resume('*'). Own scope. */
 extern void mf_queue_note_promotion(Oid schema, const char *system_identifier);

@@ -742,6 +742,16 @@ mutate named_and_sent 'what a webhook names is not looked up under its own refer
 	's/lookups = CASE q\.kind WHEN .watch. THEN q\.lookups ELSE 0 END, due/due/' 092_two_primaries
 mutate rescheduled_and_sent 'what gets another time is not looked up under its own reference' src/store/queue_new_rows.c \
 	's/CASE WHEN q\.kind = .verify. THEN 0 WHEN d/CASE WHEN q.kind = \x27send\x27 AND d/' 092_two_primaries
+mutate clock_behind 'what was created in the future of a promoted server is taken for its own' src/store/queue_origin.c \
+	's/max\(i\.created_at::timestamptz\)/max(clock_timestamp())/' 092_two_primaries
+mutate bills_of_other_clock 'bills that were due by the clock of the old primary are made again' src/store/queue_origin.c \
+	's/, pg_last_xact_replay_timestamp\(\)//' 092_two_primaries
+mutate given_up_before 'what a server whose clock is behind has given up is not looked up again' src/store/attempts.c \
+	's/STEM\("a\.reference"\) " = " STEM\("i\.reference"\)/"a.reference = i.reference"/' 092_two_primaries
+mutate replaced_of_other_clock 'what a clock that was ahead has made is sent in place of another unasked' src/sending/claim_jobs.c \
+	's/ \|\| job->created_at > after//' 151_late_reminders
+mutate refund_of_other_clock 'a refund is not taken for what a clock that was ahead has asked for' src/store/operation_rows.c \
+	's/max\(a\.started_at\)\)/now())/' 185_refunds_without_identifier
 mutate misfit_at_once 'an entry that is put right is looked up at once' src/sending/claim_jobs.c \
 	's/mf_claim_has_twin\(job\) \? mf_verify_due\(job->send_at, now\) : //' 092_two_primaries
 mutate repair_undoes 'mf_repair() undoes what the worker has written meanwhile' src/store/repair.c \
