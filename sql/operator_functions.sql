@@ -35,6 +35,21 @@ CALL pg_temp.wait_status('waiting', 'sent');
 SELECT account, paused_at, paused_by, reason FROM mf_account WHERE account = 'branch';
 SELECT mf_resume('branch');
 SELECT count(*) FROM mf_backlog;
+-- A role that is called like what pauses an account after a refusal is told from it, and resumes what it has paused.
+CREATE ROLE sender IN ROLE myfatoorah_operate, myfatoorah_submit;
+GRANT USAGE ON FOREIGN SERVER branch TO sender;
+SET ROLE sender;
+SELECT mf_pause('branch', 'stocktaking');
+INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('branch', 'named', 1);
+SELECT mf_cancel(id) FROM mf_invoice WHERE customer_name = 'named';
+RESET ROLE;
+SELECT paused_by, reason FROM mf_account WHERE account = 'branch';
+SELECT detail FROM mf_check() WHERE detail LIKE 'MyFatoorah refuses%';
+SELECT mf_resume('branch');
+SELECT actor, from_status, to_status FROM pg_temp.history WHERE name = 'named' AND to_status = 'cancelled' ORDER BY changed_at;
+DELETE FROM pg_temp.mine WHERE customer_name = 'named';
+REVOKE USAGE ON FOREIGN SERVER branch FROM sender;
+DROP ROLE sender;
 -- all at once
 SELECT mf_pause('*', 'closed today');
 INSERT INTO mf_invoice (account, customer_name, invoice_value) VALUES ('branch', 'all', 1), ('myfatoorah', 'all', 1);

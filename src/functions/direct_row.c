@@ -143,7 +143,7 @@ mf_direct_accepted(const MfDirectRow *row, int http_status, const MfSendResult *
 	if (result->customer_reference != NULL && strcmp(result->customer_reference, mf_to_utf8(row->reference)) != 0)
 		end.answered_reference = mf_from_utf8_lossy(result->customer_reference);
 	mf_attempt_transition(&end, now, now, &transition);
-	transition.actor = GetUserNameFromId(GetUserId(), false);
+	transition.actor = mf_acting_role();
 	transition.reason = psprintf("accepted by %s()", function);
 
 	mf_sql_begin(&scope, row->schema);

@@ -42,7 +42,7 @@ mf_command_init(MfCommand *command, Oid schema, const char *reason)
 {
 	command->schema = schema;
 	command->table = get_relname_relid("mf_invoice", schema);
-	command->actor = GetUserNameFromId(GetUserId(), false);
+	command->actor = mf_acting_role();
 	command->reason = reason;
 }
 

@@ -96,7 +96,7 @@ required_reason(FunctionCallInfo fcinfo, int number)
 static void
 begin_change(MfOperationChange *change, const MfOperation *operation, const char *reason)
 {
-	mf_operation_change_begin(change, operation, GetUserNameFromId(GetUserId(), false));
+	mf_operation_change_begin(change, operation, mf_acting_role());
 	change->lookups = 0;
 	change->error = NULL;
 	change->reason = reason;

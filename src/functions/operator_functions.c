@@ -76,7 +76,7 @@ mf_resolve_dispute(PG_FUNCTION_ARGS)
 				 errmsg("invalid value for status: \"%.40s\"", status),
 				 errhint("Valid values are: RESOLVED, LOST.")));
 	if (!mf_ledger_decide_dispute(get_func_namespace(fcinfo->flinfo->fn_oid), job->invoice, dispute_id, status,
-								  GetUserNameFromId(GetUserId(), false), reason))
+								  mf_acting_role(), reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("invoice %lld has no dispute \"%.100s\"", (long long) job->invoice, dispute_id),
@@ -116,7 +116,7 @@ required_reason(FunctionCallInfo fcinfo, int number)
 static bool
 resolve_sent(FunctionCallInfo fcinfo, Oid schema, const MfJob *job, const char *decision, const char *reason)
 {
-	const char *actor = GetUserNameFromId(GetUserId(), false);
+	const char *actor = mf_acting_role();
 
 	if (strcmp(decision, "dismiss") == 0 && job->duplicate_suspected)
 		mf_queue_dismiss_duplicate(schema, job, actor, reason);
@@ -142,8 +142,7 @@ resolve_review(FunctionCallInfo fcinfo, Oid schema, MfJob *job, const char *deci
 				 errdetail("Its status is \"%s\".", mf_status_name(job->status)),
 				 errhint("SELECT * FROM mf_review shows what needs a decision.")));
 
-	mf_transition_begin(&transition, job->invoice, MF_STATUS_REVIEW, job->attempts, 0,
-						GetUserNameFromId(GetUserId(), false));
+	mf_transition_begin(&transition, job->invoice, MF_STATUS_REVIEW, job->attempts, 0, mf_acting_role());
 	transition.reason = reason;
 	transition.duplicate = -1;
 
@@ -181,7 +180,7 @@ adopt_twin(FunctionCallInfo fcinfo, const MfJob *job, const char *reason)
 	adoption.invoice_id = invoice_id_argument(fcinfo, job);
 	adoption.invoice_url = invoice_url_argument(fcinfo);
 	adoption.linkless = NO_LINK_GIVEN;
-	adoption.actor = GetUserNameFromId(GetUserId(), false);
+	adoption.actor = mf_acting_role();
 	adoption.reason = reason;
 	if (!mf_queue_adopt_twin(schema, &adoption))
 		ereport(ERROR,
@@ -202,7 +201,7 @@ take_number_back(Oid schema, const MfJob *job, const char *reason)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld has no number to take back", (long long) job->invoice),
 				 errdetail("Its status is \"%s\".", mf_status_name(job->status))));
-	if (!mf_queue_take_number_back(schema, job->invoice, GetUserNameFromId(GetUserId(), false), reason))
+	if (!mf_queue_take_number_back(schema, job->invoice, mf_acting_role(), reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("invoice %lld keeps its number", (long long) job->invoice),
@@ -250,8 +249,7 @@ mf_pause(PG_FUNCTION_ARGS)
 
 	if (strcmp(account, MF_ALL_ACCOUNTS) != 0)
 		(void) mf_account_hold(account);
-	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account,
-				   GetUserNameFromId(GetUserId(), false), mf_reason_argument(fcinfo, 1));
+	mf_queue_pause(get_func_namespace(fcinfo->flinfo->fn_oid), account, mf_acting_role(), mf_reason_argument(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "account/account_option.h"
@@ -18,6 +19,7 @@
 #include "store/attempts.h"
 #include "store/inquiries_open.h"
 #include "store/queue_internal.h"
+#include "store/queue_pause.h"
 
 /* invoice, account, kind, due, rank, priority, lookups, origin, error, promote */
 const Oid	mf_queue_types[] = {
@@ -136,6 +138,21 @@ static MfStatement follow_up_statement = {
 	8, {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID,
 	BOOLARRAYOID}, NULL
 };
+
+const char *
+mf_acting_role(void)
+{
+	static const char *const ours[] = {MF_PAUSED_BY_GUARD, MF_PAUSED_BY_RESTORE, "sender", "reconciler", "status reader"};
+	const char *role = GetUserNameFromId(GetUserId(), false);
+	int			i;
+
+	for (i = 0; i < (int) lengthof(ours); i++)
+	{
+		if (strcmp(role, ours[i]) == 0)
+			return psprintf("role \"%s\"", role);
+	}
+	return role;
+}
 
 void
 mf_transition_begin(MfTransition *transition, int64 invoice, MfStatus from, int attempt, TimestampTz now,

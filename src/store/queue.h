@@ -114,11 +114,17 @@ typedef struct MfTransition
 	const char *error;			/* NULL = none: clears last_error */
 	const char *linkless;		/* the error if the invoice is to have a link (notification_option LNK) and
 								 * neither the answer nor an attempt has one */
-	const char *actor;			/* "sender", "status reader", or the name of a role */
+	const char *actor;			/* "sender", "status reader", or mf_acting_role() */
 	const char *reason;			/* for the history; NULL = the error */
 	int			duplicate;		/* suspicion of a second invoice: 1 = suspected, -1 = cleared, 0 = as it
 								 * was */
 } MfTransition;
+
+/*
+ * Who acts if a session does: the name of the current role.  One that has a name of ours is shown as "role" and that name,
+ * so that no person is taken for a part of the extension.
+ */
+extern const char *mf_acting_role(void);
 
 /* Begins the description of a change of status, after which nothing is left to do. */
 extern void mf_transition_begin(MfTransition *transition, int64 invoice, MfStatus from, int attempt, TimestampTz now,

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -158,7 +157,7 @@ void
 mf_queue_note_edit(Oid schema, Oid table, Datum before, Datum after)
 {
 	Datum		values[] = {
-		CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), DirectFunctionCall1(row_to_json, before),
+		CStringGetTextDatum(mf_acting_role()), DirectFunctionCall1(row_to_json, before),
 		DirectFunctionCall1(row_to_json, after), ObjectIdGetDatum(table), Int32GetDatum(MF_IC_CREATED_BY_ID)
 	};
 

@@ -246,6 +246,8 @@ mutate copy_ignored 'a copy sends' src/sending/copy_guard.c \
 	's/if \(reason != NULL\)(\s+mf_queue_pause_copy)/if (false)$1/' 090_database_copies
 mutate copy_resumed_blindly 'a copy that is resumed sends without looking' src/sending/copy_guard.c \
 	's/if \(reason != NULL \|\| promoted\)/if (promoted)/' 090_database_copies
+mutate role_named_worker 'the pause of a role with the name of a part of the extension is taken for that of a copy' src/store/queue.c \
+	's/strcmp\(role, ours\[i\]\) == 0/false/' 090_database_copies
 mutate roles_of_other_server 'rows of another server keep the roles of its OIDs' src/sending/copy_guard.c \
 	's/\tmf_repair_roles\(schema\);//' 184_roles_in_copies
 mutate oid_gives_right 'a role has rights by the OID of another server' src/store/row_rights.c \
