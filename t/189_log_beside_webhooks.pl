@@ -2,6 +2,8 @@
 # so of a dispute that ended by one of version 1 the log changes nothing, and a person is told if it says otherwise.
 use MyFatoorah::Test qw(sql wait_for);
 
+use JSON::PP ();
+
 my ($mf, $web) = ('MyFatoorah::Cluster', 'MyFatoorah::Web');
 my $db = 'postgres';
 my $sandbox = MyFatoorah::Sandbox->new;
@@ -97,6 +99,26 @@ wait_for("SELECT payment_status FROM mf_invoice WHERE id = $invoice{v1_won}[0]",
 is(row('v1_won'), $lost, 'what a person decides counts, and ends the doubt');
 read_log();
 is(row('v1_won'), $lost, 'also when the log is read again');
+
+# Deposits: the newest announcement counts, of those that came in first.
+sub announcement
+{
+	my ($reference, $number, $amount) = @_;
+
+	return qq({"EventCode":3,"EventName":"BalanceTransferred","EventEntityId":"$reference","WebhookReference":"WH-$number","Data":{"DepositReference":"$reference",)
+		. qq("DepositedAmount":"$amount","NumberOfTransactions":"1","DepositFor":"VENDOR","SupplierCode":""},"Status":"Failed","Attempts":[]});
+}
+
+my %data = (DepositReference => 'D-2', DepositedAmount => '7.5', NumberOfTransactions => '1', DepositFor => 'VENDOR', SupplierCode => '');
+sql($mf->webhook({ version => 'v1', signature => $web->sign(join(',', map { "$_=$data{$_}" } sort { lc $a cmp lc $b } keys %data), 'right-secret'),
+	body => JSON::PP->new->encode({ EventType => 3, Event => 'BalanceTransferred', DateTime => '04032021212041', CountryIsoCode => 'KWT', Data => \%data }) }));
+$sandbox->faults({ path => 'GetWebhooks', times => 1, status => 200, body => '{"IsSuccess":true,"Message":"","ValidationErrors":null,"Data":{"Items":['
+	. join(',', announcement('D-1', 903, '12.5'), announcement('D-1', 902, '10.5'), announcement('D-2', 901, '9.7'))
+	. '],"Pagination":{"PageSize":500,"PageNumber":1,"PagesCount":1,"ItemsCount":3}}}' });
+read_log();
+wait_for("SELECT count(*) FROM mf_deposit WHERE deposit_reference IN ('D-1', 'D-2') AND announced_at IS NOT NULL", 2);
+is(sql("SELECT trim_scale(announced_value) FROM mf_deposit WHERE deposit_reference = 'D-1'"), '12.5', 'of two announcements in the log the newer one counts');
+is(sql("SELECT trim_scale(announced_value) FROM mf_deposit WHERE deposit_reference = 'D-2'"), '7.5', 'one that came in before the log was read counts more');
 
 $node->stop;
 done_testing();

@@ -189,7 +189,8 @@ mf_missed_webhooks_record(const MfSqlScope *scope, const MfFlight *flight)
 	if (log->base.lookup != MF_LOOKUP_FOUND)
 		return;
 	events = (MfEvent *) palloc0(Max(log->row_count, 1) * sizeof(MfEvent));
-	for (i = 0; i < log->row_count; i++)
+	/* the log begins with the newest, and of several announcements of a deposit the last one counts */
+	for (i = log->row_count - 1; i >= 0; i--)
 	{
 		if (convert_item(mf_list_row(log, i), flight->throttle->account, &events[count]))
 			count++;

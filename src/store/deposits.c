@@ -39,10 +39,12 @@
 
 /*
  * A deposit that is asked for again keeps its items until the next answer.  An
- * announcement without an amount does not take away an earlier one, also of the same batch.  A merchant's deposit is
- * one row, whatever the account under which it is asked for: a new one is that of the first by name.
+ * announcement without an amount does not take away an earlier one, also of the same batch; nor does one of MyFatoorah's
+ * log, which may be older than a webhook that came in.  A merchant's deposit is one row, whatever the account under
+ * which it is asked for: a new one is that of the first by name.
  */
 #define LATEST(column) "(array_agg(n." column " ORDER BY n.position DESC) FILTER (WHERE n." column " IS NOT NULL))[1] AS " column
+#define NEWER(column) "coalesce(CASE WHEN NOT ($7)[1] THEN EXCLUDED." column " END, d." column ", EXCLUDED." column ")"
 static MfStatement request_statement = {
 	"WITH n AS MATERIALIZED (SELECT n.account, n.reference, n.supplier, " LATEST("value") ", " LATEST("count") ", "
 	"    bool_or(n.announced) AS announced "
@@ -58,14 +60,13 @@ static MfStatement request_statement = {
 	"  SELECT n.account, n.reference, n.supplier, n.value::numeric, n.count, CASE WHEN n.announced THEN clock_timestamp() END "
 	"  FROM n ORDER BY n.account, n.reference, n.supplier "
 	"  ON CONFLICT (account, deposit_reference, supplier_code) DO UPDATE SET status = 'queued', "
-	"    announced_value = coalesce(EXCLUDED.announced_value, d.announced_value), "
-	"    announced_count = coalesce(EXCLUDED.announced_count, d.announced_count), "
+	"    announced_value = " NEWER("announced_value") ", announced_count = " NEWER("announced_count") ", "
 	"    announced_at = coalesce(d.announced_at, EXCLUDED.announced_at), requested_at = clock_timestamp(), "
 	"    times_requested = d.times_requested + 1, due = clock_timestamp(), lookups = 0, failures = 0, error = NULL "
 	"  RETURNING d.id, d.account) "
 	"SELECT (SELECT min(d.id) FROM d)::int8, (SELECT count(*) FROM n) - (SELECT count(*) FROM d), a.account::text "
 	"FROM (SELECT DISTINCT d.account FROM d) a",
-	6, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID}, NULL
+	7, {TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, BOOLARRAYOID}, NULL
 };
 
 /* with the key of an open invoice of the account, as for events */
@@ -142,7 +143,8 @@ PG_FUNCTION_INFO_V1(mf_read_deposit);
 
 /* Adds what is to be asked for to the parameters of request_statement. */
 static void
-add_request(MfArray *columns, const char *account, const char *reference, int64 supplier_code, const MfDepositNews *news)
+add_request(MfArray *columns, const char *account, const char *reference, int64 supplier_code,
+			const MfDepositNews *news, bool from_log)
 {
 	mf_array_add_text(&columns[0], account);
 	mf_array_add_text(&columns[1], reference);
@@ -150,6 +152,7 @@ add_request(MfArray *columns, const char *account, const char *reference, int64 
 	mf_array_add_text(&columns[3], news != NULL && news->value[0] != '\0' ? news->value : NULL);
 	mf_array_add_nullable(&columns[4], Int32GetDatum(news != NULL ? news->count : 0), news == NULL || news->count < 0);
 	mf_array_add(&columns[5], BoolGetDatum(news != NULL));
+	mf_array_add(&columns[6], BoolGetDatum(from_log));
 }
 
 /* Returns the id, of several the first. */
@@ -182,7 +185,8 @@ mf_deposits_announce(const MfSqlScope *scope, const MfEvent *events, int count)
 		if (columns == NULL)
 			columns = mf_columns_start(&request_statement, count);
 		add_request(columns, events[i].account, news.reference,
-					news.supplier_code[0] != '\0' ? strtoll(news.supplier_code, NULL, 10) : 0, &news);
+					news.supplier_code[0] != '\0' ? strtoll(news.supplier_code, NULL, 10) : 0, &news,
+					strcmp(events[i].source, "log") == 0);
 	}
 	if (columns != NULL)
 		(void) request(scope, columns);
@@ -335,7 +339,7 @@ mf_read_deposit(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("supplier_code must be greater than zero"),
 				 errhint("Leave it out for a deposit of the account itself.")));
-	add_request(columns, account->name, reference, supplier_code, NULL);
+	add_request(columns, account->name, reference, supplier_code, NULL, false);
 	mf_sql_begin(&scope, get_func_namespace(fcinfo->flinfo->fn_oid));
 	id = request(&scope, columns);
 	mf_sql_end(&scope);
