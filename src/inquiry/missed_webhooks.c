@@ -35,6 +35,8 @@ typedef struct LogReading
 	bool		under_way;
 	bool		unreadable;		/* the log says so */
 	int			failures;		/* in a row */
+	int			pages;			/* and items, as the first page has told */
+	int			items;
 	TimestampTz since;			/* all before was read */
 	TimestampTz until;
 	TimestampTz next_at;		/* of the next page, or reading */
@@ -260,11 +262,18 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 	{
 		reading->unreadable = false;
 		count_page(reading, log->pages);
+		if (reading->page == 1)
+		{
+			reading->pages = log->pages;
+			reading->items = log->items;
+		}
 		if (reading->page < log->pages && log->row_count > 0)
 			reading->page++;
 		else
 		{
-			reading->since = reading->until - OVERLAP;
+			/* what is delivered meanwhile leaves the log, and another item has slipped to a page that was read before */
+			if (log->pages == reading->pages && log->items == reading->items)
+				reading->since = reading->until - OVERLAP;
 			end_reading(reading, now);
 		}
 	}

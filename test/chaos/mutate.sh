@@ -153,6 +153,8 @@ mutate log_start 'the log of webhooks is read by a new worker only' src/inquiry/
 	's/= now \+ PERIOD;/= now + 1000 * PERIOD;/' 187_webhooks_lost_in_a_gap
 mutate log_gap 'the log of webhooks is read from shortly before the start only' src/inquiry/missed_webhooks.c \
 	's/- FIRST_DAYS \* USECS_PER_DAY;/- 5 * USECS_PER_MINUTE;/' 187_webhooks_lost_in_a_gap
+mutate log_slipped 'a log of webhooks that shrinks meanwhile counts as read' src/inquiry/missed_webhooks.c \
+	's/if \(log->pages == reading->pages && log->items == reading->items\)\n//' 187_webhooks_lost_in_a_gap
 mutate log_backwards 'of two announcements of a deposit in the log of webhooks the older one counts' src/inquiry/missed_webhooks.c \
 	's/for \(i = log->row_count - 1; i >= 0; i--\)/for (i = 0; i < log->row_count; i++)/' 189_log_beside_webhooks
 mutate log_announces 'an announcement of a deposit in the log of webhooks takes the place of one that came in' src/store/deposits.c \

@@ -109,6 +109,7 @@ test_log_sample(void **state)
 	assert_int_equal(result.base.retry_after, 0);
 	assert_int_equal(result.page, 1);
 	assert_int_equal(result.pages, 1);
+	assert_int_equal(result.items, 2);
 	assert_int_equal(result.row_count, 2);
 	for (i = 0; i < 2; i++)
 	{

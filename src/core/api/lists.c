@@ -94,7 +94,7 @@ free_rows(MfListResult *result)
 		mf_values_free(result->values, result->row_count * result->list->field_count);
 	free(result->values);
 	result->values = NULL;
-	result->row_count = result->page = result->pages = 0;
+	result->row_count = result->page = result->pages = result->items = 0;
 }
 
 static bool
@@ -128,7 +128,7 @@ read_row(const MfList *list, cJSON *node, char **values, const char **bad)
 	return false;
 }
 
-/* The number of a page, or how many there are */
+/* The number of a page, or how many there are, or how many items */
 static bool
 read_page(const cJSON *pagination, const char *name, int *page)
 {
@@ -158,6 +158,8 @@ read_rows(const MfList *list, const cJSON *data, MfListResult *result, const cha
 	if (list->paged && !(read_page(pagination, "PageNumber", &result->page) &&
 						 read_page(pagination, "PagesCount", &result->pages)))
 		result->page = result->pages = 0;
+	if (list->paged && !read_page(pagination, "ItemsCount", &result->items))
+		result->items = 0;
 	if (rows->child == NULL)
 		return true;
 	*bad = "Pagination";

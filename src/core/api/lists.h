@@ -47,6 +47,7 @@ typedef struct MfListResult
 	int			row_count;
 	int			page;			/* of a list with pages, from 1; 0 if it has no number, and then no rows */
 	int			pages;
+	int			items;			/* of all pages; 0 if it does not say */
 } MfListResult;
 
 /* Builds {"InvoiceAmount":...,"CurrencyIso":...}; malloc'd, NULL when out of memory or not valid. */
