@@ -36,6 +36,8 @@ $mf->wait_idle($node, $db);
 is($sandbox->count(%$log), 0, 'without a secret of webhooks the log is not asked for');
 
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'missed-secret')");
+$sandbox->wait_count($log, 1) or die "the log is not asked for\n";
+$mf->wait_idle($node, $db);
 $node->stop;
 my @ids = map { $_->{id} } $sandbox->remote;
 my $unpaid = pop @ids;
@@ -55,6 +57,7 @@ is(sql("SELECT payment_status, count(*) FROM mf_invoice GROUP BY 1 ORDER BY 1"),
 	'and of no other');
 $mf->wait_idle($node, $db);
 my @asked = map { JSON::PP->new->decode($_->{body}) } $sandbox->ledger(%$log);
+shift @asked;
 is(join(' ', map { $_->{Page} } @asked), '1 1 1 1 2', 'it was asked for until it answered, and page by page');
 is_deeply([ grep { $_->{Status} ne 'Failed' || $_->{Start} !~ /^\d{4}-\d\d-\d\dT[\d:]+Z$/ } @asked ], [], 'for what could not be delivered');
 is(sql("SELECT source, count(*), count(invoice), count(answered_at) FROM mf_event GROUP BY 1"),

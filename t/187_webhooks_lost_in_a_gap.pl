@@ -1,5 +1,6 @@
 # Webhooks that were refused for a while, and others that came in after that: what was lost meanwhile is found in MyFatoorah's
 # log, within a day by a worker that goes on, and by a new one. Nothing else tells of a dispute. No event is asked about twice.
+# A log that cannot be read, or not all of it, is read later.
 use MyFatoorah::Test qw(sql wait_for);
 use MyFatoorah::Clock;
 
@@ -95,8 +96,8 @@ next_day();
 $mf->wait_idle($node, $db);
 is($sandbox->count(%$log), 0, 'an account without a secret of webhooks does not ask for the log');
 sql("ALTER USER MAPPING FOR PUBLIC SERVER myfatoorah OPTIONS (ADD webhook_secret 'right-secret')");
-new_worker();
 wait_read(1);
+pass('once it has one, it does');
 
 # A worker that goes on
 lose($first_number, $number);
@@ -152,10 +153,18 @@ sql(q{CREATE ROLE tenant; GRANT myfatoorah_submit TO tenant});
 $mf->setup_account($node, $db, $sandbox, account => 'own', options => { own_mappings => 'on' });
 my $key = $sandbox->key;
 sql(qq{GRANT USAGE ON FOREIGN SERVER own TO tenant; DROP USER MAPPING FOR PUBLIC SERVER own;
-	CREATE USER MAPPING FOR tenant SERVER own OPTIONS (api_key '$key'); CREATE USER MAPPING FOR PUBLIC SERVER own OPTIONS (webhook_secret 'right-secret-too')});
+	CREATE USER MAPPING FOR tenant SERVER own OPTIONS (api_key '$key')});
 my $third = sql('SET ROLE tenant; INSERT INTO mf_invoice ' . $mf->invoice('third', account => "'own'", invoice_value => '10.000') . ' RETURNING id');
 $mf->wait_status($node, $db, 'third');
 my $third_number = sql("SELECT invoice_id FROM mf_invoice WHERE id = $third");
+$sandbox->faults({ path => 'GetPaymentStatus', times => 1, status => 429, headers => { 'Retry-After' => '8' } });
+$before = $sandbox->count(%$asked);
+sql("SELECT mf_refresh($third)");
+$sandbox->wait_count($asked, $before + 1) or die "nothing was asked\n";
+$mf->wait_idle($node, $db);
+sql("CREATE USER MAPPING FOR PUBLIC SERVER own OPTIONS (webhook_secret 'right-secret-too')");
+wait_read(8);
+pass('a log whose key is throttled is read after that');
 $sandbox->webhooks(url => "http://127.0.0.1:$port/webhook/own", version => 'v2', secret => 'right-secret-too', retries => 0, enabled => 1);
 $sandbox->invoice($third_number, 'pay');
 wait_for("SELECT payment_status FROM mf_invoice WHERE id = $third", 'paid');
@@ -163,6 +172,20 @@ dispute($third_number, 'LOST', 'wrong-secret', 'own');
 new_worker();
 wait_for("SELECT payment_status FROM mf_invoice WHERE id = $third", 'refunded');
 is(booked($third), 'refunded 0', "a role's own key reads the log, if it has sent what the latest webhook is about");
+
+# A worker that starts before its key is there, as after a failover
+my ($late, $late_number) = $mf->settle($node, $db, $sandbox, 'late', 'pay');
+dispute($late_number, 'LOST', 'wrong-secret');
+my $file = $node->data_dir . '/myfatoorah.key';
+my $offset = -s $node->logfile;
+$node->stop;
+rename $file, "$file.off" or die "$file: $!\n";
+$clock->with(sub { $node->start });
+$node->wait_for_log(qr/account "myfatoorah" has invoices whose key cannot be used/, $offset);
+rename "$file.off", $file or die "$file: $!\n";
+sql('SELECT mf_resume()');
+wait_for("SELECT payment_status FROM mf_invoice WHERE id = $late", 'refunded');
+is(booked($late), 'refunded 0', 'a worker that started without a key reads the log once it has one');
 
 $node->stop;
 done_testing();

@@ -46,6 +46,9 @@ extern void mf_inquiry_catch_up_attend(MfRunTransaction run_apart, TimestampTz *
 /* Whether a page of the account's log is to be asked for now; if later, makes *due earlier. */
 extern bool mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, TimestampTz *due);
 
+/* Logs that lacked a key, or a secret of webhooks, are asked for at once. */
+extern void mf_missed_webhooks_try_now(void);
+
 /* Builds the request for the next page.  Returns 1, or 0 if there is nothing to ask. */
 extern int	mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account);
 

@@ -35,6 +35,7 @@ typedef struct LogReading
 	bool		under_way;
 	bool		unreadable;		/* the log says so */
 	int			failures;		/* in a row */
+	int			lacking;		/* tries in a row without a secret or a key */
 	int			pages;			/* and items, as the first page has told */
 	int			items;
 	TimestampTz since;			/* all before was read */
@@ -52,6 +53,10 @@ typedef struct LogReading
 /* Between two readings */
 #define PERIOD USECS_PER_DAY
 
+/* A key that cannot be used is tried again after a minute, later after an hour. */
+#define NO_KEY_DELAY_MS 60000
+#define NO_KEY_DOUBLINGS 6
+
 /*
  * How much is read twice.  A delivery has failed after its last try only, half an hour later
  * or so; the log may be behind; and the clocks may differ.
@@ -65,6 +70,7 @@ static int64 pages_known = 0;
 
 static void count_page(const LogReading *reading, int pages);
 static void end_reading(LogReading *reading, TimestampTz now);
+static void wait_for_key(LogReading *reading, TimestampTz until);
 static char *utc_text(TimestampTz at);
 static bool convert_item(char *const *item, const char *account, MfEvent *event);
 static const char *member_text(const cJSON *object, const char *name);
@@ -122,6 +128,23 @@ mf_missed_webhooks_wanted(const MfInquiryAccount *entry, TimestampTz now, Timest
 	return under_way_count < MAX_UNDER_WAY;
 }
 
+void
+mf_missed_webhooks_try_now(void)
+{
+	HASH_SEQ_STATUS status;
+	LogReading *reading;
+
+	if (readings == NULL)
+		return;
+	hash_seq_init(&status, readings);
+	while ((reading = (LogReading *) hash_seq_search(&status)) != NULL)
+	{
+		if (reading->lacking > 0)
+			reading->next_at = 0;
+		reading->lacking = 0;
+	}
+}
+
 int
 mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAccount *account)
 {
@@ -137,7 +160,7 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 		reading->until = GetCurrentTimestamp();
 		if (!mf_account_has_webhook_secret(account))
 		{
-			end_reading(reading, reading->until);
+			wait_for_key(reading, reading->until + PERIOD);
 			return 0;
 		}
 		reading->owner = mf_events_log_owner(scope, account->name);
@@ -146,9 +169,19 @@ mf_missed_webhooks_ask(const MfSqlScope *scope, const MfClaim *claim, const MfAc
 	target = mf_inquiry_any_target(claim, account, mf_public_key, reading->owner, &targets);
 	if (target->target == NULL)
 	{
-		end_reading(reading, GetCurrentTimestamp());
+		if (target->until != 0)
+			reading->next_at = target->until;
+		else
+		{
+			/* another key may read it next, that of another merchant even */
+			reading->page = 0;
+			wait_for_key(reading, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) NO_KEY_DELAY_MS <<
+															  Min(reading->lacking, NO_KEY_DOUBLINGS)));
+		}
+		mf_inquiries.due = mf_earlier(mf_inquiries.due, reading->next_at);
 		return 0;
 	}
+	reading->lacking = 0;
 	/* times have no fractions of a second here, so a second is added */
 	body = mf_webhook_log_body(utc_text(reading->since), utc_text(reading->until + USECS_PER_SEC), "Failed",
 							   reading->page, &body_len);
@@ -165,6 +198,14 @@ end_reading(LogReading *reading, TimestampTz now)
 {
 	reading->page = 0;
 	reading->next_at = now + PERIOD;
+}
+
+/* Of a change of the account we are told; of a file of it we are not. */
+static void
+wait_for_key(LogReading *reading, TimestampTz until)
+{
+	reading->lacking++;
+	reading->next_at = until;
 }
 
 /* Formats as "2025-02-12T12:42:16Z" */

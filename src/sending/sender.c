@@ -91,6 +91,7 @@ mf_sender_try_now(uint32 what)
 		else
 			mf_throttle_account_changed(throttle);
 	}
+	mf_missed_webhooks_try_now();
 	mf_inquiry_wake();
 	mf_operation_wake();
 }

@@ -153,6 +153,12 @@ mutate log_start 'the log of webhooks is read by a new worker only' src/inquiry/
 	's/= now \+ PERIOD;/= now + 1000 * PERIOD;/' 187_webhooks_lost_in_a_gap
 mutate log_gap 'the log of webhooks is read from shortly before the start only' src/inquiry/missed_webhooks.c \
 	's/- FIRST_DAYS \* USECS_PER_DAY;/- 5 * USECS_PER_MINUTE;/' 187_webhooks_lost_in_a_gap
+mutate log_secret 'the log of webhooks waits a day for an account that gets its secret or key' src/sending/sender.c \
+	's/\tmf_missed_webhooks_try_now\(\);\n//' 187_webhooks_lost_in_a_gap
+mutate log_throttled 'the log of webhooks waits a day for a key that is throttled' src/inquiry/missed_webhooks.c \
+	's/reading->next_at = target->until;/end_reading(reading, GetCurrentTimestamp());/' 187_webhooks_lost_in_a_gap
+mutate log_without_key 'the log of webhooks waits a day for a key that could not be used' src/inquiry/missed_webhooks.c \
+	's/wait_for_key\(reading, TimestampTzPlus[^;]*;/end_reading(reading, GetCurrentTimestamp());/' 187_webhooks_lost_in_a_gap
 mutate log_slipped 'a log of webhooks that shrinks meanwhile counts as read' src/inquiry/missed_webhooks.c \
 	's/if \(log->pages == reading->pages && log->items == reading->items\)\n//' 187_webhooks_lost_in_a_gap
 mutate log_backwards 'of two announcements of a deposit in the log of webhooks the older one counts' src/inquiry/missed_webhooks.c \
