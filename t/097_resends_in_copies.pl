@@ -163,6 +163,34 @@ $standby->safe_psql('postgres', 'CREATE DATABASE copy');
 command_ok([ $standby->installed_command('pg_restore'), '-e', '-d', $standby->connstr('copy'), $dump ], 'pg_restore');
 take_over($standby, 'copy', 'dumped');
 
+#
+# Rows alone, brought into a database that has been in use for longer than they exist. They count as those of another server
+# from the decision of a person on, also for the worker that is there.
+#
+my @nodes = map { $mf->new_node($_, conf => $conf) } qw(origin used);
+my $used = $nodes[1];
+
+foreach (@nodes)
+{
+	$mf->setup_account($_, 'postgres', $sandbox, options => { connect_timeout => '500ms', timeout => '1s' });
+	$mf->wait_worker($_, 'postgres');
+}
+$used->safe_psql('postgres', 'ALTER TABLE mf_invoice ALTER id RESTART 1000');
+$mf->insert($used, 'postgres', 'used-own');
+$mf->wait_status($used, 'postgres', 'used-own');
+$mf->insert($nodes[0], 'postgres', 'used-brought', send_at => "now() + interval '1 h'");
+my ($rows) = run_command([ 'pg_dump', '-a', '-t', 'mf_invoice', '-d', $nodes[0]->connstr('postgres') ]);
+lose('used-brought');
+$nodes[0]->safe_psql('postgres', "UPDATE mf_invoice SET send_at = now() WHERE customer_reference = 'used-brought'");
+$mf->wait_status($nodes[0], 'postgres', 'used-brought');
+$sandbox->clear_faults;
+$nodes[0]->stop;
+$used->safe_psql('postgres', "SET client_min_messages = error; $rows");
+$used->safe_psql('postgres', "SET client_min_messages = error; SELECT mf_resume('*')");
+at_once($used, 'postgres', "customer_reference = 'used-brought' AND status <> 'sent'");
+is(join(' ', map { $_->{reference} =~ s/\..*(?=~)//r } grep { $_->{reference} =~ /^used-brought\./ } $sandbox->remote), 'used-brought~2', 'rows in a database in use: one invoice, which the original has sent again');
+$used->stop;
+
 unlike(slurp_file($_->logfile), qr/TRAP:|PANIC|was terminated by signal/, $_->name . ': no process crashed') for $main, $standby;
 $standby->stop;
 done_testing();

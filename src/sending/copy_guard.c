@@ -51,13 +51,12 @@
 
 static bool subscriptions_known = false;
 static bool subscribed = false;
-static MfIdentity here;
+static bool since_known = false;	/* what a person's decision has made of it */
 
 static void check_identity(Oid schema);
 static bool is_known_copy(Oid schema);
 static const char *reason_to_pause(const MfIdentity *was, const MfIdentity *is);
 static bool same_directory(const char *old, const char *now);
-static void store_identity(Oid schema, const MfIdentity *identity);
 static void subscriptions_changed(Datum arg, int cache, uint32 hash);
 static const char *subscriber_account(Oid schema);
 static void pause_for_foreign(Oid schema);
@@ -129,7 +128,7 @@ check_identity(Oid schema)
 	if (promoted && !is_known_copy(schema))
 		mf_queue_inherit_entries(schema);
 	is.marker = mf_directory_marker_create();
-	store_identity(schema, &is);
+	mf_queue_set_identity(schema, &is);
 	if (promoted)
 		mf_queue_note_promotion(schema, is.system_identifier);
 }
@@ -169,28 +168,6 @@ reason_to_pause(const MfIdentity *was, const MfIdentity *is)
 	return mf_same_file(was->marker, marker) ? NULL : BACK_REASON;
 }
 
-/* Stores where this database is.  Rows created until "since" may have twins elsewhere. */
-static void
-store_identity(Oid schema, const MfIdentity *identity)
-{
-	mf_queue_set_identity(schema, identity);
-	mf_claim_twins_before(identity->since);
-	here = *identity;
-	here.system_identifier = MemoryContextStrdup(TopMemoryContext, identity->system_identifier);
-	here.data_directory = MemoryContextStrdup(TopMemoryContext, identity->data_directory);
-	here.backup_label = MemoryContextStrdup(TopMemoryContext, identity->backup_label);
-	here.marker = MemoryContextStrdup(TopMemoryContext, identity->marker);
-}
-
-/* Notes that rows created until now may have been sent by another database. */
-static void
-set_twins_before_now(Oid schema)
-{
-	here.since = mf_queue_twins_before(schema);
-	mf_queue_set_identity(schema, &here);
-	mf_claim_twins_before(here.since);
-}
-
 /* Whether two data directories are the same.  One in a form that this version does not know counts as the same. */
 static bool
 same_directory(const char *old, const char *now)
@@ -224,6 +201,9 @@ mf_copy_guard_may_claim(Oid schema)
 {
 	bool		was_subscribed = subscribed;
 
+	if (!since_known)
+		mf_claim_twins_before(mf_queue_since(schema));
+	since_known = true;
 	if (subscriptions_known)
 		return !subscribed;
 	subscriptions_known = true;
@@ -250,11 +230,14 @@ static void
 pause_for_foreign(Oid schema)
 {
 	if (mf_queue_count_foreign(schema) > 0)
-	{
 		mf_queue_pause_copy(schema, MF_ALL_ACCOUNTS, MF_PAUSED_BY_GUARD, FOREIGN_REASON);
-		set_twins_before_now(schema);
-	}
 	mf_queue_pause_restored(schema);
+}
+
+void
+mf_copy_guard_decided(void)
+{
+	since_known = false;
 }
 
 char *
@@ -300,6 +283,9 @@ mf_copy_guard_adopt(Oid schema)
 				 errdetail("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends what is in them.",
 						   subscription),
 				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
+	/* what has come here until now; the worker had no part in it */
+	if (mf_queue_is_copy(schema, subscriber_account(schema)))
+		mf_queue_raise_since(schema);
 	mf_queue_take_over_entries(schema);
 	mf_repair_roles(schema);
 	(void) mf_queue_resume(schema, subscriber_account(schema));

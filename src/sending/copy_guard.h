@@ -24,6 +24,9 @@ extern void mf_copy_guard_started(void);
  */
 extern bool mf_copy_guard_may_claim(Oid schema);
 
+/* A person may have decided: what another server may send is read anew before the next claim. */
+extern void mf_copy_guard_decided(void);
+
 /* The name of a subscription that fills our tables, palloc'd; NULL = none */
 extern char *mf_copy_guard_subscription(Oid schema);
 

@@ -20,6 +20,7 @@
 #include "store/invoice.h"
 #include "store/queue_internal.h"
 #include "store/queue_operations.h"
+#include "store/queue_origin.h"
 
 static void refuse_replaced(const MfJob *job);
 
@@ -60,11 +61,6 @@ static MfStatement names_statement = {
 	"SELECT a.invoice::int8, a.reference::text FROM @mf_attempt a WHERE a.invoice = ANY ($1) "
 	"GROUP BY a.invoice, a.reference ORDER BY a.invoice, max(a.attempt) DESC",
 	1, {INT8ARRAYOID}, NULL
-};
-
-/* another server may have sent rows that were created until then; as mf_claim_twins_before() */
-static MfStatement twins_before_statement = {
-	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
 };
 
 static MfStatement dismiss_statement = {
@@ -170,7 +166,7 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 	MfSqlScope	scope;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz later = TimestampTzPlusMilliseconds(now, mf_verify_wait());
-	TimestampTz twins_before;
+	TimestampTz twins_before = mf_queue_since(schema);
 	MfArray		invoices;
 	Datum		value;
 	uint64		rows;
@@ -182,8 +178,6 @@ mf_queue_resend(Oid schema, MfJob *const *jobs, MfTransition *transitions, int c
 		mf_array_add(&invoices, Int64GetDatum(jobs[i]->invoice));
 	value = mf_array_datum(&invoices, INT8OID);
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
-	twins_before = mf_result_timestamp(0, 1);
 	rows = mf_sql_execute(&scope, &names_statement, &value, NULL);
 	for (i = 0; i < count; i++)
 	{

@@ -33,9 +33,15 @@ static MfStatement set_identity_statement = {
 	7, {TEXTOID, OIDOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}, NULL
 };
 
-static MfStatement twins_before_statement = {
-	"SELECT greatest(clock_timestamp(), max(i.created_at::timestamptz)) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice",
-	0, {0}, NULL
+#define TWINS_BEFORE \
+	"SELECT greatest(clock_timestamp(), max(i.created_at::timestamptz)) FROM @mf_queue q JOIN @mf_invoice i ON i.id = q.invoice"
+
+static MfStatement twins_before_statement = {TWINS_BEFORE, 0, {0}, NULL};
+
+static MfStatement raise_since_statement = {"UPDATE @mf_identity SET since = (" TWINS_BEFORE ")", 0, {0}, NULL};
+
+static MfStatement since_statement = {
+	"SELECT coalesce(max(since), '-infinity')::timestamptz FROM @mf_identity", 0, {0}, NULL
 };
 
 /* the clock of the primary before may have been ahead: its latest commit tells, until the server is started anew */
@@ -72,6 +78,7 @@ static MfStatement verify_all_statement = {
 	2, {INT4OID, BOOLOID}, NULL
 };
 
+static TimestampTz read_time(Oid schema, MfStatement *statement);
 static void verify_unsent(Oid schema, bool others);
 
 MfIdentityKnown
@@ -114,14 +121,32 @@ mf_queue_set_identity(Oid schema, const MfIdentity *identity)
 TimestampTz
 mf_queue_twins_before(Oid schema)
 {
+	return read_time(schema, &twins_before_statement);
+}
+
+TimestampTz
+mf_queue_since(Oid schema)
+{
+	return read_time(schema, &since_statement);
+}
+
+static TimestampTz
+read_time(Oid schema, MfStatement *statement)
+{
 	MfSqlScope	scope;
-	TimestampTz since;
+	TimestampTz time;
 
 	mf_sql_begin(&scope, schema);
-	(void) mf_sql_execute(&scope, &twins_before_statement, NULL, NULL);
-	since = mf_result_timestamp(0, 1);
+	(void) mf_sql_execute(&scope, statement, NULL, NULL);
+	time = mf_result_timestamp(0, 1);
 	mf_sql_end(&scope);
-	return since;
+	return time;
+}
+
+void
+mf_queue_raise_since(Oid schema)
+{
+	(void) mf_execute_alone(schema, &raise_since_statement, NULL, NULL);
 }
 
 void

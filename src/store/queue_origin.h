@@ -42,6 +42,12 @@ extern void mf_queue_set_identity(Oid schema, const MfIdentity *identity);
  */
 extern TimestampTz mf_queue_twins_before(Oid schema);
 
+/* Until when that is, as it is stored.  Own scope. */
+extern TimestampTz mf_queue_since(Oid schema);
+
+/* Stores that as it is now: rows may have come here without the worker.  Own scope. */
+extern void mf_queue_raise_since(Oid schema);
+
 /* Stores that this server, whose identity is known, was promoted now, until mf_resume('*'). Own scope. */
 extern void mf_queue_note_promotion(Oid schema, const char *system_identifier);
 

@@ -758,6 +758,8 @@ mutate rescheduled_and_sent 'what gets another time is not looked up under its o
 	's/CASE WHEN q\.kind = .verify. THEN 0 WHEN d/CASE WHEN q.kind = \x27send\x27 AND d/' 092_two_primaries
 mutate clock_behind 'what was created in the future of a promoted server is taken for its own' src/store/queue_origin.c \
 	's/max\(i\.created_at::timestamptz\)/max(clock_timestamp())/' 092_two_primaries
+mutate decision_unread 'the worker does not hear that rows of another server came before a person has decided' src/sending/copy_guard.c \
+	's/\n\tsince_known = false;//' 097_resends_in_copies
 mutate bills_of_other_clock 'bills that were due by the clock of the old primary are made again' src/store/queue_origin.c \
 	's/, pg_last_xact_replay_timestamp\(\)//' 092_two_primaries
 mutate given_up_before 'what a server whose clock is behind has given up is not looked up again' src/store/attempts.c \
