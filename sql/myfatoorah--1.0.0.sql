@@ -2002,8 +2002,9 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 					(SELECT ' Of recurring payments, end the one that is too many: ' || pg_catalog.string_agg(pg_catalog.format('SELECT mf_cancel_recurring(%L, %L)', r.recurring_id, r.account), ' or ' ORDER BY r.id) || '.'
 						FROM mf_invoice r WHERE r.id IN (i.id, i.replaced_by) AND r.recurring_id IS NOT NULL), i.id)
 				WHEN q.doubt IS NOT NULL THEN
-				coalesce((SELECT pg_catalog.format('If the MyFatoorah portal shows that dispute %1$s was won: SELECT mf_resolve_dispute(%2$s, %1$L, ''RESOLVED'', ''reason''). ', d.id, i.id)
-					FROM pg_catalog.substring(q.doubt, 'dispute (.+?) is LOST, and (?:was reported as RESOLVED|no chargeback is booked)') d(id) WHERE d.id IS NOT NULL), '') ||
+				coalesce((SELECT pg_catalog.format('If the MyFatoorah portal shows that dispute %1$s was %3$s: SELECT mf_resolve_dispute(%2$s, %1$L, %4$L, ''reason''). ', d.said[1], i.id,
+						CASE d.said[2] WHEN 'LOST' THEN 'won' ELSE 'lost' END, CASE d.said[2] WHEN 'LOST' THEN 'RESOLVED' ELSE 'LOST' END)
+					FROM pg_catalog.regexp_match(q.doubt, 'dispute (.+?) is (LOST|RESOLVED), and (?:was reported as|no chargeback is booked)') d(said) WHERE d.said IS NOT NULL), '') ||
 				CASE WHEN q.doubt LIKE '%no chargeback is booked%' THEN 'What the bank has taken is still in net_value and mf_ledger. ' ELSE '' END ||
 				pg_catalog.format('Compare the invoice in the MyFatoorah portal with the row. If what was paid, or given back, is right: SELECT mf_resolve(%s, ''dismiss'', ''reason''). If it is not, ask for the rest by another invoice, or settle it in the portal, and dismiss it then.', i.id)
 				WHEN q.error IS NOT NULL AND q.error = i.payment_error AND q.error LIKE '% was taken over from %' THEN
