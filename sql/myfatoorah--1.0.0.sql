@@ -1990,9 +1990,9 @@ CREATE VIEW mf_review WITH (security_barrier) AS
 		   i.notification_option, i.reference, i.invoice_id, i.attempts,
 		   a.started_at AS last_attempt_at, a.outcome AS last_outcome,
 		   (SELECT pg_catalog.array_agg(DISTINCT t.reference) FROM mf_attempt t
-			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)) AS all_references,
+			WHERE t.invoice = i.id AND (pg_catalog.regexp_replace(t.reference, '~[0-9]+$', '') = pg_catalog.regexp_replace(i.reference, '~[0-9]+$', '') OR t.started_at >= i.created_at)) AS all_references,
 		   (SELECT pg_catalog.array_agg(DISTINCT t.invoice_id) FROM mf_attempt t
-			WHERE t.invoice = i.id AND (t.reference = i.reference OR t.started_at >= i.created_at)
+			WHERE t.invoice = i.id AND (pg_catalog.regexp_replace(t.reference, '~[0-9]+$', '') = pg_catalog.regexp_replace(i.reference, '~[0-9]+$', '') OR t.started_at >= i.created_at)
 				AND t.invoice_id IS NOT NULL) AS answered_invoice_ids,
 		   coalesce(q.operation, q.doubt, q.error, nullif(pg_catalog.concat_ws('; ', CASE WHEN i.status <> 'sent' THEN i.last_error END,
 				CASE WHEN i.status = 'sent' OR i.duplicate_error <> i.last_error THEN i.duplicate_error END), '')) AS what_happened,

@@ -86,11 +86,30 @@ sql('SELECT mf_resume()');
 wait_for("SELECT status FROM mf_invoice WHERE id = $crossed", 'review');
 is(row($crossed), "review|no invoice was found under reference \"$crossed_reference\" in 5 look-ups, but a webhook told of invoice $missing", 'nor does a webhook cross with the look-up');
 
+# a session that has a row locked that was looked up holds up no other
+sql(q{SELECT mf_pause('myfatoorah')});
+my ($held, $held_reference) = queued('held');
+my $session = $mf->session($node, $db);
+sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $held");
+$asked = $sandbox->count(path => $look_up);
+$sandbox->clear_faults;
+$sandbox->faults({ path => $look_up, contains => "\"$held_reference\"", times => 1, delay_ms => -1, shape => 12 });
+sql('SELECT mf_resume()');
+$sandbox->wait_count({ path => $look_up }, $asked + 1) or die "it is not looked up\n";
+$session->query_safe("BEGIN; SELECT mf_cancel($held)");
+$sandbox->clear_faults;
+$mf->insert($node, $db, 'beside');
+$mf->wait_status($node, $db, 'beside');
+$session->query_safe('COMMIT');
+$session->quit;
+wait_for("SELECT status FROM mf_invoice WHERE id = $held", 'cancelled');
+pass('who has locked a row that was looked up holds up no other');
+
 # a callback is not signed, and proves nothing
 sql(q{SELECT mf_pause('myfatoorah')});
 my ($plain, $plain_reference) = queued('plain');
 sql("UPDATE mf_queue SET kind = 'verify' WHERE invoice = $plain; SELECT mf_resume()");
 wait_for("SELECT status FROM mf_invoice WHERE id = $plain", 'sent');
-is($sandbox->invoices, $made + 3, 'what nothing tells of is sent; else nothing was');
+is($sandbox->invoices, $made + 4, 'what nothing tells of is sent; else nothing was');
 
 done_testing();

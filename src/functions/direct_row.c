@@ -164,8 +164,7 @@ take_over(const MfDirectRow *row, const char *invoice_id, const MfAccount *accou
 	MfSqlScope	scope;
 
 	/* queued to sent is no allowed transition; a row that a look-up finds goes the same way */
-	mf_transition_begin(&transition, row->invoice, MF_STATUS_QUEUED, 0, GetCurrentTimestamp(),
-						GetUserNameFromId(GetUserId(), false));
+	mf_transition_begin(&transition, row->invoice, MF_STATUS_QUEUED, 0, GetCurrentTimestamp(), mf_acting_role());
 	transition.to = MF_STATUS_UNKNOWN;
 	transition.next = MF_JOB_RECONCILE;
 	transition.reason = "made elsewhere";

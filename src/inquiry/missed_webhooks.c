@@ -200,7 +200,7 @@ end_reading(LogReading *reading, TimestampTz now)
 	reading->next_at = now + PERIOD;
 }
 
-/* Of a change of the account we are told; of a file of it we are not. */
+/* A change of the account has it tried at once; nothing tells of a change of its key file. */
 static void
 wait_for_key(LogReading *reading, TimestampTz until)
 {
@@ -313,7 +313,7 @@ mf_missed_webhooks_recorded(const MfFlight *flight, TimestampTz now)
 		else
 		{
 			/* what is delivered meanwhile leaves the log, and another item has slipped to a page that was read before */
-			if (log->pages == reading->pages && log->items == reading->items)
+			if (reading->page >= log->pages && log->pages == reading->pages && log->items == reading->items)
 				reading->since = reading->until - OVERLAP;
 			end_reading(reading, now);
 		}

@@ -283,8 +283,8 @@ mf_copy_guard_adopt(Oid schema)
 				 errdetail("Subscription \"%s\" fills the tables of myfatoorah; the database it comes from sends what is in them.",
 						   subscription),
 				 errhint("Once the other database is stopped for good, drop the subscription, then call mf_resume('*').")));
-	/* what has come here until now; the worker had no part in it */
-	if (mf_queue_is_copy(schema, subscriber_account(schema)))
+	/* what has come here until now; the worker had no part in it, and may not have seen it */
+	if (mf_queue_is_copy(schema, subscriber_account(schema)) || mf_queue_count_foreign(schema) > 0)
 		mf_queue_raise_since(schema);
 	mf_queue_take_over_entries(schema);
 	mf_repair_roles(schema);

@@ -79,7 +79,6 @@ mf_sender_try_now(uint32 what)
 
 	if (what & MF_TRY_ALL)
 	{
-		mf_copy_guard_decided();
 		mf_claim_retry_keys();
 		sweeping |= sweep_waits;
 	}

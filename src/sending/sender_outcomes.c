@@ -46,7 +46,7 @@ typedef struct Batch
 } Batch;
 
 static void collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, TimestampTz *next_round);
-static void note_told(const MfSqlScope *scope, Batch *batch);
+static void note_told(const MfSqlScope *scope, Batch *batch, const List *locked);
 static void add_outcome(Batch *batch, MfFlight *flight, const MfLockedInvoice *invoice, TimestampTz now);
 static void postpone_locked(const MfSqlScope *scope, MfFlight **flights, int count, dlist_head *recorded,
 							TimestampTz now, TimestampTz *next_round);
@@ -77,7 +77,7 @@ mf_sender_save_outcomes(const MfSqlScope *scope, MfAttemptRows *recorder, dlist_
 		mf_queue_end_attempts(scope, batch.ends, batch.end_count, false);
 
 	locked = mf_queue_lock_invoices(scope, batch.invoices, batch.count);
-	note_told(scope, &batch);
+	note_told(scope, &batch, locked);
 	for (i = 0; i < batch.count; i++)
 	{
 		MfFlight   *flight = batch.flights[i];
@@ -156,9 +156,12 @@ collect_outcomes(Batch *batch, dlist_head *landed, int limit, TimestampTz now, T
 	}
 }
 
-/* Notes for look-ups that found nothing what webhooks have told of their invoices: then these exist. */
+/*
+ * Notes for look-ups that found nothing what webhooks have told of their invoices: then these exist.
+ * Whoever has locked an invoice may have locked its entry, too, and is not waited for.
+ */
 static void
-note_told(const MfSqlScope *scope, Batch *batch)
+note_told(const MfSqlScope *scope, Batch *batch, const List *locked)
 {
 	int64	   *invoices = (int64 *) palloc(batch->count * sizeof(int64));
 	int			count = 0;
@@ -170,7 +173,7 @@ note_told(const MfSqlScope *scope, Batch *batch)
 		const MfFlight *flight = batch->flights[i];
 
 		if ((flight->kind == MF_JOB_VERIFY || flight->kind == MF_JOB_RECONCILE) &&
-			mf_flight_lookup(flight) == MF_LOOKUP_NOT_FOUND)
+			mf_flight_lookup(flight) == MF_LOOKUP_NOT_FOUND && mf_find_id(locked, flight->invoice) != NULL)
 			invoices[count++] = flight->invoice;
 	}
 	told = count > 0 ? mf_events_told(scope, invoices, count) : NIL;

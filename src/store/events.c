@@ -130,7 +130,7 @@ static MfStatement store_events_statement = {
 	"  FROM s JOIN @mf_invoice i ON i.id = s.invoice AND i.id = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"  WHERE q.invoice = s.invoice AND q.invoice = ANY (ARRAY(SELECT s.invoice FROM s)) "
 	"    AND ((q.kind = 'watch' AND s.invoice_id <> i.invoice_id) "
-	"      OR (q.kind IN ('send', 'verify') AND i.status = 'queued' AND s.invoice_id > 0))) "
+	"      OR ((q.kind = 'send' OR (q.kind = 'verify' AND NOT s.repeated)) AND i.status = 'queued' AND s.invoice_id > 0))) "
 	"SELECT s.digest::bytea, s.account::text, s.id::int8, coalesce(s.invoice::int8, 0), s.repeated, "
 	"  (SELECT count(*) FROM w) - (SELECT count(*) FROM asked), "
 	"  (SELECT a.account FROM asked a WHERE a.invoice = s.invoice AND a.new)::text FROM s",
@@ -218,7 +218,7 @@ static MfStatement lock_entries_statement = {
 static MfStatement told_statement = {
 	"SELECT e.invoice::int8, min(e.invoice_id)::text FROM @mf_event e WHERE e.invoice = ANY ($1) AND e.invoice IS NOT NULL "
 	"  AND e.invoice_id > 0 AND e.source <> 'callback' AND NOT EXISTS (SELECT FROM @mf_transition t "
-	"    WHERE t.invoice = e.invoice AND t.from_status = 'review' AND t.to_status = 'queued' AND t.changed_at >= e.last_received_at) "
+	"    WHERE t.invoice = e.invoice AND t.from_status = 'review' AND t.to_status = 'queued' AND t.changed_at >= e.received_at) "
 	"GROUP BY e.invoice",
 	1, {INT8ARRAYOID}, NULL
 };
@@ -228,7 +228,8 @@ static MfStatement log_owner_statement = {
 	MF_IN_ORDER "SELECT coalesce(k.created_by_id, 0)::oid, k.own_key::bool FROM ("
 	"  (SELECT * FROM (" MF_OPEN_OF_ACCOUNT("$1") ") o) "
 	"  UNION ALL (SELECT i.created_by_id, i.own_key FROM @mf_invoice i WHERE i.id = "
-	"    (SELECT e.invoice FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC LIMIT 1))) k LIMIT 1",
+	"    (SELECT e.invoice FROM (SELECT * FROM @mf_event e WHERE e.account = $1 AND e.source = 'webhook' ORDER BY e.id DESC "
+	"      LIMIT " MF_LOOKED_AT_FOR_KEY ") e WHERE e.invoice IS NOT NULL LIMIT 1))) k LIMIT 1",
 	1, {TEXTOID}, NULL
 };
 

@@ -233,6 +233,9 @@ process_wakeup(void)
 
 	if (news & MF_NEWS_PAUSE)
 		mf_sender_wait_for_round();
+	/* COMMIT PREPARED tells no more than the former */
+	if (news & (MF_NEWS_PAUSE | MF_TRY_ALL))
+		mf_copy_guard_decided();
 	(void) mf_sender_run();
 	mf_round_try_now(news & MF_TRY_ANY);
 	if (news & MF_NEWS_INQUIRIES)

@@ -743,7 +743,9 @@ mutate repetition_adopted 'a repetition is taken for the invoice that has begun 
 mutate plan_begun_twice 'a second invoice of a recurring payment is taken for a repetition' src/flight/flight_lookup.c \
 	's/\|\| may_be_repetition\(flight\)\)\)/|| flight->recurring))/' 092_two_primaries
 mutate webhook_passed_over 'what a webhook has told of is sent, because a look-up does not show it yet' src/sending/sender_outcomes.c \
-	's/\tnote_told\(scope, &batch\);\n//' 188_webhook_before_lookup
+	's/\tnote_told\(scope, &batch, locked\);\n//' 188_webhook_before_lookup
+mutate told_waits 'the worker waits for a session that has locked a row which was looked up' src/sending/sender_outcomes.c \
+	's/ && mf_find_id\(locked, flight->invoice\) != NULL\)\n\t\t\tinvoices/)\n\t\t\tinvoices/' 188_webhook_before_lookup
 mutate own_reference_passed 'what another server may have sent is not looked up under its own reference' src/store/queue_internal.h \
 	's/lookups = least\(lookups, 0\), error/error/' 092_two_primaries
 mutate wait_cut_short 'a new key has looked up at once what another server may be sending' src/store/queue_internal.h \
