@@ -223,7 +223,7 @@ static MfStatement told_statement = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-/* of an open invoice or, where nothing is open, of that which the latest webhook was about */
+/* of an open invoice or, where nothing is open, of that which the latest webhook about a row was about */
 static MfStatement log_owner_statement = {
 	MF_IN_ORDER "SELECT coalesce(k.created_by_id, 0)::oid, k.own_key::bool FROM ("
 	"  (SELECT * FROM (" MF_OPEN_OF_ACCOUNT("$1") ") o) "
